@@ -21,4 +21,5 @@
 //! `tests/tidy.rs` holds this table.
 
 pub mod base;
+pub mod mgmt;
 pub mod mrx;

@@ -1,0 +1,85 @@
+//! `Control`: everything the management plane may do to the host. `app` implements it.
+//!
+//! No method touches the mount point, and none but the two waits may block (invariant 8).
+
+use crate::base::ids::{Caller, TicketNumber};
+use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, StopOptions};
+use crate::mgmt::proto::MountStatus;
+use std::time::Duration;
+
+/// What a caller waits for when it names no ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// The device serves.
+    Running,
+    /// The device is stopped.
+    Stopped,
+}
+
+/// Why the host would not do something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The ticket was never issued, or its result is no longer kept.
+    #[error("ticket {0} is not known (the last 64 results are kept)")]
+    UnknownTicket(TicketNumber),
+    /// A bound was reached.
+    #[error("too many start and stop calls are waiting already")]
+    TooMany,
+    /// The call makes no sense in this state; the text says why.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the management plane may do.
+pub trait Control: Send + Sync {
+    /// Everything about the mount at this moment.
+    fn status(&self) -> MountStatus;
+
+    /// Hands each open handle to `visit` until it answers false. Streams: the world goes on, no lock
+    /// is held while `visit` runs.
+    fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool);
+
+    /// Requests in flight.
+    fn requests(&self) -> Vec<RequestInfo>;
+
+    /// What a stop would meet; changes nothing.
+    fn check(&self) -> Check;
+
+    /// `RxStopMinirdr` for `asked_by`.
+    ///
+    /// # Errors
+    /// [`ControlError::TooMany`].
+    fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError>;
+
+    /// `RxStartMinirdr` for `asked_by`.
+    ///
+    /// # Errors
+    /// [`ControlError::TooMany`].
+    fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError>;
+
+    /// Refuses new opens.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] while it is starting or stopping.
+    fn pause(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
+
+    /// Takes a pause back, or a stop that is still draining.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] while it is starting.
+    fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
+
+    /// Waits up to `limit` for a ticket's report; `None` when the time ran out.
+    ///
+    /// # Errors
+    /// [`ControlError::UnknownTicket`].
+    fn wait_ticket(
+        &self,
+        ticket: TicketNumber,
+        limit: Duration,
+    ) -> Result<Option<Report>, ControlError>;
+
+    /// Waits up to `limit` for a state; false when the time ran out. After it the last report of that
+    /// kind, if any, is in [`MountStatus`].
+    fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
+}

@@ -1,0 +1,7 @@
+//! The management plane: what an administrator asks a running host, and how the host answers.
+//!
+//! It acts only through [`control::Control`], which `app` implements; it knows no redirector and no
+//! FUSE (management.md). It never touches the mount point: it answers while the mount hangs.
+
+pub mod control;
+pub mod proto;

@@ -1,0 +1,275 @@
+//! The control protocol's messages as plain types: interface `io.minirdr.Control` (management.md §4).
+//!
+//! Field names are the JSON's names: snake_case, units in names. `docs/io.minirdr.Control.varlink`
+//! describes the same, and a test holds the two together. Errors are the [`Failure`] names.
+
+use crate::base::ids::{Caller, Generation, TicketNumber};
+use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
+use serde::{Deserialize, Serialize};
+
+/// The interface's name; a method is `io.minirdr.Control.Stop`.
+pub const INTERFACE: &str = "io.minirdr.Control";
+/// The version of every JSON shape a user sees (cli.md).
+pub const SCHEMA: &str = "minirdr/1";
+
+/// One mount and its device, as `minirdr status` and `list` show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MountStatus {
+    /// The mount's name.
+    pub name: String,
+    /// What is mounted: `memory:`, `local:/srv/data`.
+    pub source: String,
+    /// The mini-redirector's name.
+    pub redirector: String,
+    /// Absolute path of the mount point.
+    pub mount_point: String,
+    /// Is it in the daemon's namespace still? False: detached or unmounted, finishing what it owes.
+    pub mounted: bool,
+    /// `st_dev` of the mount as `major:minor`, from mountinfo.
+    pub device: String,
+    /// The state.
+    pub state: State,
+    /// Successful starts so far.
+    pub generation: Generation,
+    /// Seconds in this state.
+    pub state_age_s: f64,
+    /// The daemon's process.
+    pub pid: u32,
+    /// The daemon's user: the mount's owner.
+    pub uid: u32,
+    /// Mount options in force, as `-o` takes them.
+    pub options: Vec<String>,
+    /// Requests in flight.
+    pub requests_in_flight: u64,
+    /// Open handles, of all generations.
+    pub open_handles: u64,
+    /// Of these, survivors of an earlier generation.
+    pub survivors: u64,
+    /// Bytes acknowledged and not on the server yet.
+    pub unsent_bytes: u64,
+    /// Requests refused by the gate since the mount.
+    pub refused_total: u64,
+    /// Requests answered since the mount.
+    pub answered_total: u64,
+    /// Contexts dropped unanswered, panics in callouts, dead workers: should be 0.
+    pub defects_total: u64,
+    /// The start or stop that runs now.
+    pub running: Option<RunningCall>,
+    /// The last finished stop.
+    pub last_stop: Option<Report>,
+    /// The last finished start.
+    pub last_start: Option<Report>,
+    /// The daemon's version.
+    pub version: String,
+}
+
+/// A start or stop that has not ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningCall {
+    /// Its ticket.
+    pub ticket: TicketNumber,
+    /// `stop` or `start`.
+    pub kind: crate::base::stop::CallKind,
+    /// Who asked.
+    pub asked_by: Caller,
+    /// Seconds since.
+    pub age_s: f64,
+    /// The step of stop.md §4 it is in.
+    pub step: String,
+    /// Has its deadline passed (`stay`)?
+    pub deadline_passed: bool,
+    /// Seconds left to its deadline, if it has one.
+    pub deadline_left_s: Option<f64>,
+}
+
+/// One numbered event (management.md §3). `seq` is gapless per daemon and starts at 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number.
+    pub seq: u64,
+    /// When, RFC 3339 UTC.
+    pub at: String,
+    /// The device's name.
+    pub device: String,
+    /// The device's generation then.
+    pub generation: Generation,
+    /// What happened: `kind` and its fields, flattened.
+    #[serde(flatten)]
+    pub what: EventKind,
+}
+
+/// The core's notices, and the queue's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventKind {
+    /// Something the core announced.
+    Notice(Notice),
+    /// This reader was too slow: these events are gone for it.
+    Overflow {
+        /// Always `overflow`.
+        kind: OverflowTag,
+        /// First lost number.
+        first_lost: u64,
+        /// Last lost number.
+        last_lost: u64,
+    },
+}
+
+/// The word `overflow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverflowTag {
+    /// `overflow`.
+    Overflow,
+}
+
+/// Somebody who is in the way (cli.md, `stop --check`): a handle of ours merged with `/proc`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id; `None`: unknown (another pid namespace, or gone).
+    pub pid: Option<u32>,
+    /// Command name; `None` when unknown or hidden from this caller.
+    pub command: Option<String>,
+    /// User id.
+    pub uid: Option<u32>,
+    /// User name, if the system knows one.
+    pub user: Option<String>,
+    /// `handle`, `directory`, `mmap`, `cwd`, `root`, `mount`.
+    pub kind: String,
+    /// `r`, `w`, `rw` or `-`.
+    pub mode: String,
+    /// Seconds, where known.
+    pub age_s: Option<f64>,
+    /// Unsent bytes, where known.
+    pub unsent_bytes: Option<u64>,
+    /// Path below the mount's root.
+    pub path: String,
+    /// The path's bytes in base64, when it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path_bytes: Option<String>,
+    /// Container id from the process's cgroup, if any.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container: Option<String>,
+}
+
+/// Reply of `Check`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckReply {
+    /// The state now.
+    pub state: State,
+    /// `success`, `has_open_handles` or `already_stopped`.
+    pub result: CallResult,
+    /// The running ticket, if any.
+    pub ticket: Option<TicketNumber>,
+    /// Who holds it.
+    pub holders: Vec<Holder>,
+    /// Requests in flight.
+    pub requests: Vec<RequestInfo>,
+}
+
+/// Parameters of `Stop`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopParameters {
+    /// The caller's choices.
+    pub options: StopOptions,
+}
+
+/// Reply of `Stop` and `Start`: over (`report`) or pending (`ticket`). With `more`, a pending call is
+/// followed by `event`s and ends with the `report`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallReply {
+    /// NTSTATUS: 0x103 while pending.
+    pub status: u32,
+    /// The ticket to wait for, when pending; also names the ticket of the final report.
+    pub ticket: Option<TicketNumber>,
+    /// The running ticket this call found, when another stop ran already.
+    pub running: Option<TicketNumber>,
+    /// The report, when over.
+    pub report: Option<Report>,
+    /// An event on the way, with `more`.
+    pub event: Option<Event>,
+}
+
+/// Reply of `Pause` and `Resume`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseReply {
+    /// Success or AlreadyStopped.
+    pub result: CallResult,
+}
+
+/// Parameters of `Wait`: a ticket, or a state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WaitParameters {
+    /// The ticket.
+    pub ticket: Option<TicketNumber>,
+    /// `running` or `stopped`; default: the running ticket if any, else `stopped`.
+    #[serde(rename = "for")]
+    pub wait_for: Option<String>,
+    /// Give up after this long.
+    pub timeout_s: Option<f64>,
+}
+
+/// Reply of `Wait`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitReply {
+    /// Did the time run out?
+    pub timed_out: bool,
+    /// The state now.
+    pub state: State,
+    /// The ticket's report, or the last stop's.
+    pub report: Option<Report>,
+}
+
+/// Parameters of `Events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsParameters {
+    /// Only events after this number.
+    pub since: Option<u64>,
+}
+
+/// Reply of `Events`: one event, or with no `more` all that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventsReply {
+    /// In order.
+    pub events: Vec<Event>,
+}
+
+/// Reply of `Handles`, in pages with `more`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HandlesReply {
+    /// Some handles.
+    pub handles: Vec<HandleInfo>,
+    /// Holders found by the scan of `/proc`, on the last page.
+    pub holders: Vec<Holder>,
+}
+
+/// Reply of `Requests`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestsReply {
+    /// Requests in flight.
+    pub requests: Vec<RequestInfo>,
+}
+
+/// Why a call failed, each the last part of a varlink error name in [`INTERFACE`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The peer may not ask for this.
+    #[error("not permitted: {0}")]
+    NotPermitted(String),
+    /// The host refused.
+    #[error("{0}")]
+    Refused(String),
+    /// The ticket is not known.
+    #[error("{0}")]
+    UnknownTicket(String),
+    /// The parameters do not parse; the text says which.
+    #[error("{0}")]
+    InvalidParameter(String),
+    /// A bound was reached.
+    #[error("{0}")]
+    TooMany(String),
+}
