@@ -23,3 +23,4 @@
 pub mod base;
 pub mod mgmt;
 pub mod mrx;
+pub mod rdbss;
