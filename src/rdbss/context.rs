@@ -284,8 +284,9 @@ mod tests {
         }
     }
 
-    fn context() -> (Arc<Context>, Arc<Gate>, Arc<ContextCounts>, Receiver<Result<Answer, Status>>)
-    {
+    type Answers = Receiver<Result<Answer, Status>>;
+
+    fn context() -> (Arc<Context>, Arc<Gate>, Arc<ContextCounts>, Answers) {
         let gate = Arc::new(Gate::new());
         gate.set_state(State::StartInProgress);
         gate.set_state(State::Started);

@@ -38,8 +38,10 @@ pub struct DeviceStatus {
     pub answered_total: u64,
     /// Results that came too late.
     pub late_total: u64,
-    /// Contexts dropped unanswered and panics in callouts: should be 0.
-    pub defects_total: u64,
+    /// Contexts dropped unanswered: a defect of ours.
+    pub unanswered_total: u64,
+    /// Panics caught in callouts, of all devices of this process: a mini-redirector's defect.
+    pub panics_total: u64,
     /// The start or stop that runs.
     pub running: Option<Running>,
     /// The last stop that did something.
@@ -75,7 +77,6 @@ impl Device {
             unsent_bytes += fobx.unsent_bytes();
             true
         });
-        let unanswered = self.counts.unanswered.load(Ordering::Relaxed);
         DeviceStatus {
             state,
             state_since,
@@ -87,7 +88,8 @@ impl Device {
             refused_total: self.refusals.total(),
             answered_total: self.counts.answered.load(Ordering::Relaxed),
             late_total: self.counts.late.load(Ordering::Relaxed),
-            defects_total: unanswered + crate::rdbss::calldown::panics(),
+            unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),
+            panics_total: crate::rdbss::calldown::panics(),
             running,
             last_stop,
             last_start,

@@ -23,6 +23,7 @@ use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Proof of being the control thread. Only [`Device::run_control`] can make one.
@@ -36,6 +37,9 @@ pub(in crate::rdbss) struct Job {
     pub asked_by: Caller,
     pub asked_at: Moment,
     pub options: StopOptions,
+    /// Has the call been announced? The control thread does not take it before, so that
+    /// `stop_requested` comes before every other event of the ticket.
+    pub announced: Arc<AtomicBool>,
 }
 
 /// The start or stop that runs, as `status` shows it and as other calls tighten it.
@@ -173,11 +177,14 @@ impl Control {
     fn next_job(&self) -> Option<Job> {
         let mut inner = self.inner.lock();
         loop {
-            if let Some(job) = inner.queue.pop_front() {
+            let ready = |job: &Job| job.announced.load(Ordering::Acquire);
+            if inner.queue.front().is_some_and(ready)
+                && let Some(job) = inner.queue.pop_front()
+            {
                 inner.running = Some(Running::of(&job));
                 return Some(job);
             }
-            if inner.closed {
+            if inner.closed && inner.queue.is_empty() {
                 return None;
             }
             self.posted.wait(&mut inner);
@@ -271,18 +278,16 @@ impl Device {
             _ => None,
         };
         self.tighten(&mut inner, &options, now);
-        let ticket = self.post(&mut inner, (CallKind::Stop, asked_by, now), options.clone());
+        let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), options);
         self.set_state(&mut inner, state);
         drop(inner);
-        self.control.posted.notify_all();
         self.control.changed.notify_all();
         self.gate.wake();
         if let Some(context) = cancelled_start {
             context.cancel();
         }
-        let reason = options.reason;
-        self.announce(Notice::StopRequested { ticket: Some(ticket), asked_by, reason });
-        Ok(Answer::Posted(ticket))
+        self.release_job(&job);
+        Ok(Answer::Posted(job.ticket))
     }
 
     /// `RxStartMinirdr` from a foreign context.
@@ -310,10 +315,10 @@ impl Device {
                 &options,
             )));
         }
-        let ticket = self.post(&mut inner, (CallKind::Start, asked_by, now), options);
+        let job = self.post(&mut inner, (CallKind::Start, asked_by, now), options);
         drop(inner);
-        self.control.posted.notify_all();
-        Ok(Answer::Posted(ticket))
+        self.release_job(&job);
+        Ok(Answer::Posted(job.ticket))
     }
 
     fn tighten(&self, inner: &mut Inner, options: &StopOptions, now: Moment) {
@@ -328,10 +333,28 @@ impl Device {
         inner: &mut Inner,
         (kind, asked_by, asked_at): (CallKind, Caller, Moment),
         options: StopOptions,
-    ) -> TicketNumber {
+    ) -> Job {
         let ticket = self.tickets.issue();
-        inner.queue.push_back(Job { kind, ticket, asked_by, asked_at, options });
-        ticket
+        let job = Job { kind, ticket, asked_by, asked_at, options, announced: Arc::default() };
+        inner.queue.push_back(job.clone());
+        job
+    }
+
+    /// Announces a posted call and lets the control thread take it, whatever the observer does.
+    fn release_job(&self, job: &Job) {
+        struct Release<'a>(&'a Control, &'a AtomicBool);
+        impl Drop for Release<'_> {
+            fn drop(&mut self) {
+                self.1.store(true, Ordering::Release);
+                drop(self.0.inner.lock());
+                self.0.posted.notify_all();
+            }
+        }
+        let _release = Release(&self.control, &job.announced);
+        if job.kind == CallKind::Stop {
+            let (asked_by, reason) = (job.asked_by, job.options.reason.clone());
+            self.announce(Notice::StopRequested { ticket: Some(job.ticket), asked_by, reason });
+        }
     }
 
     /// Stores a state in the machine and the gate: under the machine's lock, the one word of truth.
@@ -438,7 +461,10 @@ impl Device {
                 }
                 // Stops that have flipped and wait behind others end with the roll-back too.
                 let (stops, others): (VecDeque<Job>, VecDeque<Job>) =
-                    inner.queue.drain(..).partition(|job| job.kind == CallKind::Stop);
+                    inner.queue.drain(..).partition(|job| {
+                        // One that is just being posted comes after this call.
+                        job.kind == CallKind::Stop && job.announced.load(Ordering::Acquire)
+                    });
                 inner.queue = others;
                 stops
             }
