@@ -141,23 +141,28 @@ fn walks_and_renames_at_once() {
     let other = served.make_directory(&served.root, "other").expect("made");
     let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
-        let (served, running, a) = (&served, &running, &a);
+        let (served, running) = (&served, &running);
+        let (a, b, file, other) = (&a, &b, &file, &other);
         scope.spawn(move || {
-            let (b, c) = (name("b"), name("c"));
+            let (old, new) = (name("b"), name("c"));
             let context = TestContext::new();
             for round in 0..3000 {
-                let (from, to) = if round % 2 == 0 { (&b, &c) } else { (&c, &b) };
+                let (from, to) = if round % 2 == 0 { (&old, &new) } else { (&new, &old) };
                 let (from, to) = ((a.as_ref(), from), (a.as_ref(), to));
                 served.local.rename(&context, from, to, RenameMode::Replace).expect("renamed");
             }
             running.store(false, Ordering::Relaxed);
         });
-        while running.load(Ordering::Relaxed) {
-            served.attributes(&file).expect("reachable");
-            served.attributes(&b).expect("reachable");
-            let open = served.open(&file, opening(Access::Read)).expect("reachable");
-            served.open(&other, opening(Access::Read)).expect("turns the cache over");
-            drop(open);
+        let walk = move || {
+            while running.load(Ordering::Relaxed) {
+                served.attributes(file).expect("reachable");
+                served.attributes(b).expect("reachable");
+                served.open(file, opening(Access::Read)).expect("reachable");
+                served.open(other, opening(Access::Read)).expect("turns the cache over");
+            }
+        };
+        for _ in 0..3 {
+            scope.spawn(walk);
         }
     });
 }

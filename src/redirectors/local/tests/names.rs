@@ -306,10 +306,22 @@ fn what_others_move_is_found_again() {
     assert_eq!(served.walk("b").expect("found").identity, b.identity);
     assert_eq!(served.walk("b/a").expect("found").identity, a.identity);
     assert!(served.attributes(&a).is_ok() && served.attributes(&b).is_ok());
-    // And back, the inner one seen first: no circle of parents may come of it.
+}
+
+#[test]
+fn what_others_turn_inside_out_makes_no_circle() {
+    let served = Served::with(LocalOptions { max_fds: Some(4), ..LocalOptions::default() });
+    let b = served.make_directory(&served.root, "b").expect("made");
+    let a = served.make_directory(&b, "a").expect("made");
+    // Others turn b/a into a/b, and the inner one is seen first, through a descriptor.
     fs::rename(served.path("b/a"), served.path("a")).expect("moved");
     fs::rename(served.path("b"), served.path("a/b")).expect("moved");
-    drop(served.find(&a, "b"));
+    assert_eq!(served.find(&a, "b").expect("found").identity, b.identity);
+    // Without descriptors, the way to both is up along their parents, which must end.
+    served.local.stop(&TestContext::new()).expect("descriptors given up");
+    for file in [&a, &b] {
+        assert_eq!(errno(served.attributes(file)), Some(Errno::ESTALE), "seen at neither name");
+    }
     assert_eq!(served.walk("a/b").expect("found").identity, b.identity);
     assert!(served.attributes(&a).is_ok() && served.attributes(&b).is_ok());
 }
