@@ -3,6 +3,7 @@
 //! A mini-redirector sees `base` and `mrx` only: neither the core nor the others. To add one, write
 //! its file or folder here and list it below.
 
+pub mod faulty;
 pub mod local;
 pub mod options;
 #[cfg(test)]
