@@ -24,3 +24,4 @@ pub mod base;
 pub mod mgmt;
 pub mod mrx;
 pub mod rdbss;
+pub mod redirectors;
