@@ -14,7 +14,7 @@
 //! | `all=delay:10ms`, `seed=7`, `blocking=yes` | every callout; the seed; counts as blocking from the start |
 //!
 //! The faults of one call add up, in the order of the plan, until an error or panic ends it. Low I/O
-//! (read, write, flush, lock, notification) pends while it is delayed or hangs, as on a network, and is
+//! (read, write, flush, commit, lock, notification) pends while it is delayed or hangs, as on a network, and is
 //! completed by one timer thread of the instance; other callouts keep their thread. A delay comes
 //! before the call, in low I/O after it: it is the answer that is late. After a hang that was released
 //! the call is made.
@@ -333,6 +333,24 @@ impl MiniRedirector for Faulty {
             inner.flush(context, open, data_only, submission)
         };
         self.low_io(Callout::Flush, context, submission, now, later)
+    }
+
+    fn commit(
+        &self,
+        context: Context<'_>,
+        open: OpenRef<'_>,
+        submission: Submission<'_, ()>,
+    ) -> LowIo<()> {
+        let later = || -> passage::Work<()> {
+            let owned = OwnedOpen::of(open);
+            Box::new(move |inner, context, submission| {
+                inner.commit(context, owned.as_ref(), submission)
+            })
+        };
+        let now = |inner: &dyn MiniRedirector, submission: Submission<'_, ()>| {
+            inner.commit(context, open, submission)
+        };
+        self.low_io(Callout::Commit, context, submission, now, later)
     }
 
     fn lock(

@@ -60,6 +60,7 @@ callouts! {
     Read = "read";
     Write = "write";
     Flush = "flush";
+    Commit = "commit";
     Lock = "lock";
     NotifyChangeDirectory = "notify_change_directory";
     QueryFileInformation = "query_file_information";

@@ -228,6 +228,7 @@ fn every_callout_has_its_own_faults() {
     let _ = finish(|submission| faulty.read(c, o, 0, 0, Vec::new(), submission));
     let _ = finish(|submission| faulty.write(c, o, 0, &[], false, submission));
     let _ = finish(|submission| faulty.flush(c, o, false, submission));
+    let _ = finish(|submission| faulty.commit(c, o, submission));
     let locked = submit(|submission| faulty.lock(c, o, lock, false, submission));
     assert!(context.cancel() && result(&locked) == Err(Status::Cancelled));
     let _ = finish(|submission| faulty.notify_change_directory(c, o, submission));
