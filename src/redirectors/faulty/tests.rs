@@ -385,7 +385,11 @@ fn a_delay_of_another_callout_keeps_its_thread() {
             scope.spawn(|| wrapped.faulty.close(&TestContext::new(), wrapped.open.as_ref()));
         assert!(wrapped.control.wait_until_inside(Callout::Close, 1, LIMIT));
         assert!(!close.is_finished());
-        wrapped.clock.advance(Duration::from_secs(1));
+        // It is inside, but may not have read the clock yet: time goes on until it has.
+        while !close.is_finished() {
+            wrapped.clock.advance(Duration::from_secs(1));
+            std::thread::yield_now();
+        }
         assert_eq!(close.join().expect("no panic"), Ok(()));
     });
 }
