@@ -31,6 +31,16 @@ pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Events kept for readers that connect late or read slowly (management.md §3).
 pub const EVENTS_KEPT: usize = 4096;
 
+/// Of these, so many results (`stopped`, `started`) and so many losses and survivors are kept when
+/// the rest has been overtaken.
+pub const EVENTS_LASTING_KEPT: usize = EVENTS_KEPT / 4;
+/// Progress and refusals of one kind are told at most this often (management.md §3).
+pub const EVENTS_COALESCED_FOR: Duration = Duration::from_secs(1);
+/// Kinds of progress and refusal told apart at once; a further one is told uncoalesced.
+pub const EVENTS_COALESCED_MAX: usize = 256;
+/// Listeners of the event queue.
+pub const EVENT_LISTENERS_MAX: usize = 64;
+
 /// Requests in flight a device admits: the gate's 20-bit field (gate.md §1.5).
 pub const REQUESTS_IN_FLIGHT_MAX: u32 = (1 << 20) - 1;
 
@@ -79,4 +89,10 @@ const _: () = assert!(
     LISTED_MAX * 4096 < CONTROL_REPLY_BYTES_MAX,
     "a listing of the longest paths must fit in a reply"
 );
+const _: () = assert!(
+    2 * EVENTS_LASTING_KEPT < EVENTS_KEPT,
+    "lasting events must leave room: a follower must still see what happens now"
+);
+const _: () =
+    assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);

@@ -70,8 +70,10 @@ pub enum StopMode {
 }
 
 /// Everything a caller may choose about a stop.
+///
+/// A field that is not known is refused, not ignored: a misspelt deadline must not become none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct StopOptions {
     /// How hard.
     pub mode: StopMode,
@@ -361,7 +363,8 @@ pub enum Notice {
         ticket: Option<TicketNumber>,
         /// The result.
         result: CallResult,
-        /// The new generation.
+        /// The new generation. Another name in JSON, because an event has a `generation` already.
+        #[serde(rename = "new_generation")]
         generation: Generation,
     },
     /// New opens are refused.

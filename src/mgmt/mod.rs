@@ -6,4 +6,5 @@
 pub mod client;
 pub mod codec;
 pub mod control;
+pub mod events;
 pub mod proto;
