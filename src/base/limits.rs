@@ -72,7 +72,11 @@ pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often whoever waits on the control socket looks whether it is still worth it.
 pub const CONTROL_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// Holders and requests listed in one reply; the totals are always given.
-pub const LISTED_MAX: usize = 4096;
+pub const LISTED_MAX: usize = 1024;
+/// Handles that a paged listing merges with the scan of `/proc`; those beyond are listed unmerged.
+pub const MERGED_MAX: usize = 65_536;
+/// Scans of `/proc` at once.
+pub const SCANS_MAX: usize = 4;
 /// Handles or holders in one page of a reply.
 pub const PAGE_MAX: usize = 256;
 /// A control client that does not take its answer for this long is dropped.
@@ -86,8 +90,8 @@ const _: () = assert!(
 );
 const _: () = assert!(FSP_QUEUE_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(
-    LISTED_MAX * 4096 < CONTROL_REPLY_BYTES_MAX,
-    "a listing of the longest paths must fit in a reply"
+    LISTED_MAX * 4096 * "\\u0001".len() < CONTROL_REPLY_BYTES_MAX,
+    "a listing of the longest paths, all of them escaped, must fit in a reply"
 );
 const _: () = assert!(
     2 * EVENTS_LASTING_KEPT < EVENTS_KEPT,

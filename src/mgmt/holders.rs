@@ -115,6 +115,12 @@ impl Scanner {
         self.dress(merged)
     }
 
+    /// The same for a mount whose device is not known: its handles, and who opened them.
+    #[must_use]
+    pub fn openers(&self, handles: &[HandleInfo]) -> Vec<Holder> {
+        self.dress(self.merge(Scan::default(), handles))
+    }
+
     /// What one process holds.
     fn scan_process(&self, pid: u32, target: &Target, mounts: &Mounts, scan: &mut Scan) {
         let mut add = |kind, access, link: &[u8], mount| {
