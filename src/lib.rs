@@ -20,6 +20,7 @@
 //!
 //! `tests/tidy.rs` holds this table.
 
+pub mod app;
 pub mod base;
 pub mod mgmt;
 pub mod mrx;
