@@ -22,5 +22,6 @@
 
 pub mod app;
 pub mod base;
+pub mod cli;
 pub mod mgmt;
 pub mod mrx;
