@@ -53,6 +53,18 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CONTROL_CLIENTS_MAX: usize = 128;
 /// Longest control request, in bytes.
 pub const CONTROL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Longest control reply a client accepts, in bytes.
+pub const CONTROL_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A control client gives up when the daemon does not take its connection for this long.
+pub const CONTROL_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A control client gives up on a reply that has nothing to wait for after this long.
+pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often whoever waits on the control socket looks whether it is still worth it.
+pub const CONTROL_WAIT_SLICE: Duration = Duration::from_millis(250);
+/// Holders and requests listed in one reply; the totals are always given.
+pub const LISTED_MAX: usize = 4096;
+/// Handles or holders in one page of a reply.
+pub const PAGE_MAX: usize = 256;
 /// A control client that does not take its answer for this long is dropped.
 pub const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -63,4 +75,8 @@ const _: () = assert!(
     "a full FSP queue must not fill the gate: closes must still pass"
 );
 const _: () = assert!(FSP_QUEUE_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
+const _: () = assert!(
+    LISTED_MAX * 4096 < CONTROL_REPLY_BYTES_MAX,
+    "a listing of the longest paths must fit in a reply"
+);
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);
