@@ -5,6 +5,9 @@
 
 pub mod args;
 pub mod exit;
+pub mod holders;
+pub mod judge;
 pub mod mountinfo;
 pub mod print;
 pub mod table;
+pub mod view;

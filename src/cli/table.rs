@@ -12,17 +12,18 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// `wanted` are column names in any case; none: all.
+    /// `wanted` are column names in any case; none: the first `usual` ones.
     ///
     /// # Errors
     /// Usage: a column that does not exist; the message lists those that do.
     pub fn new(
         columns: &'static [&'static str],
+        usual: usize,
         wanted: &[String],
         header: bool,
     ) -> Result<Self, Trouble> {
         if wanted.is_empty() {
-            return Ok(Self { columns, chosen: (0..columns.len()).collect(), header });
+            return Ok(Self { columns, chosen: (0..usual.min(columns.len())).collect(), header });
         }
         let find = |name: &String| {
             columns.iter().position(|column| column.eq_ignore_ascii_case(name)).ok_or_else(|| {
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_the_last_is_not_padded() {
-        let layout = Layout::new(COLUMNS, &[], true).expect("all columns");
+        let layout = Layout::new(COLUMNS, 3, &[], true).expect("all columns");
         assert_eq!(
             layout.lines(&rows()),
             ["NAME      STATE    MOUNT", "bk        running  /mnt/bk", "projects  stopped  /p"]
@@ -103,20 +104,27 @@ mod tests {
     #[test]
     fn chosen_columns_in_the_order_asked_in_any_case() {
         let wanted = ["mount".to_owned(), "NAME".to_owned()];
-        let layout = Layout::new(COLUMNS, &wanted, false).expect("known columns");
+        let layout = Layout::new(COLUMNS, 3, &wanted, false).expect("known columns");
         assert_eq!(layout.lines(&rows()), ["/mnt/bk  bk", "/p       projects"]);
     }
 
     #[test]
+    fn some_columns_are_shown_only_when_asked_for() {
+        let layout = Layout::new(COLUMNS, 2, &[], false).expect("the usual columns");
+        assert_eq!(layout.lines(&rows()), ["bk        running", "projects  stopped"]);
+    }
+
+    #[test]
     fn a_wrong_column_names_the_right_ones() {
-        let trouble = Layout::new(COLUMNS, &["SIZE".to_owned()], true).expect_err("no such column");
+        let trouble =
+            Layout::new(COLUMNS, 3, &["SIZE".to_owned()], true).expect_err("no such column");
         assert_eq!(trouble.code, "usage");
         assert!(trouble.message.contains("NAME, STATE, MOUNT"), "{trouble}");
     }
 
     #[test]
     fn no_rows_no_lines() {
-        let layout = Layout::new(COLUMNS, &[], true).expect("all columns");
+        let layout = Layout::new(COLUMNS, 3, &[], true).expect("all columns");
         assert!(layout.lines(&[]).is_empty());
     }
 
