@@ -424,4 +424,4 @@ fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 #[path = "judge_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,7 @@ use crate::base::ids::{Generation, HandleNumber, SerialNumber};
 use crate::base::stop::{CallKind, HandleInfo, Loss, RequestInfo, StepTime};
 use crate::mgmt::proto::Holder;
 
-fn report(result: CallResult) -> Report {
+pub fn report(result: CallResult) -> Report {
     Report {
         ticket: Some(TicketNumber(7)),
         kind: CallKind::Stop,
@@ -44,7 +44,7 @@ fn with_survivors(result: CallResult, number: u64, unsent_bytes: u64) -> Report 
     Report { survivors: vec![handle], survivors_total: number, ..report(result) }
 }
 
-fn mount(state: State) -> MountStatus {
+pub fn mount(state: State) -> MountStatus {
     MountStatus {
         name: "bk".to_owned(),
         source: "memory:".to_owned(),
@@ -72,7 +72,7 @@ fn mount(state: State) -> MountStatus {
     }
 }
 
-fn running() -> RunningCall {
+pub fn running() -> RunningCall {
     RunningCall {
         ticket: TicketNumber(7),
         kind: CallKind::Stop,
