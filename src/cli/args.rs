@@ -475,6 +475,8 @@ pub struct Environment {
     pub journal: bool,
     /// Where programs are looked for.
     pub path: Option<OsString>,
+    /// Where temporary directories are made.
+    pub temporary_dir: PathBuf,
     /// This program's own file.
     pub executable: PathBuf,
 }
@@ -524,6 +526,7 @@ impl Environment {
             log: lookup("MINIRDR_LOG").and_then(|text| text.into_string().ok()),
             journal: lookup("JOURNAL_STREAM").is_some(),
             path: lookup("PATH"),
+            temporary_dir: absolute("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")),
             executable,
         }
     }

@@ -96,6 +96,20 @@ impl Trouble {
         Self { exit: Exit::NOT_PERMITTED, code: "not_permitted", message: message.into() }
     }
 
+    /// Told by its exit code, for what another process or layer found out.
+    #[must_use]
+    pub fn with_exit(exit: Exit, message: impl Into<String>) -> Self {
+        let code = match exit {
+            Exit::USAGE => "usage",
+            Exit::NOT_RUNNING => "not_running",
+            Exit::UNKNOWN => "unreachable",
+            Exit::NOT_PERMITTED => "not_permitted",
+            Exit::INTERRUPTED => "interrupted",
+            _ => "failed",
+        };
+        Self { exit, code, message: message.into() }
+    }
+
     /// The system said no to `attempt`: not permitted, or failed.
     #[must_use]
     pub fn system(attempt: impl fmt::Display, error: &std::io::Error) -> Self {

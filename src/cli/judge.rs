@@ -176,6 +176,18 @@ pub fn deadline_passed(name: &str, ticket: Option<TicketNumber>, status: &MountS
     Verdict::new(Exit::STILL_DRAINING, "deadline_passed", line)
 }
 
+/// The user ended the wait; what was waited for goes on.
+#[must_use]
+pub fn interrupted(name: &str, ticket: Option<TicketNumber>) -> Verdict {
+    let line = match ticket {
+        Some(ticket) => format!(
+            "{name}: interrupted; ticket {ticket} goes on: `minirdr wait {name} --ticket {ticket}`"
+        ),
+        None => format!("{name}: interrupted"),
+    };
+    Verdict::new(Exit::INTERRUPTED, "interrupted", line)
+}
+
 /// The wait ended before what it waited for.
 #[must_use]
 pub fn timed_out(name: &str, state: State) -> Verdict {

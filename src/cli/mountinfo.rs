@@ -21,6 +21,8 @@ pub struct Mount {
     pub kind: String,
     /// The source column.
     pub source: String,
+    /// Who mounted it, for FUSE.
+    pub owner: Option<u32>,
 }
 
 impl Mount {
@@ -60,7 +62,9 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     fields.find(|field| field == b"-")?;
     let kind = text(fields.next()?);
     let source = text(&unescape(fields.next().unwrap_or_default()));
-    Some(Mount { device, root, mount_point, kind, source })
+    let options = text(fields.next().unwrap_or_default());
+    let owner = options.split(',').find_map(|word| word.strip_prefix("user_id=")?.parse().ok());
+    Some(Mount { device, root, mount_point, kind, source, owner })
 }
 
 fn text(field: &[u8]) -> String {
@@ -114,6 +118,7 @@ nonsense
         assert_eq!(mounts[1].device, "0:38");
         assert!(mounts[1].is_ours() && !mounts[0].is_ours());
         assert_eq!(mounts[1].source, "memory:");
+        assert_eq!((mounts[0].owner, mounts[1].owner), (None, Some(0)));
         assert_eq!(mounts[2].mount_point, Path::new("/srv/my disk\\x"));
         assert_eq!(mounts[2].root, Path::new("/sub"));
         assert_eq!(mounts[2].source, "local:/a b");
