@@ -186,9 +186,15 @@ pub struct StopArgs {
     #[arg(long, value_name = "T", value_parser = bound)]
     pub deadline: Option<Bound>,
     /// What the stop does at its deadline
+    ///
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
+    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
     #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
     pub on_deadline: Option<OnDeadline>,
     /// How hard it is from its beginning
+    ///
+    /// drain: what runs finishes. cancel: what can be cancelled is, at once. abort: nothing is waited
+    /// for.
     #[arg(long, value_parser = stop_mode(), default_value = "drain", hide_default_value = true)]
     pub mode: StopMode,
     /// What it does when handles are open
@@ -302,6 +308,9 @@ pub struct UmountArgs {
     #[arg(long, value_name = "T", value_parser = bound)]
     pub deadline: Option<Bound>,
     /// What the stop does at its deadline
+    ///
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
+    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
     #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
     pub on_deadline: Option<OnDeadline>,
     /// Why; kept with the report
@@ -451,7 +460,8 @@ fn one_line(rendered: &str) -> String {
             parts.push(line.strip_prefix("error: ").unwrap_or(line));
         }
     }
-    parts.join(" ") + &read_on
+    let text = parts.join(" ").replace(" tip: ", "; ");
+    text.replace("unrecognized subcommand", "there is no verb") + &read_on
 }
 
 /// Was `--json` asked for, even on a line that does not parse?

@@ -41,7 +41,7 @@ impl Health {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(in crate::cli) struct Finding {
     check: &'static str,
     health: Health,
     detail: String,
@@ -74,12 +74,20 @@ pub fn doctor(args: JsonArgs, environment: &Environment) -> Result<Exit, Trouble
     let findings = examine(environment);
     let exit = verdict(&findings);
     if args.json {
-        let body = json!({ "ok": exit == Exit::DONE, "exit_code": exit.0, "checks": findings });
-        print::answer(&view::envelope("doctor", &body).to_string())?;
+        print::answer(&json(&findings).to_string())?;
     } else {
         print::answer(&lines(&findings)?.join("\n"))?;
     }
     Ok(exit)
+}
+
+/// The JSON of `doctor`.
+pub(in crate::cli) fn json(findings: &[Finding]) -> serde_json::Value {
+    let exit = verdict(findings);
+    view::envelope(
+        "doctor",
+        &json!({ "ok": exit == Exit::DONE, "exit_code": exit.0, "checks": findings }),
+    )
 }
 
 fn verdict(findings: &[Finding]) -> Exit {
@@ -112,7 +120,8 @@ fn lines(findings: &[Finding]) -> Result<Vec<String>, Trouble> {
     Ok(lines)
 }
 
-fn examine(environment: &Environment) -> Vec<Finding> {
+/// Looks at everything.
+pub(in crate::cli) fn examine(environment: &Environment) -> Vec<Finding> {
     let is_root = environment.uid == 0;
     let mut findings = vec![device(Path::new("/dev/fuse"))];
     findings.push(helper(environment.path.as_deref(), is_root));

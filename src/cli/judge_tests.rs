@@ -28,7 +28,7 @@ pub fn report(result: CallResult) -> Report {
     }
 }
 
-fn with_survivors(result: CallResult, number: u64, unsent_bytes: u64) -> Report {
+pub fn with_survivors(result: CallResult, number: u64, unsent_bytes: u64) -> Report {
     let handle = HandleInfo {
         handle: HandleNumber(1),
         path: b"a".to_vec(),
@@ -84,7 +84,12 @@ pub fn running() -> RunningCall {
     }
 }
 
-fn check_reply(result: CallResult, state: State, holders: usize, requests: usize) -> CheckReply {
+pub fn check_reply(
+    result: CallResult,
+    state: State,
+    holders: usize,
+    requests: usize,
+) -> CheckReply {
     let holder = Holder {
         pid: Some(1),
         command: Some("x".to_owned()),

@@ -22,3 +22,6 @@ pub mod run;
 pub mod table;
 pub mod view;
 pub mod vigil;
+
+#[cfg(test)]
+mod schema_tests;

@@ -1,13 +1,11 @@
 //! What `--json` prints: one envelope for every answer, and the shapes inside it; pure.
 //!
-//! The shapes are the control protocol's own, changed in three ways for readers: a path that is no
-//! UTF-8 is text plus `path_bytes`, times are RFC 3339 UTC, and `state` is the word people see, with
-//! the machine's own in `device_state`. `docs/schema/` describes them and a test holds them to it.
+//! The shapes are the control protocol's own, changed in two ways for readers: times are RFC 3339 UTC,
+//! and `state` is the word people see, with the machine's own in `device_state`. `docs/schema/`
+//! describes them and a test holds them to it.
 
 use crate::cli::exit::{Exit, Trouble};
 use crate::mgmt::proto::SCHEMA;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -58,7 +56,6 @@ fn reshape(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(reshape),
         Value::Object(fields) => {
-            split_path(fields);
             name_state(fields);
             if let Some(end) = fields.remove("ended_unix_s") {
                 let text = end.as_f64().map(time_text);
@@ -68,15 +65,6 @@ fn reshape(value: &mut Value) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// `path: {path_bytes: …}` becomes `path: "lossy", path_bytes: …`.
-fn split_path(fields: &mut Map<String, Value>) {
-    let encoded = fields.get("path").and_then(|path| path.get("path_bytes"));
-    let Some(encoded) = encoded.and_then(Value::as_str).map(str::to_owned) else { return };
-    let bytes = STANDARD.decode(&encoded).unwrap_or_default();
-    fields.insert("path".to_owned(), Value::from(String::from_utf8_lossy(&bytes)));
-    fields.insert("path_bytes".to_owned(), Value::from(encoded));
 }
 
 fn name_state(fields: &mut Map<String, Value>) {
@@ -95,7 +83,7 @@ mod tests {
     use crate::base::stop::{Loss, State};
 
     #[test]
-    fn an_answer_says_its_schema_and_verb_first() {
+    fn an_answer_says_its_schema_and_verb() {
         let value = envelope("list", &json!({ "mounts": [] }));
         assert_eq!(value, json!({ "schema": "minirdr/1", "verb": "list", "mounts": [] }));
     }

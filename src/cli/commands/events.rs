@@ -45,17 +45,21 @@ pub fn events(args: &EventsArgs, environment: &Environment) -> Result<Exit, Trou
     }
     let events = client.events(args.since).map_err(failed)?;
     if args.json.json {
-        let shaped: Vec<Value> = events.iter().map(view::shaped).collect();
-        let body = json!({ "name": name, "events": shaped });
-        print::answer(&view::envelope("events", &body).to_string())?;
+        print::answer(&all_json(name, &events).to_string())?;
     } else if !events.is_empty() {
         print::answer(&events.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     }
     Ok(Exit::DONE)
 }
 
-fn one_json(name: &str, event: &Event) -> Value {
-    view::envelope("events", &json!({ "name": name, "event": view::shaped(event) }))
+/// The JSON of `events`.
+pub(in crate::cli) fn all_json(name: &str, events: &[Event]) -> Value {
+    view::envelope("events", &json!({ "name": name, "events": events }))
+}
+
+/// The JSON of one line of `events --follow`.
+pub(in crate::cli) fn one_json(name: &str, event: &Event) -> Value {
+    view::envelope("events", &json!({ "name": name, "event": event }))
 }
 
 /// `12  2026-11-21T01:12:07Z  draining  requests=3 handles=2 unsent_bytes=0`.

@@ -11,7 +11,7 @@ use crate::cli::print;
 use crate::cli::table::printable;
 use crate::cli::view;
 use crate::mgmt::client::{Client, socket_path};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -68,20 +68,24 @@ fn serve(
 
 /// The answer of a mount that worked.
 fn mounted(args: &MountArgs, config: &MountConfig) -> String {
-    let MountConfig { name, source, mount_point, runtime_dir, .. } = config;
-    if !args.json.json {
-        let source = source.to_string();
-        let (source, place) =
-            (printable(source.as_bytes()), printable(mount_point.as_os_str().as_bytes()));
-        return format!("{name}: {source} mounted on {place}");
+    if args.json.json {
+        return mounted_json(config).to_string();
     }
+    let source = config.source.to_string();
+    let place = printable(config.mount_point.as_os_str().as_bytes());
+    format!("{}: {} mounted on {place}", config.name, printable(source.as_bytes()))
+}
+
+/// The JSON of `mount`.
+pub(in crate::cli) fn mounted_json(config: &MountConfig) -> Value {
+    let MountConfig { name, source, mount_point, runtime_dir, .. } = config;
     let body = json!({
         "name": name,
         "source": source.to_string(),
         "mount_point": mount_point.to_string_lossy(),
         "socket": socket_path(runtime_dir, name).to_string_lossy(),
     });
-    view::envelope("mount", &body).to_string()
+    view::envelope("mount", &body)
 }
 
 /// Reads and checks the whole command.

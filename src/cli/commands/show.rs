@@ -47,15 +47,7 @@ pub fn list(args: &ListArgs, environment: &Environment) -> Result<Exit, Trouble>
         }
     }
     if args.json.json {
-        let mounts: Vec<Value> = mounts.iter().map(view::shaped).collect();
-        let silent: Vec<Value> = silent
-            .iter()
-            .map(|(name, trouble)| {
-                json!({ "name": name, "code": trouble.code, "message": trouble.message })
-            })
-            .collect();
-        let body = json!({ "mounts": mounts, "unreachable": silent });
-        print::answer(&view::envelope("list", &body).to_string())?;
+        print::answer(&list_json(&mounts, &silent).to_string())?;
         return Ok(Exit::DONE);
     }
     let mut lines = vec![count(mounts.len() as u64, "mount")];
@@ -65,6 +57,18 @@ pub fn list(args: &ListArgs, environment: &Environment) -> Result<Exit, Trouble>
         print::complain(&trouble.message);
     }
     Ok(Exit::DONE)
+}
+
+/// The JSON of `list`.
+pub(in crate::cli) fn list_json(mounts: &[MountStatus], silent: &[(String, Trouble)]) -> Value {
+    let one = |(name, trouble): &(String, Trouble)| json!({ "name": name, "code": trouble.code, "message": trouble.message });
+    let silent: Vec<Value> = silent.iter().map(one).collect();
+    view::envelope("list", &json!({ "mounts": mounts, "unreachable": silent }))
+}
+
+/// The JSON of `status`.
+pub(in crate::cli) fn status_json(status: &MountStatus) -> Value {
+    view::envelope("status", &json!({ "mount": status }))
 }
 
 fn list_row(status: &MountStatus) -> Vec<String> {
@@ -95,9 +99,7 @@ pub fn status(args: &StatusArgs, environment: &Environment) -> Result<Exit, Trou
     let target = locate::find(&args.name, environment)?;
     let json = args.json.json;
     let show = |status: &MountStatus| match json {
-        true => print::answer(
-            &view::envelope("status", &json!({ "mount": view::shaped(status) })).to_string(),
-        ),
+        true => print::answer(&status_json(status).to_string()),
         false => print::answer(&judge::status(status).lines.join("\n")),
     };
     if !args.watch {
@@ -170,7 +172,8 @@ fn handles_lines(name: &str, reply: &HandlesReply, layout: &Layout) -> Vec<Strin
     lines
 }
 
-fn handles_json(name: &str, reply: &HandlesReply) -> Value {
+/// The JSON of `handles`.
+pub(in crate::cli) fn handles_json(name: &str, reply: &HandlesReply) -> Value {
     let mut body = view::shaped(reply);
     body["name"] = Value::from(name);
     view::envelope("handles", &body)
@@ -213,7 +216,8 @@ fn requests_lines(name: &str, reply: &RequestsReply, layout: &Layout) -> Vec<Str
     lines
 }
 
-fn requests_json(name: &str, reply: &RequestsReply) -> Value {
+/// The JSON of `requests`.
+pub(in crate::cli) fn requests_json(name: &str, reply: &RequestsReply) -> Value {
     let mut body = view::shaped(reply);
     body["name"] = Value::from(name);
     view::envelope("requests", &body)
