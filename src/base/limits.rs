@@ -61,6 +61,9 @@ pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 pub const NAME_BYTES_MAX: usize = 255;
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS_MAX: usize = 128;
+/// Of these, clients that are neither root nor the owner leave so many to those who are; the owner
+/// leaves half of them to root.
+pub const CONTROL_CLIENTS_RESERVED: usize = CONTROL_CLIENTS_MAX / 2;
 /// Longest control request, in bytes.
 pub const CONTROL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Longest control reply a client accepts, in bytes.
