@@ -112,8 +112,9 @@ pub struct MountArgs {
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
-    /// This process is the daemon `mount` started: its stdout is the pipe its parent waits on.
-    #[arg(long, hide = true)]
+    /// This process is the daemon `mount` started: its stdout is the pipe its parent waits on. Said by
+    /// [`READY_ON_STDOUT`], never by a user.
+    #[arg(skip)]
     pub ready_on_stdout: bool,
 }
 
@@ -427,12 +428,36 @@ pub enum Parsed {
     Text(String),
 }
 
+/// The word behind `mount` that makes it the daemon; no flag, so that no help and no completion
+/// offers it.
+pub const READY_ON_STDOUT: &str = "--ready-on-stdout";
+
+/// The words of the daemon that the command of these words starts.
+#[must_use]
+pub fn daemon_words(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    words.insert(words.len().min(2), OsString::from(READY_ON_STDOUT));
+    words
+}
+
 /// Reads a command line, program name first.
 ///
 /// # Errors
 /// Usage, in one line.
 pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
+    let mut words = words.to_vec();
+    let is_daemon = words.get(1).is_some_and(|verb| verb == "mount")
+        && words.get(2).is_some_and(|word| word == READY_ON_STDOUT);
+    if is_daemon {
+        words.remove(2);
+    }
     match CommandLine::try_parse_from(words) {
+        Ok(CommandLine { verb: Verb::Mount(args) }) => {
+            Ok(Parsed::Verb(Box::new(Verb::Mount(MountArgs {
+                ready_on_stdout: is_daemon,
+                ..args
+            }))))
+        }
         Ok(line) => Ok(Parsed::Verb(Box::new(line.verb))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -651,6 +676,24 @@ mod tests {
         let trouble = verb("minirdr stop bk --wiat").expect_err("misspelt");
         assert!(trouble.message.contains("--wait"), "the tip is kept: {trouble}");
         assert!(trouble.message.ends_with("see `minirdr stop --help`"), "{trouble}");
+    }
+
+    #[test]
+    fn a_daemon_has_its_parents_words_and_one_more_in_one_place() {
+        let words = ["minirdr", "mount", "memory:", "--", "-dir"].map(OsString::from);
+        let daemon = daemon_words(&words);
+        assert_eq!(daemon[1..3], ["mount", READY_ON_STDOUT].map(OsString::from));
+        let is_daemon = |words: &[OsString]| match parse(words) {
+            Ok(Parsed::Verb(verb)) => match *verb {
+                Verb::Mount(args) => args.ready_on_stdout && args.mount_point.ends_with("-dir"),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        assert!(is_daemon(&daemon));
+        assert!(!is_daemon(&words));
+        assert!(verb("minirdr mount memory: /x --ready-on-stdout").is_err(), "no user's word");
+        assert!(verb("minirdr stop --ready-on-stdout x").is_err(), "no other verb's");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! its warnings are seen, and lets go of everything then. The parent relays the one line it says.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::cli::args::Environment;
+use crate::cli::args::{Environment, daemon_words};
 use crate::cli::commands::mount::WhenReady;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::logging;
@@ -84,7 +84,7 @@ fn say(word: &Word) -> Result<(), Trouble> {
 pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Result<(), Trouble> {
     let interrupted = vigil::interrupt_flag()?;
     let mut command = Command::new(&environment.executable);
-    command.args(child_words(words)).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(&daemon_words(words)[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
     let failed = |error: io::Error| Trouble::system("start the daemon", &error);
     let mut child = command.spawn().map_err(failed)?;
     let Some(stdout) = child.stdout.take() else {
@@ -109,13 +109,6 @@ pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Resu
             Err(Trouble::failed(format!("{name}: the daemon ended before the mount answered{how}")))
         }
     }
-}
-
-/// The same words, less the program's name, with the flag behind the verb.
-fn child_words(words: &[OsString]) -> Vec<OsString> {
-    let mut words: Vec<OsString> = words.iter().skip(1).cloned().collect();
-    words.insert(words.len().min(1), OsString::from("--ready-on-stdout"));
-    words
 }
 
 /// One line from the child, or as much as it said before it ended.
@@ -188,13 +181,6 @@ fn how_it_ended(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_child_is_told_behind_the_verb() {
-        let words = ["minirdr", "mount", "memory:", "--", "-dir"].map(OsString::from);
-        let expected = ["mount", "--ready-on-stdout", "memory:", "--", "-dir"].map(OsString::from);
-        assert_eq!(child_words(&words), expected);
-    }
 
     #[test]
     fn what_is_said_is_one_line_that_reads_back() {

@@ -282,6 +282,11 @@ pub fn explain(name: &str, error: &ClientError) -> Trouble {
             Trouble::unreachable(text)
         }
         ClientError::Denied(_) => Trouble::not_permitted(text),
+        // What the command line allowed and the daemon cannot take, such as an event not yet numbered.
+        ClientError::Failed { name: word, message } if word.ends_with(".InvalidParameter") => {
+            let what = message.strip_prefix("InvalidParameter: ").unwrap_or(message);
+            Trouble::usage(format!("{name}: the daemon does not take this value of \"{what}\""))
+        }
         ClientError::Failed { name: word, .. } => {
             let code = match word.as_str() {
                 "UnknownTicket" => "unknown_ticket",
@@ -386,6 +391,7 @@ mod tests {
             (failed("UnknownTicket"), 1, "unknown_ticket"),
             (failed("Refused"), 1, "refused"),
             (failed("org.varlink.service.MethodNotFound"), 1, "failed"),
+            (failed("org.varlink.service.InvalidParameter"), 2, "usage"),
             (ClientError::Interrupted, 130, "interrupted"),
         ];
         for (error, exit, code) in cases {

@@ -233,12 +233,4 @@ mod tests {
             assert!(text.contains(&verb), "{name} shows {verb}");
         }
     }
-
-    #[test]
-    fn a_hidden_flag_is_in_no_page() {
-        for (name, text) in pages().expect("memory only") {
-            let text = String::from_utf8_lossy(&text);
-            assert!(!text.contains("ready\\-on"), "{name} names the flag of the daemon's start");
-        }
-    }
 }
