@@ -21,6 +21,7 @@
 //! `tests/tidy.rs` holds this table.
 
 pub mod base;
+pub mod front;
 pub mod mgmt;
 pub mod mrx;
 pub mod rdbss;
