@@ -36,9 +36,11 @@ impl Binding {
 
 /// Where a file is, as last seen. A hard link has several places; this is the latest.
 #[derive(Clone, Default)]
-struct Place {
-    /// `None` for the root, and for a file whose last name is gone.
-    parent: Option<(Arc<Fcb>, Name)>,
+pub(in crate::rdbss) struct Place {
+    /// Its directory and its name there; `None` for the root.
+    pub at: Option<(Arc<Fcb>, Name)>,
+    /// The name was removed, as far as we know.
+    pub removed: bool,
 }
 
 /// A file.
@@ -63,7 +65,7 @@ impl Fcb {
             number,
             identity: binding.identity,
             table,
-            place: Mutex::new(Rank::Fcb, Place { parent }),
+            place: Mutex::new(Rank::Fcb, Place { at: parent, removed: false }),
             binding: Mutex::new(Rank::Fcb, binding),
             opens: AtomicU32::new(0),
         }
@@ -114,30 +116,43 @@ impl Fcb {
         current
     }
 
-    /// Where it is: its directory and name there.
+    /// Where it is: its directory and name there. `None` for the root and a removed name.
     pub(in crate::rdbss) fn parent(&self) -> Option<(Arc<Self>, Name)> {
-        self.place.lock().parent.clone()
+        let place = self.place.lock();
+        if place.removed { None } else { place.at.clone() }
     }
 
-    /// It was seen, made or moved here. The root stays where it is.
-    pub(in crate::rdbss) fn set_place(&self, parent: &Arc<Self>, name: &Name) {
-        if self.is_root() || std::ptr::eq(self, Arc::as_ptr(parent)) {
-            return;
-        }
-        let fresh = Place { parent: Some((parent.clone(), name.clone())) };
-        let old = std::mem::replace(&mut *self.place.lock(), fresh);
-        // May be the last reference to the old directory: dropped outside the lock.
-        drop(old);
+    /// Is its last known name this one?
+    pub(in crate::rdbss) fn is_at(&self, parent: &Self, name: &Name) -> bool {
+        let place = self.place.lock();
+        !place.removed
+            && place
+                .at
+                .as_ref()
+                .is_some_and(|(at, called)| std::ptr::eq(&raw const **at, parent) && called == name)
     }
 
-    /// Its path below the root, without a leading slash; empty for the root.
+    /// It was seen, made or moved here; returns where it was. Through the table only, which keeps an
+    /// index of names.
+    pub(in crate::rdbss) fn set_place(&self, parent: &Arc<Self>, name: &Name) -> Place {
+        let fresh = Place { at: Some((parent.clone(), name.clone())), removed: false };
+        std::mem::replace(&mut *self.place.lock(), fresh)
+    }
+
+    /// Its last known name was removed.
+    pub(in crate::rdbss) fn mark_removed(&self) {
+        self.place.lock().removed = true;
+    }
+
+    /// Its path below the root, without a leading slash; empty for the root. A removed file's ends in
+    /// ` (deleted)`, as in `/proc`.
     #[must_use]
     pub fn path(&self) -> Vec<u8> {
+        let Place { at: mut next, removed } = self.place.lock().clone();
         let mut names: Vec<Name> = Vec::new();
-        let mut next = self.parent();
         while let Some((parent, name)) = next {
             names.push(name);
-            next = parent.parent();
+            next = parent.place.lock().at.clone();
             if names.len() > PATH_DEPTH_MAX {
                 break;
             }
@@ -148,6 +163,9 @@ impl Fcb {
                 path.push(b'/');
             }
             path.extend_from_slice(name.as_bytes());
+        }
+        if removed {
+            path.extend_from_slice(b" (deleted)");
         }
         path
     }
@@ -172,17 +190,29 @@ const PATH_DEPTH_MAX: usize = 4096;
 
 impl Drop for Fcb {
     fn drop(&mut self) {
+        let place = std::mem::take(&mut *self.place.lock());
         if let Some(table) = self.table.upgrade() {
-            table.remove_dead(self.number);
+            table.remove_dead(self.number, place.at.as_ref());
         }
         // A deep chain of directories must not be dropped recursively: the stack is finite.
-        let mut next = self.place.lock().parent.take();
+        let mut next = place.at;
         while let Some((parent, _name)) = next {
             next = match Arc::into_inner(parent) {
-                Some(last) => last.place.lock().parent.take(),
+                Some(last) => last.unhook(),
                 None => None,
             };
         }
+    }
+}
+
+impl Fcb {
+    /// Takes a dying directory's own parent away from it, after its names have left the table.
+    fn unhook(self) -> Option<(Arc<Self>, Name)> {
+        let place = std::mem::take(&mut *self.place.lock());
+        if let Some(table) = self.table.upgrade() {
+            table.remove_dead(self.number, place.at.as_ref());
+        }
+        place.at
     }
 }
 

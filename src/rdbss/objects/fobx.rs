@@ -15,9 +15,11 @@ pub struct Fobx {
     pub opened_by: Caller,
     /// When.
     pub opened_at: Moment,
-    srv_open: Mutex<Arc<SrvOpen>>,
+    /// The open under it, and whether it has been taken to be closed.
+    srv_open: Mutex<(Arc<SrvOpen>, bool)>,
     survivor: AtomicBool,
     flushed: AtomicBool,
+    dirty: AtomicBool,
     unsent_bytes: AtomicU64,
 }
 
@@ -28,9 +30,10 @@ impl Fobx {
         Self {
             opened_by,
             opened_at,
-            srv_open: Mutex::new(Rank::Context, srv_open),
+            srv_open: Mutex::new(Rank::Context, (srv_open, false)),
             survivor: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
+            dirty: AtomicBool::new(false),
             unsent_bytes: AtomicU64::new(0),
         }
     }
@@ -38,15 +41,29 @@ impl Fobx {
     /// The open under it.
     #[must_use]
     pub fn srv_open(&self) -> Arc<SrvOpen> {
-        self.srv_open.lock().clone()
+        self.srv_open.lock().0.clone()
+    }
+
+    /// The open under it, to be closed: no reclaim can replace it any more.
+    #[must_use]
+    pub fn take_for_close(&self) -> Arc<SrvOpen> {
+        let mut srv_open = self.srv_open.lock();
+        srv_open.1 = true;
+        srv_open.0.clone()
     }
 
     /// A reclaimed open takes the place of the orphaned one, which is returned to be closed.
-    #[must_use]
-    pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Arc<SrvOpen> {
-        let old = std::mem::replace(&mut *self.srv_open.lock(), fresh);
+    ///
+    /// # Errors
+    /// The fresh open back, if the handle is being closed: then that is the one to close.
+    pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Result<Arc<SrvOpen>, Arc<SrvOpen>> {
+        let mut srv_open = self.srv_open.lock();
+        if srv_open.1 {
+            return Err(fresh);
+        }
+        let old = std::mem::replace(&mut srv_open.0, fresh);
         self.survivor.store(false, Ordering::Release);
-        old
+        Ok(old)
     }
 
     /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9).
@@ -71,8 +88,19 @@ impl Fobx {
         self.flushed.load(Ordering::Relaxed)
     }
 
-    /// Bytes acknowledged and not flushed to the server's stable storage by us: 0 for a
-    /// write-through redirector; a write that is in flight counts while it runs.
+    /// Something was written that has not been committed.
+    pub fn mark_dirty(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Was something? The caller commits it, or marks it dirty again.
+    #[must_use]
+    pub fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// Bytes handed over by the application and not on the server: writes in flight, and what a
+    /// mini-redirector keeps back.
     #[must_use]
     pub fn unsent_bytes(&self) -> u64 {
         self.unsent_bytes.load(Ordering::Relaxed)
