@@ -16,7 +16,9 @@
 //!   which comes before ours in the order.
 
 use crate::base::ids::NodeNumber;
+use crate::base::name::Name;
 use crate::base::sync::{Rank, RwLock};
+use crate::rdbss::objects::fcb::Fcb;
 use crate::rdbss::operation::Node;
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -30,25 +32,31 @@ struct Known<N> {
     lookups: u64,
 }
 
-/// A node as this table needs it.
-pub trait Numbered: Clone {
+/// A node as the kernel knows it: all that the front needs of one.
+pub trait KernelNode: Clone + Send + Sync + 'static {
     /// The kernel's number for it.
     fn number(&self) -> NodeNumber;
+    /// Its directory's number and its name there; `None` for the root and a removed name.
+    fn place(&self) -> Option<(NodeNumber, Name)>;
 }
 
-impl Numbered for Node {
+impl KernelNode for Node {
     fn number(&self) -> NodeNumber {
-        crate::rdbss::objects::fcb::Fcb::number(self)
+        Fcb::number(self)
+    }
+
+    fn place(&self) -> Option<(NodeNumber, Name)> {
+        self.parent().map(|(parent, name)| (parent.number(), name))
     }
 }
 
 /// The table.
-pub struct Inodes<N: Numbered = Node> {
+pub struct Inodes<N: KernelNode = Node> {
     root: N,
     shards: [RwLock<HashMap<NodeNumber, Known<N>>>; SHARDS],
 }
 
-impl<N: Numbered> Inodes<N> {
+impl<N: KernelNode> Inodes<N> {
     /// A table that knows the root only.
     pub fn new(root: N) -> Self {
         let shards = std::array::from_fn(|_| RwLock::new(Rank::Inodes, HashMap::new()));
@@ -166,9 +174,13 @@ mod tests {
         }
     }
 
-    impl Numbered for Arc<File> {
+    impl KernelNode for Arc<File> {
         fn number(&self) -> NodeNumber {
             NodeNumber(self.number)
+        }
+
+        fn place(&self) -> Option<(NodeNumber, Name)> {
+            None
         }
     }
 

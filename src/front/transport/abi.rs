@@ -187,6 +187,11 @@ pub enum Notification<'a> {
         /// The file.
         node: u64,
     },
+    /// FUSE_NOTIFY_INVAL_INODE of the attributes only: they are asked for again.
+    InvalidateAttributes {
+        /// The file.
+        node: u64,
+    },
     /// FUSE_NOTIFY_INVAL_ENTRY.
     InvalidateEntry {
         /// The directory.
@@ -204,7 +209,7 @@ impl Notification<'_> {
     const fn code(&self) -> i32 {
         match self {
             Self::Poll { .. } => 1,
-            Self::InvalidateNode { .. } => 2,
+            Self::InvalidateNode { .. } | Self::InvalidateAttributes { .. } => 2,
             Self::InvalidateEntry { .. } => 3,
             Self::Resend => 7,
             Self::IncrementEpoch => 8,
@@ -221,6 +226,12 @@ impl Notification<'_> {
                 body.extend_from_slice(&node.to_ne_bytes());
                 // Offset 0 and length 0: from the first byte to the last.
                 body.extend_from_slice(&[0; 16]);
+            }
+            Self::InvalidateAttributes { node } => {
+                body.extend_from_slice(&node.to_ne_bytes());
+                // A negative offset: no page is touched.
+                body.extend_from_slice(&(-1_i64).to_ne_bytes());
+                body.extend_from_slice(&[0; 8]);
             }
             Self::InvalidateEntry { parent, name } => {
                 let length = u32::try_from(name.len()).expect("a name has at most 255 bytes");
@@ -301,6 +312,8 @@ mod tests {
         assert_eq!((poll.len(), u32_at(&poll, 4), u64_at(&poll, 16)), (0x18, 1, 0x4321));
         let node = Notification::InvalidateNode { node: 0x42 }.encode();
         assert_eq!((node.len(), u32_at(&node, 4), u64_at(&node, 16)), (0x28, 2, 0x42));
+        let attributes = Notification::InvalidateAttributes { node: 0x42 }.encode();
+        assert_eq!((attributes.len(), u64_at(&attributes, 24)), (0x28, u64::MAX));
         assert_eq!(Notification::IncrementEpoch.encode().len(), 16);
         assert_eq!(u32_at(&Notification::Resend.encode(), 4), 7);
     }
