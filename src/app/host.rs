@@ -14,7 +14,7 @@ use crate::base::limits::EVENTS_COALESCED_FOR;
 use crate::base::stop::{Answer, CallResult, Notice, Report, State, StopMode};
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::front::options as front;
-use crate::front::session::Mount;
+use crate::front::session::{Ended, Mount};
 use crate::mgmt::authz::Policy;
 use crate::mgmt::control::Control;
 use crate::mgmt::endpoint::Claim;
@@ -153,7 +153,8 @@ impl Host {
         );
         // Socket and signals come after the mount: who finds the socket finds a mount that answers.
         let outcome = self.listen_and_wait(claim, service, ready);
-        self.end_mount(mount);
+        // Dropped while it is served, a mount goes: lazily, and then by force.
+        drop(mount);
         outcome
     }
 
@@ -219,9 +220,12 @@ impl Host {
             policy,
         });
         let life = self.life.clone();
-        let gone = Box::new(move || life.change(|ending| ending.gone = true));
+        let gone = Box::new(move |ended: Ended| {
+            log::info!("the kernel is gone: {ended:?}");
+            life.change(|ending| ending.gone = true);
+        });
         let mount = Mount::start(
-            front_config(config, self.device.capabilities(), &self.clock),
+            &front_config(config, self.device.capabilities(), &self.clock),
             self.device.clone(),
             Some(files),
             gone,
@@ -230,7 +234,7 @@ impl Host {
             cache: mount.kernel_cache(),
             registration: mount.registration(),
         });
-        let _ = self.control.mounted.set(Mounted { device: mount.device().to_owned() });
+        let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
         Ok(mount)
     }
 
@@ -277,10 +281,6 @@ impl Host {
             Err(error) => log::error!("the last stop: {error}"),
         }
         self.device.wait_state(|state| state == State::Startable, EVENTS_COALESCED_FOR);
-    }
-
-    fn end_mount(&self, mount: Mount) {
-        mount.end();
     }
 
     /// Takes the device off the books and says how it went.
