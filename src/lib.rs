@@ -22,3 +22,4 @@
 
 pub mod base;
 pub mod mrx;
+pub mod redirectors;
