@@ -151,7 +151,8 @@ impl Host {
         self.events.publish(NAME, Generation(1), notice);
     }
 
-    /// Ends everything that was posted, in order: result, `stopped` event, waiters (stop.md §4, 11).
+    /// Ends everything that was posted, in order: result, `stopped` event, waiters (stop.md §4,
+    /// 11).
     pub fn finish(&self) {
         loop {
             let (ticket, kind, result) = {
@@ -367,6 +368,6 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let began = clock.now();
     while !condition() {
         assert!(clock.now().since(began) < Duration::from_secs(20), "never: {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }

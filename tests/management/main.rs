@@ -175,8 +175,8 @@ fn i4_concurrent_stops_have_one_winner() {
     assert_eq!(ended.len(), CALLERS, "one each");
 }
 
-/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's end,
-/// and a wait in progress is answered, not cut.
+/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's
+/// end, and a wait in progress is answered, not cut.
 #[test]
 fn i5_the_server_ends_in_time() {
     let running = serve(Host::new());
@@ -231,8 +231,8 @@ impl Replies for Kept {
     }
 }
 
-/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and the
-/// owner may; the group may all but abort; a network may nothing.
+/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
+/// the owner may; the group may all but abort; a network may nothing.
 #[test]
 fn i6_nothing_happens_that_is_not_allowed() {
     const OWNER: u32 = 1000;
