@@ -5,8 +5,11 @@ use crate::front::transport::abi::Notification;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// Where the kernel offers FUSE connections.
 const PATH: &str = "/dev/fuse";
@@ -18,6 +21,21 @@ const PATH: &str = "/dev/fuse";
 pub fn open() -> Result<OwnedFd, FrontError> {
     rustix::fs::open(PATH, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(FrontError::NoDevice)
+}
+
+/// A descriptor we inherited, by its number in `/dev/fd/N`: whoever started us has mounted it. Ours
+/// is another one for the same file; the inherited one stays open until we end.
+///
+/// # Errors
+/// [`FrontError::NotADescriptor`].
+pub fn inherited(mount_point: &Path, number: &OsStr) -> Result<OwnedFd, FrontError> {
+    let none = || FrontError::NotADescriptor(mount_point.to_owned());
+    let number = number.to_str().and_then(|digits| digits.parse().ok()).ok_or_else(none)?;
+    // Its number is all we have, and a number alone proves no ownership: the kernel copies it.
+    let us = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|_| none())?;
+    let file = pidfd_getfd(us.as_fd(), number, PidfdGetfdFlags::empty()).map_err(|_| none())?;
+    let target = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    if target.is_ok_and(|target| target == Path::new(PATH)) { Ok(file) } else { Err(none()) }
 }
 
 /// Another descriptor for the same connection.
