@@ -35,9 +35,9 @@ pub fn factory(
 
 fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory, AppError> {
     let options = MemoryOptions::parse(options).map_err(AppError::usage)?;
-    let server = MemoryServer::new(clock.clone(), &options);
+    let server = MemoryServer::new(clock.clone());
     Ok(Box::new(move || {
-        let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options.clone()));
+        let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options));
         made
     }))
 }

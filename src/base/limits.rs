@@ -59,6 +59,13 @@ pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Longest file name, in bytes (POSIX NAME_MAX).
 pub const NAME_BYTES_MAX: usize = 255;
+/// Changes kept for one watched directory until they are asked for; more become one `Overflow`.
+pub const CHANGES_KEPT: usize = 256;
+/// Reads and writes the `memory` mini-redirector holds back at once to play a slow server; further
+/// ones wait on their own thread.
+pub const DELAYED_REQUESTS_MAX: usize = 4096;
+/// Bytes of the writes among them.
+pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS_MAX: usize = 128;
 /// Of these, clients that are neither root nor the owner leave so many to those who are; the owner
@@ -120,4 +127,5 @@ const _: () = assert!(
 const _: () =
     assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
 const _: () = assert!(CONTROL_FILE_WAITERS_MAX <= CONTROL_FILE_HANDLES_MAX);
+const _: () = assert!(DELAYED_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);

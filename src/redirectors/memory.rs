@@ -307,7 +307,7 @@ impl MiniRedirector for Memory {
         if !self.server.owns(&node) || node.identity() != file.identity {
             return Err(Status::FileInvalid);
         }
-        check_open(&node, OpenOptions { truncate: false, ..options })?;
+        check_open(&node, options)?;
         Ok(Self::open_node(node, options))
     }
 

@@ -104,7 +104,7 @@ impl Delay {
         context.set_cancel_routine(Box::new(move || wake.cancel()))?;
         let slept = sleeper.sleep_until(clock.now().after(self.latency), clock);
         // Taken to be called means being cancelled, even if the call has not come yet.
-        slept
+        if context.clear_cancel_routine() { slept } else { Err(Status::Cancelled) }
     }
 
     /// Does `work`, which keeps so many bytes, when the latency is over. Does it here if the timer

@@ -97,6 +97,17 @@ fn a_listing_that_renames_or_copies_what_it_sees_ends() {
 }
 
 #[test]
+fn a_file_renamed_in_its_directory_keeps_its_place() {
+    let (rig, handle) = with_files(&["a", "b", "c"]);
+    let seen = walk(&rig, &handle, |seen| {
+        if seen == "a" {
+            rig.rename((&rig.root, "b"), (&rig.root, "d"), RenameMode::Replace).expect("moved");
+        }
+    });
+    assert_eq!(seen, ["a", "d", "c"]);
+}
+
+#[test]
 fn a_file_saved_over_is_seen_by_a_listing_under_way() {
     let (rig, handle) = with_files(&["document", "other", "temporary"]);
     let first = rig.list(&handle, query(0, 1));

@@ -186,6 +186,15 @@ fn bytes_held_back_are_bounded() {
 }
 
 #[test]
+fn bytes_no_longer_held_back_make_room() {
+    let slow = Slow::new(SHORT);
+    let data = vec![0; DELAYED_BYTES_MAX];
+    for _ in 0..2 {
+        assert_eq!(outcome(&slow.write(&TestContext::new(), &data)), Ok(data.len()));
+    }
+}
+
+#[test]
 fn a_panicking_completion_stops_nobody_else() {
     let slow = Slow::new(SHORT);
     let mut pend = || Completer::new(|_: Result<Vec<u8>, Status>| panic!("a test's panic"));
