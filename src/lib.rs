@@ -25,3 +25,5 @@ pub mod base;
 pub mod cli;
 pub mod mgmt;
 pub mod mrx;
+pub mod rdbss;
+pub mod redirectors;

@@ -115,6 +115,11 @@ impl<T> ClassQueue<T> {
         self.filled.notify_all();
     }
 
+    /// Does it take nothing any more?
+    pub fn is_closed(&self) -> bool {
+        self.inner.lock().closed
+    }
+
     /// Jobs waiting.
     pub fn len(&self) -> usize {
         self.inner.lock().lanes.iter().map(VecDeque::len).sum()

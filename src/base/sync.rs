@@ -5,6 +5,8 @@
 //! This is also the only file that names parking_lot, so a model checker can be put behind the same
 //! names (gate.md §5).
 
+pub use std::sync::atomic;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -16,6 +18,8 @@ pub enum Rank {
     Host,
     /// `mgmt`: the control server's clients.
     Server,
+    /// `rdbss`: the threads of the file system process.
+    Workers,
     /// `rdbss`: the registered devices.
     Registry,
     /// `rdbss`: the start/stop machine and its queue of control jobs.

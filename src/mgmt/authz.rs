@@ -340,3 +340,97 @@ impl<T: Redact> Redact for Option<T> {
         self.iter_mut().for_each(Redact::redact);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: u32 = 1000;
+    const GROUP: u32 = 50;
+    const POLICY: Policy = Policy { owner: OWNER, group: Some(GROUP) };
+
+    fn local(uid: u32, gids: &[u32]) -> Peer {
+        Peer::Local { pid: 1, uid, gids: gids.to_vec() }
+    }
+
+    fn peer(standing: Standing) -> Peer {
+        match standing {
+            Standing::Root => local(0, &[0]),
+            Standing::Owner => local(OWNER, &[OWNER]),
+            Standing::Group => local(7, &[7, GROUP]),
+            Standing::Other => local(7, &[7]),
+            Standing::Remote => Peer::Remote(([127, 0, 0, 1], 1).into()),
+        }
+    }
+
+    /// The cells of a row of a Markdown table.
+    fn cells(line: &str) -> Vec<&str> {
+        line.trim_matches('|').split('|').map(str::trim).collect()
+    }
+
+    /// `docs/MANAGEMENT.md` prints this table: every cell of it, and no row less.
+    #[test]
+    fn the_printed_table_is_the_code() {
+        let manual = include_str!("../../docs/MANAGEMENT.md");
+        let mut lines = manual.lines().skip_while(|line| !line.starts_with("| operation |"));
+        let head = cells(lines.next().expect("the table"));
+        assert_eq!(head[1..], Standing::ALL.map(Standing::word));
+        let mut rows: Vec<Vec<&str>> =
+            lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
+        let paths = rows.pop().expect("a last row");
+        let words: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+        assert_eq!(words, Operation::ALL.map(Operation::word));
+        let word = |yes| if yes { "yes" } else { "no" };
+        for (row, operation) in rows.iter().zip(Operation::ALL) {
+            for (cell, standing) in row[1..].iter().zip(Standing::ALL) {
+                let decision = POLICY.authorize(operation, &peer(standing));
+                assert_eq!(*cell, word(decision == Decision::Allow), "{operation:?} {standing:?}");
+            }
+        }
+        assert_eq!(paths[0], "see paths");
+        for (cell, standing) in paths[1..].iter().zip(Standing::ALL) {
+            let seen = POLICY.disclosure(&peer(standing)) == Disclosure::Full;
+            assert_eq!(*cell, word(seen), "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn peers_are_what_they_are() {
+        for standing in Standing::ALL {
+            assert_eq!(POLICY.standing(&peer(standing)), standing);
+        }
+        let no_group = Policy { group: None, ..POLICY };
+        assert_eq!(no_group.standing(&peer(Standing::Group)), Standing::Other);
+        let roots = Policy { owner: 0, group: None };
+        assert_eq!(roots.standing(&local(0, &[])), Standing::Root);
+        assert_eq!(peer(Standing::Remote).caller().uid, u32::MAX, "never root");
+    }
+
+    #[test]
+    fn an_abort_is_one_in_either_place() {
+        let stop = |mode, on_deadline| {
+            Operation::of_stop(&StopOptions { mode, on_deadline, ..StopOptions::default() })
+        };
+        assert_eq!(stop(StopMode::Drain, OnDeadline::Cancel), Operation::Stop);
+        assert_eq!(stop(StopMode::Cancel, OnDeadline::Stay), Operation::Stop);
+        assert_eq!(stop(StopMode::Abort, OnDeadline::Stay), Operation::Abort);
+        assert_eq!(stop(StopMode::Drain, OnDeadline::Abort), Operation::Abort);
+    }
+
+    #[test]
+    fn a_refusal_says_who_may() {
+        let Decision::Deny(denial) = POLICY.authorize(Operation::Abort, &peer(Standing::Group))
+        else {
+            panic!("allowed");
+        };
+        assert_eq!(
+            denial.to_string(),
+            "user 7 may not abort this mount: only root and its owner may"
+        );
+        let Decision::Deny(denial) = POLICY.authorize(Operation::Read, &peer(Standing::Remote))
+        else {
+            panic!("allowed");
+        };
+        assert_eq!(denial.to_string(), "nothing may be asked of this mount from 127.0.0.1:1");
+    }
+}

@@ -251,6 +251,18 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Ok(()))
     }
 
+    /// MRxFlush at cleanup: everything acknowledged on this open has reached the server, though not
+    /// its disk. Called at every close(2) and by a stop (design README, invariant 9); a
+    /// mini-redirector that keeps nothing back leaves the default.
+    fn commit(
+        &self,
+        context: Context<'_>,
+        open: OpenRef<'_>,
+        submission: Submission<'_, ()>,
+    ) -> LowIo<()> {
+        LowIo::Done(Ok(()))
+    }
+
     /// MRxLowIOSubmit[SHAREDLOCK, EXCLUSIVELOCK, UNLOCK]: with `wait` it may pend until granted.
     fn lock(
         &self,

@@ -22,10 +22,12 @@ impl<T> From<Result<T, Status>> for LowIo<T> {
     }
 }
 
+type Finish<T> = Box<dyn FnOnce(Result<T, Status>) + Send>;
+
 /// Completes one pending request, once, from any thread.
 #[must_use = "dropping it fails the request"]
 pub struct Completer<T> {
-    finish: Option<Box<dyn FnOnce(Result<T, Status>) + Send>>,
+    finish: Option<Finish<T>>,
 }
 
 impl<T> Completer<T> {

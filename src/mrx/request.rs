@@ -279,7 +279,9 @@ pub struct DirectoryEntry {
     pub number: u64,
     /// Kind of the file.
     pub kind: FileKind,
-    /// Ask with this to get the entry after. Any value but 0; stable while the handle is open.
+    /// Ask with this to get the entry after. Any value from 1 to 0x7ffe_ffff_ffff_ffff, or exactly
+    /// `i64::MAX`; stable while the handle is open. (The core uses the gap for `.` and `..`; the
+    /// server file systems we know leave it free.)
     pub next: u64,
     /// The file itself, if the caller asked for it and it still exists.
     pub found: Option<Found>,

@@ -1,0 +1,365 @@
+//! RX_CONTEXT: one request from arrival to reply.
+//!
+//! Two things live in it until its end, and they end apart: the *reply*, which is given once, to
+//! whoever is first (the callout, a cancel, a deadline), and the *pass*, which stays counted in the
+//! gate until the callout has really returned, or a stop's deadline abandons it. So a caller can be
+//! let go while the conservative drain still knows that its server is busy (stop.md §5).
+
+use crate::base::clock::Moment;
+use crate::base::ids::{Caller, HandleNumber, SerialNumber};
+use crate::base::status::Status;
+use crate::base::sync::{Mutex, Rank, assert_no_locks};
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::gate::{Gate, Pass};
+use crate::rdbss::operation::{Answer, Node, Responder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What a request is about, for listings: a file or a handle, named only when somebody asks.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// A file.
+    Node(Node),
+    /// A handle.
+    Handle(HandleNumber),
+    /// The volume.
+    Volume,
+}
+
+/// Counts that the contexts of a device share.
+#[derive(Debug, Default)]
+pub struct ContextCounts {
+    /// Replies given.
+    pub answered: AtomicU64,
+    /// Results that came when the caller had been answered already.
+    pub late: AtomicU64,
+    /// Contexts dropped without a reply.
+    pub unanswered: AtomicU64,
+}
+
+struct Inner {
+    responder: Option<Box<dyn Responder>>,
+    pass: Option<Pass>,
+    cancel_routine: Option<Box<dyn FnOnce() + Send>>,
+    /// Counted as cancellable in the gate.
+    counted_cancellable: bool,
+}
+
+/// One request.
+pub struct Context {
+    serial: SerialNumber,
+    caller: Caller,
+    operation: &'static str,
+    subject: Subject,
+    arrived: Moment,
+    deadline: Option<Moment>,
+    gate: Arc<Gate>,
+    counts: Arc<ContextCounts>,
+    cancelled: AtomicBool,
+    abandoned: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+/// What a new context is made of.
+pub struct Arrival {
+    /// Its number.
+    pub serial: SerialNumber,
+    /// Who asks.
+    pub caller: Caller,
+    /// The operation's word.
+    pub operation: &'static str,
+    /// What it is about.
+    pub subject: Subject,
+    /// Now.
+    pub arrived: Moment,
+    /// When to give up.
+    pub deadline: Option<Moment>,
+}
+
+impl Context {
+    /// A request that passed the gate. `pass` is none for an uncounted one.
+    #[must_use]
+    pub fn new(
+        arrival: Arrival,
+        responder: Option<Box<dyn Responder>>,
+        pass: Option<Pass>,
+        gate: Arc<Gate>,
+        counts: Arc<ContextCounts>,
+    ) -> Arc<Self> {
+        let inner = Inner { responder, pass, cancel_routine: None, counted_cancellable: false };
+        Arc::new(Self {
+            serial: arrival.serial,
+            caller: arrival.caller,
+            operation: arrival.operation,
+            subject: arrival.subject,
+            arrived: arrival.arrived,
+            deadline: arrival.deadline,
+            gate,
+            counts,
+            cancelled: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            inner: Mutex::new(Rank::Context, inner),
+        })
+    }
+
+    /// The operation's word.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// When it arrived.
+    #[must_use]
+    pub fn arrived(&self) -> Moment {
+        self.arrived
+    }
+
+    /// Has it a cancel routine now?
+    #[must_use]
+    pub fn is_cancellable(&self) -> bool {
+        self.inner.lock().cancel_routine.is_some()
+    }
+
+    /// Is it counted in the gate still?
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.inner.lock().pass.is_some()
+    }
+
+    /// Has its caller been answered?
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.inner.lock().responder.is_none()
+    }
+
+    /// Was it given up on by a stop's deadline?
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Gives the reply if it has not been given. Returns the answer back when it came too late: the
+    /// caller of this must undo what it stands for. The pass is kept.
+    #[must_use]
+    pub fn answer(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
+        let responder = self.inner.lock().responder.take();
+        let Some(responder) = responder else {
+            self.counts.late.fetch_add(1, Ordering::Relaxed);
+            return Some(answer);
+        };
+        assert_no_locks("a reply");
+        self.counts.answered.fetch_add(1, Ordering::Relaxed);
+        responder.respond(answer);
+        None
+    }
+
+    /// The callout is over: leaves the gate. Idempotent.
+    pub fn leave(&self) {
+        let (pass, routine, counted) = {
+            let mut inner = self.inner.lock();
+            let counted = std::mem::take(&mut inner.counted_cancellable);
+            (inner.pass.take(), inner.cancel_routine.take(), counted)
+        };
+        // A routine that was never called is dropped here, with no lock held.
+        drop(routine);
+        if counted {
+            self.gate.ceased_cancellable();
+        }
+        if let Some(pass) = pass {
+            self.gate.leave(pass);
+        }
+    }
+
+    /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
+    /// there was one.
+    pub fn cancel(&self) -> bool {
+        let routine = {
+            let mut inner = self.inner.lock();
+            self.cancelled.store(true, Ordering::Release);
+            inner.cancel_routine.take()
+        };
+        let Some(routine) = routine else { return false };
+        self.forget_cancellable();
+        assert_no_locks("a cancel routine");
+        crate::rdbss::calldown::guard_drop("a cancel routine", routine);
+        true
+    }
+
+    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run. False
+    /// if it had ended already.
+    pub fn abandon(&self, status: Status) -> bool {
+        self.cancelled.store(true, Ordering::Release);
+        let held = self.inner.lock().pass.is_some();
+        if held {
+            self.abandoned.store(true, Ordering::Release);
+        }
+        if !self.is_answered() {
+            // Whoever was faster answered it: then there is nothing to undo in an error.
+            let _ = self.answer(Err(status));
+        }
+        self.leave();
+        held
+    }
+
+    fn forget_cancellable(&self) {
+        let counted = std::mem::take(&mut self.inner.lock().counted_cancellable);
+        if counted {
+            self.gate.ceased_cancellable();
+        }
+    }
+}
+
+impl RequestContext for Context {
+    fn serial(&self) -> SerialNumber {
+        self.serial
+    }
+
+    fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        self.deadline
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    fn set_cancel_routine(&self, routine: Box<dyn FnOnce() + Send>) -> Result<(), Status> {
+        let (replaced, newly_counted) = {
+            let mut inner = self.inner.lock();
+            // Tested under the lock under which `cancel` sets it: one of the two sees the other.
+            if self.cancelled.load(Ordering::Acquire) {
+                return Err(Status::Cancelled);
+            }
+            let newly = !inner.counted_cancellable && inner.pass.is_some();
+            inner.counted_cancellable |= newly;
+            (inner.cancel_routine.replace(routine), newly)
+        };
+        drop(replaced);
+        if newly_counted {
+            self.gate.became_cancellable();
+        }
+        Ok(())
+    }
+
+    fn clear_cancel_routine(&self) -> bool {
+        let routine = self.inner.lock().cancel_routine.take();
+        self.forget_cancellable();
+        routine.is_some()
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.leave();
+        let responder = self.inner.lock().responder.take();
+        if let Some(responder) = responder {
+            self.counts.unanswered.fetch_add(1, Ordering::Relaxed);
+            log::error!("request {} ({}) was dropped unanswered", self.serial, self.operation);
+            responder.respond(Err(Status::Unsuccessful));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::stop::State;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    struct Tell(Sender<Result<Answer, Status>>);
+
+    impl Responder for Tell {
+        fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
+            self.0.send(answer).expect("the test listens");
+        }
+    }
+
+    type Answers = Receiver<Result<Answer, Status>>;
+
+    fn context() -> (Arc<Context>, Arc<Gate>, Arc<ContextCounts>, Answers) {
+        let gate = Arc::new(Gate::new());
+        gate.set_state(State::StartInProgress);
+        gate.set_state(State::Started);
+        let counts = Arc::new(ContextCounts::default());
+        let pass = gate.enter_normal(false).expect("started");
+        let (sender, receiver) = channel();
+        let arrival = Arrival {
+            serial: SerialNumber(1),
+            caller: Caller::default(),
+            operation: "read",
+            subject: Subject::Volume,
+            arrived: Moment(0),
+            deadline: None,
+        };
+        let responder: Box<dyn Responder> = Box::new(Tell(sender));
+        let context =
+            Context::new(arrival, Some(responder), Some(pass), gate.clone(), counts.clone());
+        (context, gate, counts, receiver)
+    }
+
+    /// Invariant 6: a dropped context answers once, is counted as a defect, and leaves the gate.
+    #[test]
+    fn a_dropped_context_answers_and_leaves() {
+        let (context, gate, counts, receiver) = context();
+        drop(context);
+        assert!(matches!(receiver.recv(), Ok(Err(Status::Unsuccessful))));
+        assert!(receiver.recv().is_err());
+        assert_eq!(counts.unanswered.load(Ordering::Relaxed), 1);
+        assert_eq!(gate.view().normals, 0);
+    }
+
+    /// Invariant 6: the second answer comes back to be undone.
+    #[test]
+    fn only_the_first_answer_is_given() {
+        let (context, _gate, counts, receiver) = context();
+        assert!(context.answer(Err(Status::Cancelled)).is_none());
+        assert!(context.answer(Ok(Answer::Empty)).is_some());
+        assert!(matches!(receiver.try_recv(), Ok(Err(Status::Cancelled))));
+        assert!(receiver.try_recv().is_err());
+        assert_eq!(counts.late.load(Ordering::Relaxed), 1);
+    }
+
+    /// Stop.md §5: a cancel routine runs once, and the answered request stays counted until it ends.
+    #[test]
+    fn cancel_calls_the_routine_once() {
+        let (context, gate, _counts, _receiver) = context();
+        let (sender, calls) = channel();
+        context
+            .set_cancel_routine(Box::new(move || sender.send(()).expect("the test listens")))
+            .expect("not cancelled yet");
+        gate.set_state(State::Draining);
+        assert!(gate.wait_uncancellable(Duration::ZERO), "the only one inside is cancellable");
+        assert!(context.cancel());
+        assert!(!context.cancel());
+        assert_eq!(calls.iter().count(), 1);
+        assert!(!gate.wait_uncancellable(Duration::ZERO), "cancelled: now it is waited for");
+        assert_eq!(
+            context.set_cancel_routine(Box::new(|| {})).err(),
+            Some(Status::Cancelled),
+            "too late for a routine"
+        );
+        context.leave();
+        assert!(gate.wait_normals(Duration::ZERO));
+    }
+
+    /// Stop.md S1: abandoning answers the caller and frees the gate, while the callout still runs.
+    #[test]
+    fn s1_abandon_frees_the_gate() {
+        let (context, gate, _counts, receiver) = context();
+        assert!(context.abandon(Status::IoTimeout));
+        assert!(!context.abandon(Status::IoTimeout));
+        assert!(matches!(receiver.try_recv(), Ok(Err(Status::IoTimeout))));
+        assert_eq!(gate.view().normals, 0);
+        assert!(context.is_abandoned());
+    }
+}

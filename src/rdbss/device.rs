@@ -1,0 +1,178 @@
+//! Device: one registered mini-redirector with its machine, tables, workers and generation.
+
+use crate::base::clock::Clock;
+use crate::base::ids::Generation;
+use crate::base::stop::Notice;
+use crate::base::sync::{Mutex, Rank, RwLock};
+use crate::base::threads::{self, Thread};
+use crate::mrx::request::{Attributes, VolumeInformation};
+use crate::rdbss::context::ContextCounts;
+use crate::rdbss::fsp::Fsp;
+use crate::rdbss::gate::Gate;
+use crate::rdbss::lifecycle::Refused;
+use crate::rdbss::notice::{FileSystemRegistration, KernelCache, Observer, UncProvider};
+use crate::rdbss::objects::fcb_table::FcbTable;
+use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::handles::HandleTable;
+use crate::rdbss::objects::v_net_root::VNetRoot;
+use crate::rdbss::operation::Node;
+use crate::rdbss::register::{
+    DeviceOptions, RedirectorFactory, Registration, RegistrationControls,
+};
+use crate::rdbss::requests::RequestTable;
+use crate::rdbss::startstop::Control;
+use crate::rdbss::survivors::DeferredCloses;
+use crate::rdbss::ticket::Tickets;
+use crate::rdbss::watcher::Refusals;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// The kernel's side of the mount, installed once it is mounted.
+pub struct KernelSide {
+    /// Its caches.
+    pub cache: Arc<dyn KernelCache>,
+    /// Its place in the namespace.
+    pub registration: Arc<dyn FileSystemRegistration>,
+}
+
+/// What the device class answers from when nothing is started (G4).
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::rdbss) struct LastKnown {
+    pub root: Option<Attributes>,
+    pub volume: Option<VolumeInformation>,
+}
+
+/// One registered mini-redirector.
+pub struct Device {
+    this: Weak<Self>,
+    pub(in crate::rdbss) name: String,
+    pub(in crate::rdbss) controls: RegistrationControls,
+    pub(in crate::rdbss) factory: RedirectorFactory,
+    pub(in crate::rdbss) options: DeviceOptions,
+    pub(in crate::rdbss) clock: Arc<dyn Clock>,
+    pub(in crate::rdbss) observer: Arc<dyn Observer>,
+    pub(in crate::rdbss) unc_provider: Option<Arc<dyn UncProvider>>,
+    pub(in crate::rdbss) gate: Arc<Gate>,
+    pub(in crate::rdbss) control: Control,
+    pub(in crate::rdbss) tickets: Tickets,
+    pub(in crate::rdbss) handles: HandleTable<Fobx>,
+    pub(in crate::rdbss) requests: RequestTable,
+    pub(in crate::rdbss) counts: Arc<ContextCounts>,
+    pub(in crate::rdbss) refusals: Refusals,
+    pub(in crate::rdbss) deferred: DeferredCloses,
+    /// The workers of this generation; a spun-down one refuses, and closes then run inline.
+    pub(in crate::rdbss) fsp: Mutex<Arc<Fsp>>,
+    /// Do callouts of the latest generation block? Then requests are posted.
+    pub(in crate::rdbss) blocking: AtomicBool,
+    /// The view of the running generation.
+    pub(in crate::rdbss) view: RwLock<Option<Arc<VNetRoot>>>,
+    /// The files known, over all generations.
+    pub(in crate::rdbss) fcbs: Arc<FcbTable>,
+    pub(in crate::rdbss) root: OnceLock<Node>,
+    pub(in crate::rdbss) last_known: Mutex<LastKnown>,
+    pub(in crate::rdbss) kernel: OnceLock<KernelSide>,
+    threads: Mutex<Vec<Thread>>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Device({} {:?})", self.name, self.gate.view())
+    }
+}
+
+impl Device {
+    /// A device in Startable, with its control thread and its watcher.
+    ///
+    /// # Errors
+    /// The system's, when it has no room for a thread.
+    pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
+        let clock = registration.clock;
+        let device = Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            name: registration.name,
+            controls: registration.controls,
+            factory: registration.factory,
+            options: registration.options,
+            observer: registration.observer,
+            unc_provider: registration.unc_provider,
+            gate: Arc::new(Gate::new()),
+            control: Control::default(),
+            tickets: Tickets::default(),
+            handles: HandleTable::new(),
+            requests: RequestTable::default(),
+            counts: Arc::default(),
+            refusals: Refusals::default(),
+            deferred: DeferredCloses::default(),
+            fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
+            blocking: AtomicBool::new(false),
+            view: RwLock::new(Rank::NetNameTable, None),
+            fcbs: FcbTable::new(),
+            root: OnceLock::new(),
+            last_known: Mutex::new(Rank::Leaf, LastKnown::default()),
+            kernel: OnceLock::new(),
+            threads: Mutex::new(Rank::Host, Vec::new()),
+            clock,
+        });
+        let (control, watcher) = (device.clone(), device.clone());
+        let control = threads::spawn("rdbss-control", move || control.run_control())?;
+        match threads::spawn("rdbss-watcher", move || watcher.run_watcher()) {
+            Ok(watcher) => device.threads.lock().extend([control, watcher]),
+            Err(error) => {
+                device.control.close();
+                control.join();
+                return Err(error);
+            }
+        }
+        Ok(device)
+    }
+
+    /// This device, shared.
+    pub(in crate::rdbss) fn shared(&self) -> Arc<Self> {
+        self.this.upgrade().expect("a method runs on a device that somebody holds")
+    }
+
+    /// The device's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its registration controls.
+    #[must_use]
+    pub fn controls(&self) -> RegistrationControls {
+        self.controls
+    }
+
+    /// Installs the kernel's side, once. Later calls change nothing.
+    pub fn attach_kernel(&self, side: KernelSide) {
+        let _ = self.kernel.set(side);
+    }
+
+    /// Refuses calls from here on, if it is Startable and quiet.
+    ///
+    /// # Errors
+    /// [`Refused::NotStopped`].
+    pub(in crate::rdbss) fn close_control(&self) -> Result<(), Refused> {
+        self.control.close_if_startable()
+    }
+
+    /// Ends the device's threads. What is queued is still run; nothing new is taken.
+    pub fn shut_down(&self) {
+        self.control.close();
+        self.gate.wake();
+        let threads: Vec<Thread> = self.threads.lock().drain(..).collect();
+        drop(threads);
+        let fsp = self.fsp.lock().clone();
+        fsp.spin_down(std::time::Duration::from_secs(5));
+    }
+
+    /// Announces something of the current generation. No lock is held.
+    pub(in crate::rdbss) fn announce(&self, notice: Notice) {
+        self.announce_of(self.gate.view().generation, notice);
+    }
+
+    pub(in crate::rdbss) fn announce_of(&self, generation: Generation, notice: Notice) {
+        crate::base::sync::assert_no_locks("a notice");
+        self.observer.notice(generation, notice);
+    }
+}

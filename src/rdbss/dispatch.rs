@@ -1,0 +1,346 @@
+//! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it on
+//! the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
+
+use crate::base::ids::{Caller, HandleNumber};
+use crate::base::queue::{Class, Rejected};
+use crate::base::status::Status;
+use crate::mrx::low_io::{Completer, LowIo, Submission};
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::calldown;
+use crate::rdbss::context::{Arrival, Context, Subject};
+use crate::rdbss::device::Device;
+use crate::rdbss::gate::{CloseEntry, Pass};
+use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How far an operation has come when its handler returns.
+pub(in crate::rdbss) enum Flow {
+    /// It is over.
+    Done(Result<Answer, Status>),
+    /// A mini-redirector completes it later. A variant, not a status: it cannot reach FUSE.
+    Pending,
+}
+
+impl From<Result<Answer, Status>> for Flow {
+    fn from(result: Result<Answer, Status>) -> Self {
+        Self::Done(result)
+    }
+}
+
+impl Dispatcher for Device {
+    fn root(&self) -> Node {
+        self.root.get().expect("a device is started before it is mounted").clone()
+    }
+
+    fn submit(&self, caller: Caller, operation: Operation<'_>, responder: Box<dyn Responder>) {
+        match operation.class() {
+            OperationClass::Create { opens } => {
+                self.submit_normal(caller, operation, responder, opens)
+            }
+            OperationClass::HandleIo | OperationClass::NameIo => {
+                self.submit_normal(caller, operation, responder, false);
+            }
+            OperationClass::Cleanup => self.submit_cleanup(caller, operation, responder),
+            OperationClass::Device => match self.gate.enter_normal(false) {
+                Ok(pass) => self.begin(caller, operation, responder, Some(pass)),
+                // G4: answered in every state, from what was last known.
+                Err(_) => responder.respond(self.answer_stopped(&operation)),
+            },
+        }
+    }
+}
+
+impl Device {
+    fn submit_normal(
+        &self,
+        caller: Caller,
+        operation: Operation<'_>,
+        responder: Box<dyn Responder>,
+        opens: bool,
+    ) {
+        match self.gate.enter_normal(opens) {
+            Ok(pass) => self.begin(caller, operation, responder, Some(pass)),
+            Err(status) => {
+                // G2: at once, never parked. A survivor says why it is dead instead.
+                self.refusals.count(operation.word());
+                responder.respond(Err(status));
+            }
+        }
+    }
+
+    fn submit_cleanup(
+        &self,
+        caller: Caller,
+        operation: Operation<'_>,
+        responder: Box<dyn Responder>,
+    ) {
+        let Some(handle) = operation.handle() else {
+            // The class holds operations on handles only; a handle that is none answers like one.
+            return responder.respond(Err(Status::InvalidHandle));
+        };
+        let Some(fobx) = self.handles.get(handle) else {
+            return responder.respond(Err(Status::InvalidHandle));
+        };
+        match self.gate.enter_close(fobx.srv_open().generation()) {
+            CloseEntry::Counted(pass) => self.begin(caller, operation, responder, Some(pass)),
+            CloseEntry::Survivor => self.begin(caller, operation, responder, None),
+            CloseEntry::Deferred => {
+                let (device, operation) = (self.shared(), operation.into_owned());
+                let close = Box::new(move || device.begin(caller, operation, responder, None));
+                if let Some(close) = self.deferred.put_off(close) {
+                    close();
+                }
+            }
+        }
+    }
+
+    /// Makes the context and runs or posts it.
+    fn begin(
+        &self,
+        caller: Caller,
+        operation: Operation<'_>,
+        responder: Box<dyn Responder>,
+        pass: Option<Pass>,
+    ) {
+        let now = self.clock.now();
+        let arrival = Arrival {
+            serial: self.requests.serial(),
+            caller,
+            operation: operation.word(),
+            subject: operation.subject(),
+            arrived: now,
+            deadline: self.options.request_deadline.map(|limit| now.after(limit)),
+        };
+        let context =
+            Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
+        self.requests.insert(context.serial(), context.clone());
+        if self.blocking.load(Ordering::Acquire) {
+            self.post_request(context, operation);
+        } else {
+            self.run(&context, operation);
+        }
+    }
+
+    /// Hands a request to the file system process; over the bound it runs here, where it may block.
+    fn post_request(&self, context: Arc<Context>, operation: Operation<'_>) {
+        let class = match &operation {
+            Operation::Release { .. } => Class::Delayed,
+            _ => Class::Critical,
+        };
+        let bytes = operation.payload_bytes();
+        let (device, operation) = (self.shared(), operation.into_owned());
+        let job = Box::new(move || device.run(&context, operation));
+        let fsp = self.fsp.lock().clone();
+        match fsp.post(class, bytes, job) {
+            Ok(()) => {}
+            Err(Rejected::Full(job) | Rejected::Closed(job)) => job(),
+        }
+    }
+
+    /// Runs a request on this thread.
+    fn run(&self, context: &Arc<Context>, operation: Operation<'_>) {
+        let flow = if context.is_cancelled() {
+            Flow::Done(Err(Status::Cancelled))
+        } else {
+            self.execute(context, operation)
+        };
+        match flow {
+            Flow::Done(answer) => self.complete(context, answer),
+            Flow::Pending => {}
+        }
+    }
+
+    /// The one place where a request ends: reply, gate, table.
+    pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
+        self.undo(context.answer(answer));
+        context.leave();
+        self.requests.remove(context.serial());
+    }
+
+    /// An answer that nobody took: a handle in it must not stay open.
+    pub(in crate::rdbss) fn undo(&self, late: Option<Result<Answer, Status>>) {
+        if let Some(Ok(Answer::Opened(open) | Answer::Created(_, open))) = late {
+            self.discard_handle(open.handle);
+        }
+    }
+
+    fn execute(&self, context: &Arc<Context>, operation: Operation<'_>) -> Flow {
+        match operation {
+            Operation::Read { handle, offset, size, buffer } => {
+                self.read(context, handle, offset, size, buffer)
+            }
+            Operation::Write { handle, offset, data, write_back, kill_privileges } => {
+                self.write(context, handle, offset, &data, (write_back, kill_privileges))
+            }
+            Operation::Flush { handle } => self.flush(context, handle),
+            Operation::Synchronize { handle, data_only } => {
+                self.synchronize(context, handle, data_only)
+            }
+            Operation::SetLock { handle, lock, wait } => self.set_lock(context, handle, lock, wait),
+            other => Flow::Done(self.execute_now(context, other)),
+        }
+    }
+
+    /// The operations whose callouts are synchronous.
+    fn execute_now(&self, context: &Context, operation: Operation<'_>) -> Result<Answer, Status> {
+        match operation {
+            Operation::Lookup { parent, name } => self.lookup(context, &parent, &name),
+            Operation::MakeNode { parent, name, node, creation } => {
+                self.make_node(context, &parent, &name, &node, creation)
+            }
+            Operation::Link { node, parent, name } => self.link(context, &node, &parent, &name),
+            Operation::Unlink { parent, name } => self.unlink(context, &parent, &name),
+            Operation::RemoveDirectory { parent, name } => {
+                self.remove_directory(context, &parent, &name)
+            }
+            Operation::Rename { parent, name, new_parent, new_name, mode } => {
+                self.rename(context, (&parent, &name), (&new_parent, &new_name), mode)
+            }
+            Operation::ReadLink { node } => self.read_link(context, &node),
+            Operation::Open { node, options } => self.open(context, &node, options, false),
+            Operation::OpenDirectory { node } => {
+                self.open(context, &node, crate::rdbss::ops::create::DIRECTORY_OPTIONS, true)
+            }
+            Operation::Create { parent, name, creation, options, exclusive } => {
+                self.create(context, (&parent, &name), creation, options, exclusive)
+            }
+            Operation::Release { handle } => self.release(context, handle),
+            Operation::ReadDirectory { handle, from, budget_bytes, with_files } => {
+                self.read_directory(context, handle, from, budget_bytes, with_files)
+            }
+            other => self.execute_information(context, other),
+        }
+    }
+
+    /// Queries and settings.
+    fn execute_information(
+        &self,
+        context: &Context,
+        operation: Operation<'_>,
+    ) -> Result<Answer, Status> {
+        match operation {
+            Operation::GetAttributes { node, handle } => {
+                self.get_attributes(context, &node, handle)
+            }
+            Operation::SetAttributes { node, handle, set } => {
+                self.set_attributes(context, &node, handle, set)
+            }
+            Operation::QueryVolume => self.query_volume(context),
+            Operation::GetExtendedAttribute { node, name } => {
+                self.get_extended_attribute(context, &node, &name)
+            }
+            Operation::ListExtendedAttributes { node } => {
+                self.list_extended_attributes(context, &node)
+            }
+            Operation::SetExtendedAttribute { node, name, value, mode } => {
+                self.set_extended_attribute(context, &node, &name, &value, mode)
+            }
+            Operation::RemoveExtendedAttribute { node, name } => {
+                self.remove_extended_attribute(context, &node, &name)
+            }
+            Operation::Access { node, mask } => self.access(context, &node, mask),
+            Operation::Allocate { handle, offset, length, mode } => {
+                self.allocate(context, handle, offset, length, mode)
+            }
+            Operation::Seek { handle, offset, to } => self.seek(context, handle, offset, to),
+            Operation::CopyRange { from, from_offset, to, to_offset, length } => {
+                self.copy_range(context, (from, from_offset), (to, to_offset), length)
+            }
+            Operation::GetLock { handle, lock } => self.get_lock(context, handle, lock),
+            // Every other operation was taken by the two functions that call this one.
+            _ => Err(Status::NotImplemented),
+        }
+    }
+
+    /// Makes a low I/O calldown. `finish` turns the callout's result into the answer, now or when the
+    /// mini-redirector completes.
+    pub(in crate::rdbss) fn low_io<T: Send + 'static>(
+        &self,
+        context: &Arc<Context>,
+        callout: &str,
+        finish: impl FnOnce(Result<T, Status>) -> Result<Answer, Status> + Send + 'static,
+        submit: impl FnOnce(Submission<'_, T>) -> LowIo<T>,
+    ) -> Flow {
+        let mut finish = Some(finish);
+        let outcome = {
+            let finish = &mut finish;
+            let mut pend = || {
+                let finish = finish.take().expect("a submission is taken once");
+                let (device, context) = (self.shared(), context.clone());
+                Completer::new(move |result| device.complete(&context, finish(result)))
+            };
+            calldown::call_always(callout, || Ok(submit(Submission::new(&mut pend))))
+        };
+        match (outcome, finish.take()) {
+            (Ok(LowIo::Done(result)), Some(finish)) => Flow::Done(finish(result)),
+            (Ok(LowIo::Pending), None) => Flow::Pending,
+            // It took the completer and then said it was done, or panicked: the completer answers.
+            (Ok(LowIo::Done(_)) | Err(_), None) => Flow::Pending,
+            (Ok(LowIo::Pending), Some(finish)) => {
+                log::error!("{callout} returned pending without taking its completer");
+                Flow::Done(finish(Err(Status::Unsuccessful)))
+            }
+            (Err(status), Some(finish)) => Flow::Done(finish(Err(status))),
+        }
+    }
+
+    /// Device-class answers while nothing is started (G4).
+    fn answer_stopped(&self, operation: &Operation<'_>) -> Result<Answer, Status> {
+        let known = *self.last_known.lock();
+        match operation {
+            Operation::QueryVolume => Ok(Answer::Volume(known.volume.unwrap_or_default())),
+            Operation::GetAttributes { .. } => {
+                known.root.map(Answer::Attributes).ok_or(Status::RedirectorNotStarted)
+            }
+            _ => Err(Status::RedirectorNotStarted),
+        }
+    }
+}
+
+impl Operation<'_> {
+    /// The handle it is on, if it is on one.
+    fn handle(&self) -> Option<HandleNumber> {
+        match self {
+            Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Flush { handle }
+            | Self::Release { handle }
+            | Self::Synchronize { handle, .. }
+            | Self::ReadDirectory { handle, .. }
+            | Self::Allocate { handle, .. }
+            | Self::Seek { handle, .. }
+            | Self::CopyRange { from: handle, .. }
+            | Self::GetLock { handle, .. }
+            | Self::SetLock { handle, .. } => Some(*handle),
+            _ => None,
+        }
+    }
+
+    /// What it is about, for listings.
+    fn subject(&self) -> Subject {
+        if let Some(handle) = self.handle() {
+            return Subject::Handle(handle);
+        }
+        match self {
+            Self::Lookup { parent: node, .. }
+            | Self::GetAttributes { node, .. }
+            | Self::SetAttributes { node, .. }
+            | Self::ReadLink { node }
+            | Self::MakeNode { parent: node, .. }
+            | Self::Link { node, .. }
+            | Self::Unlink { parent: node, .. }
+            | Self::RemoveDirectory { parent: node, .. }
+            | Self::Rename { parent: node, .. }
+            | Self::Open { node, .. }
+            | Self::Create { parent: node, .. }
+            | Self::OpenDirectory { node }
+            | Self::GetExtendedAttribute { node, .. }
+            | Self::ListExtendedAttributes { node }
+            | Self::SetExtendedAttribute { node, .. }
+            | Self::RemoveExtendedAttribute { node, .. }
+            | Self::Access { node, .. } => Subject::Node(node.clone()),
+            _ => Subject::Volume,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The file system process: workers that run posted requests (stop.md C3, rdbss.md 4.1).
+//!
+//! Not a process of its own but threads that serve nothing else. They are made when there is work and
+//! go home after [`IDLE`] without any. A worker that sits in one callout for long counts as stuck, and
+//! another takes its place, up to a bound: a server that hangs does not take the others' turns. The
+//! control thread is not one of them (one thread for both deadlocks, gate.md 4.3).
+
+use crate::base::clock::{Clock, Moment};
+use crate::base::limits::{
+    FSP_QUEUE_BYTES_MAX, FSP_QUEUE_MAX, FSP_STUCK_AFTER, FSP_WORKERS_MAX, FSP_WORKERS_STUCK_MAX,
+};
+use crate::base::queue::{Class, ClassQueue, Rejected, Taken};
+use crate::base::sync::{Condvar, Mutex, Rank};
+use crate::base::threads::{self, Thread};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long a worker waits for work before it goes home (RDBSS waits as long, rdbss.md 4.5).
+const IDLE: Duration = Duration::from_secs(10);
+/// The `busy_since` of a worker that is not busy.
+const NOT_BUSY: u64 = u64::MAX;
+
+/// A posted request: everything it needs travels with it, its reply included.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Debug)]
+struct Worker {
+    thread: Option<Thread>,
+    /// Nanoseconds of the clock when its job began.
+    busy_since: Arc<AtomicU64>,
+}
+
+/// The workers of one device, for one generation.
+pub struct Fsp {
+    queue: Arc<ClassQueue<Job>>,
+    clock: Arc<dyn Clock>,
+    workers: Mutex<Vec<Worker>>,
+    went_home: Arc<Condvar>,
+}
+
+/// How many workers there are, and what they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FspView {
+    /// Threads.
+    pub workers: usize,
+    /// Of these, stuck in a callout.
+    pub stuck: usize,
+    /// Jobs waiting.
+    pub queued: usize,
+}
+
+impl Fsp {
+    /// No workers yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            queue: Arc::new(ClassQueue::new(FSP_QUEUE_MAX, FSP_QUEUE_BYTES_MAX)),
+            clock,
+            workers: Mutex::new(Rank::Workers, Vec::new()),
+            went_home: Arc::new(Condvar::new()),
+        }
+    }
+
+    /// Posts a request of `bytes` payload.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the job: the caller runs it inline where it may block, or refuses it.
+    pub fn post(&self, class: Class, bytes: usize, job: Job) -> Result<(), Rejected<Job>> {
+        self.queue.push(class, bytes, job)?;
+        self.tend();
+        Ok(())
+    }
+
+    /// Sees to it that there are workers for what waits. Called at each post and by the watcher.
+    pub fn tend(&self) {
+        let now = self.clock.now();
+        let mut workers = self.workers.lock();
+        let mut gone = Vec::new();
+        workers.retain_mut(|worker| {
+            let over = worker.thread.as_ref().is_none_or(Thread::is_finished);
+            if over {
+                gone.push(worker.thread.take());
+            }
+            !over
+        });
+        let queued = self.queue.len();
+        let stuck = workers.iter().filter(|worker| worker.is_stuck(now)).count();
+        let idle = workers.iter().filter(|worker| !worker.is_busy()).count();
+        let able = workers.len() - stuck;
+        let room = able < FSP_WORKERS_MAX && workers.len() < FSP_WORKERS_STUCK_MAX;
+        if queued > idle && room && !self.queue.is_closed() {
+            match self.hire(workers.len()) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => log::error!("no thread for posted requests: {error}"),
+            }
+        }
+        drop(workers);
+        // Threads that have ended are joined with no lock held.
+        drop(gone);
+    }
+
+    fn hire(&self, number: usize) -> std::io::Result<Worker> {
+        let busy_since = Arc::new(AtomicU64::new(NOT_BUSY));
+        let (queue, clock) = (self.queue.clone(), self.clock.clone());
+        let (busy, went_home) = (busy_since.clone(), self.went_home.clone());
+        let thread = threads::spawn(&format!("fsp-{number}"), move || {
+            while let Taken::Job(job) = queue.pop(IDLE) {
+                busy.store(clock.now().0, Ordering::Release);
+                job();
+                busy.store(NOT_BUSY, Ordering::Release);
+            }
+            went_home.notify_all();
+        })?;
+        Ok(Worker { thread: Some(thread), busy_since })
+    }
+
+    /// What there is now.
+    #[must_use]
+    pub fn view(&self) -> FspView {
+        let now = self.clock.now();
+        let workers = self.workers.lock();
+        let stuck = workers.iter().filter(|worker| worker.is_stuck(now)).count();
+        let alive = workers
+            .iter()
+            .filter(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
+            .count();
+        FspView { workers: alive, stuck, queued: self.queue.len() }
+    }
+
+    /// Step 10 of a stop: takes no new items, waits for queued and running ones. Workers that sit in
+    /// a callout nobody waits for any more (their requests were abandoned) are given up on after
+    /// `limit`. Returns how many those were. Never called on a worker.
+    pub fn spin_down(&self, limit: Duration) -> usize {
+        self.queue.close();
+        let start = self.clock.now();
+        let mut workers = self.workers.lock();
+        loop {
+            let running = workers
+                .iter()
+                .any(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
+            let waited = self.clock.now().since(start);
+            if !running || waited >= limit {
+                break;
+            }
+            // A thread has not quite ended when it says it goes home: look again soon.
+            let rest = (limit - waited).min(Duration::from_millis(5));
+            self.went_home.wait_for(&mut workers, rest);
+        }
+        let all: Vec<Worker> = workers.drain(..).collect();
+        drop(workers);
+        let mut given_up = 0;
+        for mut worker in all {
+            let Some(thread) = worker.thread.take() else { continue };
+            if thread.is_finished() {
+                thread.join();
+            } else {
+                thread.abandon();
+                given_up += 1;
+            }
+        }
+        given_up
+    }
+}
+
+impl Worker {
+    fn is_busy(&self) -> bool {
+        self.busy_since.load(Ordering::Acquire) != NOT_BUSY
+    }
+
+    fn is_stuck(&self, now: Moment) -> bool {
+        let since = self.busy_since.load(Ordering::Acquire);
+        since != NOT_BUSY && now.since(Moment(since)) >= FSP_STUCK_AFTER
+    }
+}
+
+impl Drop for Fsp {
+    fn drop(&mut self) {
+        self.spin_down(Duration::from_secs(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SystemClock;
+    use std::sync::mpsc::channel;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Stop.md C3: spin-down loses nothing that was posted, and refuses what comes after.
+    #[test]
+    fn c3_spin_down_runs_what_was_posted() {
+        let fsp = Fsp::new(SystemClock::shared());
+        let (sender, receiver) = channel();
+        for number in 0..100 {
+            let sender = sender.clone();
+            let job: Job = Box::new(move || sender.send(number).expect("the test listens"));
+            assert!(fsp.post(Class::Critical, 0, job).is_ok());
+        }
+        assert_eq!(fsp.spin_down(SOON), 0);
+        drop(sender);
+        assert_eq!(receiver.iter().count(), 100);
+        assert!(matches!(fsp.post(Class::Critical, 0, Box::new(|| {})), Err(Rejected::Closed(_))));
+        assert_eq!(fsp.view().workers, 0);
+    }
+
+    /// With nothing to do spin-down returns at once, waiting for no thread (rdbss.md 3.5).
+    #[test]
+    fn spin_down_of_an_idle_one_does_not_wait() {
+        assert_eq!(Fsp::new(SystemClock::shared()).spin_down(SOON), 0);
+    }
+
+    /// Stop.md S6: workers stuck in a server's callout are replaced, so others go on.
+    #[test]
+    fn s6_stuck_workers_are_replaced() {
+        let fsp = Fsp::new(SystemClock::shared());
+        let (release, held) = channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..FSP_WORKERS_MAX {
+            let held = held.clone();
+            let job: Job = Box::new(move || {
+                let _ = held.lock().expect("not poisoned").recv_timeout(SOON);
+            });
+            assert!(fsp.post(Class::Critical, 0, job).is_ok());
+        }
+        let (sender, receiver) = channel();
+        let job: Job = Box::new(move || sender.send(()).expect("the test listens"));
+        assert!(fsp.post(Class::Critical, 0, job).is_ok());
+        let mut ran = false;
+        for _ in 0..2000 {
+            fsp.tend();
+            if receiver.recv_timeout(Duration::from_millis(10)).is_ok() {
+                ran = true;
+                break;
+            }
+        }
+        assert!(ran, "a job behind stuck workers runs");
+        drop(release);
+    }
+}

@@ -1,0 +1,27 @@
+//! The dispatcher core: an RDBSS in user space.
+//!
+//! Read [`lifecycle`] (the machine), [`gate`] (what passes), [`startstop`] (who drives), then
+//! [`stop_order`] (the eleven steps) and [`dispatch`] (a request's way through). It knows a trait
+//! object, never an implementation, and no FUSE: all of it is tested without a kernel.
+
+mod bounded;
+pub mod calldown;
+pub mod context;
+pub mod device;
+pub mod dispatch;
+pub mod fsp;
+pub mod gate;
+pub mod lifecycle;
+pub mod notice;
+pub mod objects;
+pub mod operation;
+pub mod ops;
+pub mod query;
+pub mod register;
+pub mod requests;
+pub mod start_order;
+pub mod startstop;
+pub mod stop_order;
+pub mod survivors;
+pub mod ticket;
+pub mod watcher;

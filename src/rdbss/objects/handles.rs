@@ -1,0 +1,253 @@
+//! The handle table: a sharded, segmented, generational slab (gate.md §2, measured against maps).
+//!
+//! `number = slot generation << 32 | index << 4 | shard`. Sixteen shards, chosen by the opening
+//! thread; segments of 1,024 slots, so growth never copies; a slot's generation moves on at every
+//! release, so a number is never used twice (a slot is retired before its generation would wrap). The
+//! table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock for
+//! one segment: every handle open throughout appears once, none twice, and nobody waits long.
+
+use crate::base::ids::HandleNumber;
+use crate::base::sync::{Mutex, Rank};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const SHARD_BITS: u32 = 4;
+const SHARDS: usize = 1 << SHARD_BITS;
+const SEGMENT_SLOTS: usize = 1024;
+/// Index bits: 32 less the shard's.
+const SLOTS_PER_SHARD_MAX: usize = 1 << (32 - SHARD_BITS);
+const NO_SLOT: u32 = u32::MAX;
+
+struct Slot<T> {
+    /// Odd while taken, even while free: a number of a free slot never matches.
+    generation: u32,
+    next_free: u32,
+    value: Option<Arc<T>>,
+}
+
+struct Shard<T> {
+    segments: Vec<Box<[Slot<T>]>>,
+    free: u32,
+    taken: usize,
+}
+
+impl<T> Default for Shard<T> {
+    fn default() -> Self {
+        Self { segments: Vec::new(), free: NO_SLOT, taken: 0 }
+    }
+}
+
+impl<T> Shard<T> {
+    fn slot(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.segments.get_mut(index / SEGMENT_SLOTS)?.get_mut(index % SEGMENT_SLOTS)
+    }
+
+    /// Adds a segment and strings its slots on the free list. False when the shard is full.
+    fn grow(&mut self) -> bool {
+        let first = self.segments.len() * SEGMENT_SLOTS;
+        if first + SEGMENT_SLOTS > SLOTS_PER_SHARD_MAX {
+            return false;
+        }
+        let slots = (0..SEGMENT_SLOTS).map(|at| {
+            let next = first + at + 1;
+            let last = at + 1 == SEGMENT_SLOTS;
+            let next_free = if last { self.free } else { to_index(next) };
+            Slot { generation: 0, next_free, value: None }
+        });
+        self.segments.push(slots.collect());
+        self.free = to_index(first);
+        true
+    }
+}
+
+fn to_index(slot: usize) -> u32 {
+    u32::try_from(slot).expect("a shard has at most 2^28 slots")
+}
+
+/// The table of values of type `T`, named by [`HandleNumber`].
+pub struct HandleTable<T> {
+    shards: [Mutex<Shard<T>>; SHARDS],
+}
+
+impl<T> Default for HandleTable<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+thread_local! {
+    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The shard this thread opens in: threads take turns, so that few share one.
+fn my_shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    SHARD.with(|shard| {
+        if shard.get() == usize::MAX {
+            shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
+        }
+        shard.get()
+    })
+}
+
+fn split(number: HandleNumber) -> (usize, u32, u32) {
+    let low = number.0 as u32;
+    ((low as usize) & (SHARDS - 1), low >> SHARD_BITS, (number.0 >> 32) as u32)
+}
+
+impl<T> HandleTable<T> {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::new(Rank::Handles, Shard::default())) }
+    }
+
+    /// Puts a value in. `None` when 2^28 handles are open in this thread's shard.
+    pub fn insert(&self, value: Arc<T>) -> Option<HandleNumber> {
+        let at = my_shard();
+        let mut shard = self.shards[at].lock();
+        if shard.free == NO_SLOT && !shard.grow() {
+            return None;
+        }
+        let index = shard.free;
+        let slot = shard.slot(index).expect("the free list names slots that exist");
+        slot.generation += 1;
+        slot.value = Some(value);
+        let (generation, next) = (slot.generation, slot.next_free);
+        shard.free = next;
+        shard.taken += 1;
+        let low = (u64::from(index) << SHARD_BITS) | at as u64;
+        Some(HandleNumber((u64::from(generation) << 32) | low))
+    }
+
+    /// The value of a number; `None` if it was removed, however long ago.
+    pub fn get(&self, number: HandleNumber) -> Option<Arc<T>> {
+        let (at, index, generation) = split(number);
+        let mut shard = self.shards[at].lock();
+        let slot = shard.slot(index)?;
+        if slot.generation == generation { slot.value.clone() } else { None }
+    }
+
+    /// Takes a value out; its number is dead for ever.
+    pub fn remove(&self, number: HandleNumber) -> Option<Arc<T>> {
+        let (at, index, generation) = split(number);
+        let mut shard = self.shards[at].lock();
+        let free = shard.free;
+        let slot = shard.slot(index)?;
+        if slot.generation != generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        slot.generation += 1;
+        // A slot whose generations are used up is retired: numbers are never used twice.
+        let retired = slot.generation >= u32::MAX - 1;
+        if !retired {
+            slot.next_free = free;
+            shard.free = index;
+        }
+        shard.taken -= 1;
+        Some(value)
+    }
+
+    /// Values in the table.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().taken).sum()
+    }
+
+    /// Is it empty?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Hands every value to `visit` until it answers false. `visit` runs with no lock held.
+    pub fn visit(&self, mut visit: impl FnMut(HandleNumber, Arc<T>) -> bool) {
+        let mut batch = Vec::with_capacity(SEGMENT_SLOTS);
+        for at in 0..SHARDS {
+            let mut segment = 0;
+            while self.copy_segment(at, segment, &mut batch) {
+                for (number, value) in batch.drain(..) {
+                    if !visit(number, value) {
+                        return;
+                    }
+                }
+                segment += 1;
+            }
+        }
+    }
+
+    /// Clones one segment's values under its shard's lock. False when there is no such segment.
+    fn copy_segment(
+        &self,
+        at: usize,
+        segment: usize,
+        batch: &mut Vec<(HandleNumber, Arc<T>)>,
+    ) -> bool {
+        let shard = self.shards[at].lock();
+        let Some(slots) = shard.segments.get(segment) else { return false };
+        for (offset, slot) in slots.iter().enumerate() {
+            if let Some(value) = &slot.value {
+                let index = (segment * SEGMENT_SLOTS + offset) as u64;
+                let low = (index << SHARD_BITS) | at as u64;
+                let number = HandleNumber((u64::from(slot.generation) << 32) | low);
+                batch.push((number, value.clone()));
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::{HashMap, HashSet};
+
+    /// Stop.md §4: an old close must never hit a new handle.
+    #[test]
+    fn a_number_is_never_used_twice() {
+        let table = HandleTable::new();
+        let mut seen = HashSet::new();
+        for round in 0..5000_u32 {
+            let number = table.insert(Arc::new(round)).expect("room");
+            assert!(seen.insert(number));
+            assert_eq!(table.remove(number).as_deref(), Some(&round));
+            assert!(table.get(number).is_none());
+            assert!(table.remove(number).is_none());
+        }
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn numbers_never_made_up_by_a_caller_match() {
+        let table = HandleTable::new();
+        let number = table.insert(Arc::new(1)).expect("room");
+        for wrong in [0, 1, u64::MAX, number.0 ^ (1 << 32), number.0 ^ (1 << 5)] {
+            assert!(table.get(HandleNumber(wrong)).is_none());
+        }
+    }
+
+    proptest! {
+        /// The table against a map, with a snapshot at the end.
+        #[test]
+        fn behaves_like_a_map(steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..400)) {
+            let table = HandleTable::new();
+            let mut model: HashMap<HandleNumber, u16> = HashMap::new();
+            for (insert, pick) in steps {
+                if insert || model.is_empty() {
+                    let number = table.insert(Arc::new(pick)).expect("room");
+                    prop_assert!(model.insert(number, pick).is_none());
+                } else {
+                    let nth = usize::from(pick) % model.len();
+                    let number = *model.keys().nth(nth).expect("in range");
+                    prop_assert_eq!(table.remove(number).map(|v| *v), model.remove(&number));
+                }
+                prop_assert_eq!(table.len(), model.len());
+            }
+            let mut seen = HashMap::new();
+            table.visit(|number, value| { seen.insert(number, *value); true });
+            prop_assert_eq!(seen, model);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Cleanup and close: FLUSH and RELEASE. They pass in every state, to their handle's own generation
+//! (stop.md S3), and are called down even when the request was cancelled meanwhile.
+
+use crate::base::ids::HandleNumber;
+use crate::base::status::Status;
+use crate::base::stop::{Notice, State};
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::calldown::call_always;
+use crate::rdbss::context::{Arrival, Context, Subject};
+use crate::rdbss::device::Device;
+use crate::rdbss::dispatch::Flow;
+use crate::rdbss::objects::srv_open::SrvOpen;
+use crate::rdbss::operation::Answer;
+use std::sync::Arc;
+
+impl Device {
+    /// FLUSH: what was acknowledged on this handle is on its server when close(2) returns.
+    pub(in crate::rdbss) fn flush(&self, context: &Arc<Context>, number: HandleNumber) -> Flow {
+        let (fobx, srv_open) = match self.handle_of_any_generation(number) {
+            Ok(found) => found,
+            Err(status) => return Flow::Done(Err(status)),
+        };
+        fobx.mark_flushed();
+        if !fobx.take_dirty() {
+            return Flow::Done(Ok(Answer::Empty));
+        }
+        let redirector = srv_open.binding.view.redirector().clone();
+        let finish = move |result: Result<(), Status>| {
+            if result.is_err() {
+                fobx.mark_dirty();
+            }
+            result.map(|()| Answer::Empty)
+        };
+        self.low_io(context, "commit", finish, |submission| {
+            redirector.commit(&**context, srv_open.open(), submission)
+        })
+    }
+
+    /// RELEASE, RELEASEDIR: cleanup, then close. The handle is gone whatever the server says.
+    pub(in crate::rdbss) fn release(
+        &self,
+        context: &Context,
+        number: HandleNumber,
+    ) -> Result<Answer, Status> {
+        let Some(fobx) = self.handles.remove(number) else {
+            return Err(Status::InvalidHandle);
+        };
+        let srv_open = fobx.take_for_close();
+        let survivor = fobx.is_survivor();
+        drop(fobx);
+        let closed = close_on_server(context, &srv_open);
+        drop(srv_open);
+        self.handle_left(survivor);
+        closed.map(|()| Answer::Empty)
+    }
+
+    /// Closes a handle whose OPEN nobody waited for any more.
+    pub(in crate::rdbss) fn discard_handle(&self, number: HandleNumber) {
+        let Some(fobx) = self.handles.remove(number) else { return };
+        let context = self.own_context("discard");
+        let _ = close_on_server(&*context, &fobx.take_for_close());
+        drop(fobx);
+        self.handle_left(false);
+    }
+
+    /// Tells a stop that waits for handles, and announces a survivor's end.
+    fn handle_left(&self, survivor: bool) {
+        if self.gate.view().state != State::Started {
+            self.control.progressed();
+        }
+        if survivor {
+            let handles = self.handles.len() as u64;
+            self.announce(Notice::HolderLeft { handles });
+        }
+    }
+
+    /// A context for what the core does by itself: nobody waits for it, nothing counts it.
+    pub(in crate::rdbss) fn own_context(&self, operation: &'static str) -> Arc<Context> {
+        let arrival = Arrival {
+            serial: self.requests.serial(),
+            caller: crate::base::ids::Caller::default(),
+            operation,
+            subject: Subject::Volume,
+            arrived: self.clock.now(),
+            deadline: None,
+        };
+        Context::new(arrival, None, None, self.gate.clone(), self.counts.clone())
+    }
+}
+
+/// Cleanup, then close; both are made whatever the first one says.
+pub(in crate::rdbss) fn close_on_server(
+    context: &dyn RequestContext,
+    srv_open: &SrvOpen,
+) -> Result<(), Status> {
+    let redirector = srv_open.binding.view.redirector();
+    let cleaned = call_always("cleanup", || redirector.cleanup(context, srv_open.open()));
+    let closed = call_always("close", || redirector.close(context, srv_open.open()));
+    cleaned.and(closed)
+}
+
+impl Device {
+    /// The kernel's connection is gone: RELEASEs that were queued at an unmount never arrive
+    /// (fuse.md 2.1), so the end of the session is the release of everything. Returns how many
+    /// handles that were.
+    pub fn connection_gone(&self) -> u64 {
+        let mut open = Vec::new();
+        self.handles.visit(|number, _| {
+            open.push(number);
+            true
+        });
+        let mut released = 0;
+        for number in open {
+            if self.handles.get(number).is_some() {
+                self.discard_handle(number);
+                released += 1;
+            }
+        }
+        released
+    }
+}

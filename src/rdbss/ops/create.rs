@@ -1,0 +1,119 @@
+//! Opening and creating: MRxCreate, and the handle that comes of it.
+
+use crate::base::name::Name;
+use crate::base::status::{Errno, Status};
+use crate::mrx::request::{Access, Buffering, OpenOptions, Opened};
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::calldown::{call, call_always};
+use crate::rdbss::context::Context;
+use crate::rdbss::device::Device;
+use crate::rdbss::objects::fcb::Binding;
+use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::srv_open::SrvOpen;
+use crate::rdbss::operation::{Answer, Creation, Node, OpenAnswer};
+use std::sync::Arc;
+
+/// How OPENDIR opens.
+pub(in crate::rdbss) const DIRECTORY_OPTIONS: OpenOptions = OpenOptions {
+    access: Access::Read,
+    append: false,
+    truncate: false,
+    direct: false,
+    synchronous: false,
+    kill_privileges: false,
+};
+
+impl Device {
+    /// Makes SRV_OPEN and FOBX of a successful open on the server. If the table is full the open is
+    /// closed again.
+    fn new_handle(
+        &self,
+        context: &Context,
+        node: &Node,
+        binding: Arc<Binding>,
+        opened: Opened,
+        kind: (OpenOptions, bool),
+    ) -> Result<OpenAnswer, Status> {
+        let Opened { extension, buffering } = opened;
+        // What a later read or write needs to know of the open, O_TRUNC is not: it has happened.
+        let options = OpenOptions { truncate: false, ..kind.0 };
+        let srv_open = SrvOpen::new(node.clone(), binding, extension, options, kind.1);
+        let fobx = Arc::new(Fobx::new(srv_open.clone(), context.caller(), self.clock.now()));
+        let Some(handle) = self.handles.insert(fobx) else {
+            let _ = call_always("close", || {
+                srv_open.binding.view.redirector().close(context, srv_open.open())
+            });
+            return Err(Status::InsufficientResources);
+        };
+        Ok(OpenAnswer { handle, buffering: narrowed(buffering, options) })
+    }
+
+    pub(in crate::rdbss) fn open(
+        &self,
+        context: &Context,
+        node: &Node,
+        options: OpenOptions,
+        directory: bool,
+    ) -> Result<Answer, Status> {
+        let binding = self.bound(context, node)?;
+        let opened = call(context, "open", || {
+            binding.view.redirector().open(context, binding.file(), options)
+        })?;
+        let open = self.new_handle(context, node, binding, opened, (options, directory))?;
+        Ok(Answer::Opened(open))
+    }
+
+    /// CREATE: makes the file, or opens the one that was made first by another.
+    pub(in crate::rdbss) fn create(
+        &self,
+        context: &Context,
+        place: (&Node, &Name),
+        creation: Creation,
+        options: OpenOptions,
+        exclusive: bool,
+    ) -> Result<Answer, Status> {
+        let (parent, name) = place;
+        let above = self.bound(context, parent)?;
+        let owner = creation.ownership(context);
+        let made = call(context, "create", || {
+            above.view.redirector().create(context, above.file(), name, owner, options)
+        });
+        let (found, opened) = match made {
+            Ok(made) => made,
+            Err(status) if status.errno() == Errno::EEXIST && !exclusive => {
+                return self.open_existing(context, place, options);
+            }
+            Err(status) => return Err(status),
+        };
+        let node = self.node_of(&above.view, parent, name, &found);
+        // The FCB may have been known already, with an extension of its own.
+        let binding = node.node.binding();
+        let open = self.new_handle(context, &node.node, binding, opened, (options, false))?;
+        Ok(Answer::Created(node, open))
+    }
+
+    fn open_existing(
+        &self,
+        context: &Context,
+        place: (&Node, &Name),
+        options: OpenOptions,
+    ) -> Result<Answer, Status> {
+        let Answer::Node(node) = self.lookup(context, place.0, place.1)? else {
+            return Err(Status::Unsuccessful);
+        };
+        let Answer::Opened(open) = self.open(context, &node.node, options, false)? else {
+            return Err(Status::Unsuccessful);
+        };
+        Ok(Answer::Created(node, open))
+    }
+}
+
+/// What the kernel may cache: never more than the server allows, less if the application asked.
+fn narrowed(buffering: Buffering, options: OpenOptions) -> Buffering {
+    Buffering {
+        direct: buffering.direct || options.direct,
+        keep_cache: buffering.keep_cache && !options.direct,
+        no_flush: buffering.no_flush && !options.access.writes(),
+        ..buffering
+    }
+}

@@ -1,0 +1,233 @@
+//! What a device tells of itself: status, handles, requests, the check, and waiting. Nothing here
+//! changes anything or touches the mount.
+
+use crate::base::clock::Moment;
+use crate::base::ids::{Generation, HandleNumber, TicketNumber};
+use crate::base::stop::{CallResult, Check, HandleInfo, Report, RequestInfo, State};
+use crate::mrx::request::Access;
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::context::{Context, Subject};
+use crate::rdbss::device::Device;
+use crate::rdbss::fsp::FspView;
+use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::startstop::Running;
+use crate::rdbss::ticket::TicketState;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A device at one moment.
+#[derive(Clone, Debug)]
+pub struct DeviceStatus {
+    /// Its state.
+    pub state: State,
+    /// Since when.
+    pub state_since: Moment,
+    /// Successful starts.
+    pub generation: Generation,
+    /// Counted requests inside, closes included.
+    pub requests_in_flight: u64,
+    /// Open handles of all generations.
+    pub open_handles: u64,
+    /// Of these, orphans of an earlier generation.
+    pub survivors: u64,
+    /// Bytes not on the server yet.
+    pub unsent_bytes: u64,
+    /// Requests refused by the gate.
+    pub refused_total: u64,
+    /// Requests answered.
+    pub answered_total: u64,
+    /// Results that came too late.
+    pub late_total: u64,
+    /// Contexts dropped unanswered: a defect of ours.
+    pub unanswered_total: u64,
+    /// Panics caught in callouts, of all devices of this process: a mini-redirector's defect.
+    pub panics_total: u64,
+    /// The start or stop that runs.
+    pub running: Option<Running>,
+    /// The last stop that did something.
+    pub last_stop: Option<Report>,
+    /// The last start that did something.
+    pub last_start: Option<Report>,
+    /// The file system process.
+    pub fsp: FspView,
+    /// Files known.
+    pub files_known: u64,
+}
+
+impl Device {
+    /// Everything about it now.
+    #[must_use]
+    pub fn status(&self) -> DeviceStatus {
+        let fsp = self.fsp.lock().clone();
+        let fsp = fsp.view();
+        let (state, state_since, running, last_stop, last_start) = {
+            let inner = self.control.lock();
+            (
+                inner.state,
+                inner.state_since,
+                inner.running.clone(),
+                inner.last_stop.clone(),
+                inner.last_start.clone(),
+            )
+        };
+        let view = self.gate.view();
+        let (mut survivors, mut unsent_bytes) = (0, 0);
+        self.handles.visit(|_, fobx| {
+            survivors += u64::from(fobx.is_survivor());
+            unsent_bytes += fobx.unsent_bytes();
+            true
+        });
+        DeviceStatus {
+            state,
+            state_since,
+            generation: view.generation,
+            requests_in_flight: u64::from(view.normals) + u64::from(view.closes),
+            open_handles: self.handles.len() as u64,
+            survivors,
+            unsent_bytes,
+            refused_total: self.refusals.total(),
+            answered_total: self.counts.answered.load(Ordering::Relaxed),
+            late_total: self.counts.late.load(Ordering::Relaxed),
+            unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),
+            panics_total: crate::rdbss::calldown::panics(),
+            running,
+            last_stop,
+            last_start,
+            fsp,
+            files_known: self.fcbs.len() as u64,
+        }
+    }
+
+    /// The state alone: one load.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.gate.view().state
+    }
+
+    /// Handles open, and bytes unsent.
+    pub(in crate::rdbss) fn handle_totals(&self) -> (u64, u64) {
+        let mut unsent = 0;
+        self.handles.visit(|_, fobx| {
+            unsent += fobx.unsent_bytes();
+            true
+        });
+        (self.handles.len() as u64, unsent)
+    }
+
+    /// Hands each open handle to `visit` until it answers false. Nothing is locked meanwhile.
+    pub fn visit_handles(&self, mut visit: impl FnMut(HandleInfo) -> bool) {
+        let now = self.clock.now();
+        self.handles.visit(|number, fobx| visit(handle_info(number, &fobx, now)));
+    }
+
+    /// At most `most` handles, and how many there are.
+    pub(in crate::rdbss) fn handle_list(&self, most: usize) -> (Vec<HandleInfo>, u64) {
+        let mut list = Vec::new();
+        let mut total = 0;
+        let now = self.clock.now();
+        self.handles.visit(|number, fobx| {
+            total += 1;
+            if list.len() < most {
+                list.push(handle_info(number, &fobx, now));
+            }
+            true
+        });
+        (list, total)
+    }
+
+    /// Requests whose callouts have not returned, in order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestInfo> {
+        let now = self.clock.now();
+        self.requests.snapshot().iter().map(|context| self.request_info(context, now)).collect()
+    }
+
+    fn request_info(&self, context: &Context, now: Moment) -> RequestInfo {
+        let path = match context.subject() {
+            Subject::Node(node) => node.path(),
+            Subject::Handle(number) => {
+                self.handles.get(*number).map(|fobx| fobx.srv_open().fcb.path()).unwrap_or_default()
+            }
+            Subject::Volume => Vec::new(),
+        };
+        RequestInfo {
+            serial: context.serial(),
+            operation: context.operation().to_owned(),
+            path,
+            age_s: now.since(context.arrived()).as_secs_f64(),
+            caller: context.caller(),
+            cancellable: context.is_cancellable(),
+            cancelled: context.is_cancelled(),
+        }
+    }
+
+    /// `stop --check`: what a stop would meet. Nothing changes (C5).
+    #[must_use]
+    pub fn check(&self) -> Check {
+        let (state, ticket) = {
+            let inner = self.control.lock();
+            (inner.state, inner.running.as_ref().map(|running| running.ticket))
+        };
+        let (handles, _) = self.handle_list(usize::MAX);
+        let result = match state {
+            State::Startable if handles.is_empty() => CallResult::AlreadyStopped,
+            State::Startable
+            | State::StartInProgress
+            | State::Started
+            | State::Paused
+            | State::Draining
+            | State::Sealing => {
+                if handles.is_empty() {
+                    CallResult::Success
+                } else {
+                    CallResult::HasOpenHandles
+                }
+            }
+        };
+        Check { state, result, ticket, handles, requests: self.requests() }
+    }
+
+    /// Waits up to `limit` for a ticket's end.
+    #[must_use]
+    pub fn wait_ticket(&self, ticket: TicketNumber, limit: Duration) -> TicketState {
+        self.tickets.wait(ticket, limit)
+    }
+
+    /// Waits up to `limit` until `wanted` holds of the state with nothing running; false if the time
+    /// ran out.
+    pub fn wait_state(&self, wanted: impl Fn(State) -> bool, limit: Duration) -> bool {
+        let until = self.clock.now().after(limit);
+        let mut inner = self.control.lock();
+        loop {
+            if wanted(inner.state) && inner.running.is_none() && inner.queue.is_empty() {
+                return true;
+            }
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return false;
+            }
+            self.control.wait_change(&mut inner, left);
+        }
+    }
+}
+
+fn handle_info(number: HandleNumber, fobx: &Fobx, now: Moment) -> HandleInfo {
+    let srv_open = fobx.srv_open();
+    let mode = match srv_open.options.access {
+        Access::Read => "r",
+        Access::Write => "w",
+        Access::ReadWrite => "rw",
+    };
+    HandleInfo {
+        handle: number,
+        path: srv_open.fcb.path(),
+        kind: if srv_open.directory { "directory" } else { "handle" }.to_owned(),
+        mode: mode.to_owned(),
+        opened_by: fobx.opened_by,
+        generation: srv_open.generation(),
+        age_s: now.since(fobx.opened_at).as_secs_f64(),
+        unsent_bytes: fobx.unsent_bytes(),
+        flushed: fobx.is_flushed(),
+        survivor: fobx.is_survivor(),
+    }
+}

@@ -1,0 +1,253 @@
+//! The order of a start: MUP, mini-redirector, server, share, survivors, gate (rdbss.md 2.2, S4).
+//! Runs on the control thread; a failing step undoes all before it.
+
+use crate::base::ids::Generation;
+use crate::base::status::Status;
+use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::mrx::calldown::MiniRedirector;
+use crate::mrx::request::FileIdentity;
+use crate::mrx::upcall::{RequestContext, Upcalls};
+use crate::rdbss::bounded::call_bounded;
+use crate::rdbss::calldown::call;
+use crate::rdbss::context::Context;
+use crate::rdbss::device::Device;
+use crate::rdbss::lifecycle::{Action, Event};
+use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::net_root::NetRoot;
+use crate::rdbss::objects::srv_call::{Instance, SrvCall};
+use crate::rdbss::objects::srv_open::SrvOpen;
+use crate::rdbss::objects::v_net_root::VNetRoot;
+use crate::rdbss::ops::close::close_on_server;
+use crate::rdbss::register::SurvivorPolicy;
+use crate::rdbss::startstop::{FspToken, Job};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A start that a stop cancelled gets this long to give up.
+const CANCELLED_START_GRACE: Duration = Duration::from_millis(500);
+
+/// The core as a mini-redirector calls it back.
+struct DeviceUpcalls {
+    device: std::sync::Weak<Device>,
+    clock: Arc<dyn crate::base::clock::Clock>,
+}
+
+impl Upcalls for DeviceUpcalls {
+    fn clock(&self) -> Arc<dyn crate::base::clock::Clock> {
+        self.clock.clone()
+    }
+
+    fn invalidate_file(&self, identity: FileIdentity) {
+        let Some(device) = self.device.upgrade() else { return };
+        if let (Some(kernel), Some(fcb)) =
+            (device.kernel.get(), device.fcbs.find_identity(identity))
+        {
+            kernel.cache.flush_file(fcb.number());
+        }
+    }
+
+    fn report_loss(&self, loss: crate::base::stop::Loss) {
+        if let Some(device) = self.device.upgrade() {
+            device.announce(crate::base::stop::Notice::Loss(loss));
+        }
+    }
+}
+
+/// What a start has built.
+struct Built {
+    view: Arc<VNetRoot>,
+    blocking: bool,
+}
+
+impl Device {
+    /// The control thread takes a start (stop.md §3).
+    pub(in crate::rdbss) fn take_start(&self, token: &FspToken, job: &Job) -> Report {
+        let plain = |result| {
+            let options = StopOptions::default();
+            let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
+            Report { ticket: Some(job.ticket), ..report }
+        };
+        match self.step(token, Event::StartTaken) {
+            Ok(Action::Answer(result)) => return plain(result),
+            Ok(_) => {}
+            Err(refused) => {
+                log::error!("{}: {refused}", self.name);
+                return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
+            }
+        }
+        let context = self.own_context("start");
+        if let Some(running) = &mut self.control.lock().running {
+            running.step = "start";
+            running.context = Some(context.clone());
+        }
+        match self.build(&context) {
+            Ok(built) => {
+                self.serve(token, &context, &built);
+                plain(CallResult::Success)
+            }
+            Err((status, what)) => {
+                if let Err(refused) = self.step(token, Event::StartFailed) {
+                    log::error!("{}: {refused}", self.name);
+                }
+                let error = Some(format!("{what}: {status}"));
+                Report { error, ..plain(CallResult::Failed) }
+            }
+        }
+    }
+
+    /// Registers with the MUP, starts the mini-redirector, connects. On failure nothing is left.
+    fn build(&self, context: &Arc<Context>) -> Result<Built, (Status, String)> {
+        let provider = match &self.unc_provider {
+            Some(provider) if !self.controls.dont_provide_uncs => {
+                provider.register().map_err(|why| (Status::ObjectNameCollision, why))?;
+                Some(provider)
+            }
+            _ => None,
+        };
+        let built = self.connect(context);
+        if built.is_err()
+            && let Some(provider) = provider
+        {
+            provider.deregister();
+        }
+        built.map_err(|(status, callout)| (status, format!("{} failed", callout)))
+    }
+
+    fn connect(&self, context: &Arc<Context>) -> Result<Built, (Status, &'static str)> {
+        let factory = &self.factory;
+        let redirector = factory();
+        let generation = Generation(self.gate.view().generation.0 + 1);
+        let upcalls: Arc<dyn Upcalls> = Arc::new(DeviceUpcalls {
+            device: Arc::downgrade(&self.shared()),
+            clock: self.clock.clone(),
+        });
+        let (starting, its_context) = (redirector.clone(), context.clone());
+        self.start_callout(context, "start", move || starting.start(&*its_context, upcalls))
+            .map_err(|status| (status, "MRxStart"))?;
+        let connected = self.connect_share(context, redirector.clone(), generation);
+        if connected.is_err() {
+            let undo = self.own_context("stop");
+            let until = self.clock.now().after(CANCELLED_START_GRACE);
+            let go_on = || self.clock.now() < until;
+            let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
+        }
+        connected
+    }
+
+    fn connect_share(
+        &self,
+        context: &Arc<Context>,
+        redirector: Arc<dyn MiniRedirector>,
+        generation: Generation,
+    ) -> Result<Built, (Status, &'static str)> {
+        let capabilities = redirector.capabilities();
+        let instance =
+            Arc::new(Instance { generation, redirector: redirector.clone(), capabilities });
+        let (server, its_context) = (redirector.clone(), context.clone());
+        let extension = self
+            .start_callout(context, "create_srv_call", move || {
+                server.create_srv_call(&*its_context)
+            })
+            .map_err(|status| (status, "connecting to the server"))?;
+        let srv_call = Arc::new(SrvCall { instance, extension });
+        let (above, its_context) = (srv_call.clone(), context.clone());
+        let (extension, root) = self
+            .start_callout(context, "create_v_net_root", move || {
+                redirector.create_v_net_root(&*its_context, &above.extension)
+            })
+            .map_err(|status| (status, "opening the share"))?;
+        let net_root = Arc::new(NetRoot { srv_call, fcbs: self.fcbs.clone() });
+        let view = Arc::new(VNetRoot { net_root, extension });
+        let node = self.fcbs.find_or_make(&view, &root, None);
+        let _ = self.root.set(node);
+        self.last_known.lock().root = Some(root.attributes);
+        Ok(Built { view, blocking: capabilities.blocking })
+    }
+
+    /// A callout of a start: bounded by the start's limit, ended by a stop that cancels it.
+    fn start_callout<T: Send + 'static>(
+        &self,
+        context: &Arc<Context>,
+        callout: &'static str,
+        body: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        let until = context.arrived().after(self.options.start_limit);
+        let cancelled_at = Cell::new(None);
+        let go_on = || {
+            let now = self.clock.now();
+            if !context.is_cancelled() {
+                return now < until;
+            }
+            let since = cancelled_at.get().unwrap_or(now);
+            cancelled_at.set(Some(since));
+            now.since(since) < CANCELLED_START_GRACE
+        };
+        let result = call_bounded(callout, go_on, body);
+        if context.is_cancelled() && result.is_err() { Err(Status::Cancelled) } else { result }
+    }
+
+    /// Everything is built: survivors are offered, the gate opens.
+    fn serve(&self, token: &FspToken, context: &Arc<Context>, built: &Built) {
+        self.blocking.store(built.blocking, Ordering::Release);
+        *self.view.write() = Some(built.view.clone());
+        self.remember_volume(context, &built.view);
+        if self.options.survivors == SurvivorPolicy::Reclaim && !self.handles.is_empty() {
+            let (device, its_context) = (self.shared(), context.clone());
+            let reclaimed = self.start_callout(context, "reclaim", move || {
+                device.reclaim(&its_context);
+                Ok(())
+            });
+            if let Err(status) = reclaimed {
+                log::warn!("{}: not every handle could be reclaimed: {status}", self.name);
+            }
+        }
+        if let Err(refused) = self.step(token, Event::StartDone) {
+            log::error!("{}: {refused}", self.name);
+        }
+        if let Some(kernel) = self.kernel.get() {
+            kernel.cache.forget_names();
+        }
+    }
+
+    /// What `df` shows while the device is stopped (G4).
+    fn remember_volume(&self, context: &Arc<Context>, view: &Arc<VNetRoot>) {
+        let (redirector, its_context) = (view.redirector().clone(), context.clone());
+        let volume = self.start_callout(context, "statfs", move || {
+            redirector.query_volume_information(&*its_context)
+        });
+        if let Ok(volume) = volume {
+            self.last_known.lock().volume = Some(volume);
+        }
+    }
+
+    /// Offers each survivor to the new mini-redirector (S4). What it does not take stays stale.
+    fn reclaim(&self, context: &Context) {
+        self.handles.visit(|number, fobx| {
+            if context.is_cancelled() {
+                return false;
+            }
+            if fobx.is_survivor()
+                && let Err(status) = self.reclaim_one(context, &fobx)
+            {
+                log::info!("handle {number} is not carried over: {status}");
+            }
+            true
+        });
+    }
+
+    fn reclaim_one(&self, context: &Context, fobx: &Fobx) -> Result<(), Status> {
+        let old = fobx.srv_open();
+        let binding = self.bound(context, &old.fcb)?;
+        let opened = call(context, "reclaim_open", || {
+            binding.view.redirector().reclaim_open(context, binding.file(), old.options)
+        })?;
+        let fresh =
+            SrvOpen::new(old.fcb.clone(), binding, opened.extension, old.options, old.directory);
+        // Closed meanwhile: then the fresh open is the one to close.
+        let replaced = fobx.reclaim(fresh).unwrap_or_else(|fresh| fresh);
+        let _ = close_on_server(context, &replaced);
+        Ok(())
+    }
+}

@@ -1,0 +1,531 @@
+//! Drives the lifecycle: takes calls from anywhere, posts them to the one control thread, answers.
+//!
+//! ```text
+//!   caller (any thread)                    control thread ("rdbss-control")
+//!   stop()/start() -- lock, step, post --> takes a job -- step --> stop_order / start_order
+//!        |        (flip and post are one        |                        |
+//!        |         critical section: C2)        +--- resolves the ticket, wakes waiters
+//!        +-- Done | Posted(ticket)
+//! ```
+//!
+//! *Foreign* is decided by [`FspToken`], which only the control thread's body can make: a call from
+//! anywhere else, a callout on that very thread included, is posted (C1).
+
+use crate::base::clock::Moment;
+use crate::base::ids::{Caller, TicketNumber};
+use crate::base::limits::CONTROL_QUEUE_MAX;
+use crate::base::stop::{
+    Answer, CallKind, CallResult, Notice, OnDeadline, Report, State, StopOptions, unix_seconds,
+};
+use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
+use crate::rdbss::context::Context;
+use crate::rdbss::device::Device;
+use crate::rdbss::lifecycle::{Action, Event, Refused, step};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Proof of being the control thread. Only [`Device::run_control`] can make one.
+pub(in crate::rdbss) struct FspToken(());
+
+/// A posted start or stop.
+#[derive(Clone, Debug)]
+pub(in crate::rdbss) struct Job {
+    pub kind: CallKind,
+    pub ticket: TicketNumber,
+    pub asked_by: Caller,
+    pub asked_at: Moment,
+    pub options: StopOptions,
+    /// Has the call been announced? The control thread does not take it before, so that
+    /// `stop_requested` comes before every other event of the ticket.
+    pub announced: Arc<AtomicBool>,
+}
+
+/// The start or stop that runs, as `status` shows it and as other calls tighten it.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Its ticket.
+    pub ticket: TicketNumber,
+    /// What it is.
+    pub kind: CallKind,
+    /// Who asked: the document's `FsdUid`.
+    pub asked_by: Caller,
+    /// When.
+    pub asked_at: Moment,
+    /// The step of stop.md §4 it is in.
+    pub step: &'static str,
+    /// Its options, as tightened by later calls.
+    pub options: StopOptions,
+    /// When steps 1 to 5 must be over.
+    pub deadline: Option<Moment>,
+    /// Has the deadline passed (`stay`)?
+    pub deadline_passed: bool,
+    /// It is to be taken back.
+    pub(in crate::rdbss) roll_back: bool,
+    /// It cannot be taken back any more (step 6 and after).
+    pub(in crate::rdbss) committed: bool,
+    /// The start's context, so that a stop can cancel it.
+    pub(in crate::rdbss) context: Option<Arc<Context>>,
+}
+
+/// Why a call was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// [`CONTROL_QUEUE_MAX`] calls wait already.
+    #[error("too many start and stop calls are waiting")]
+    TooMany,
+    /// The device is being unregistered.
+    #[error("the device is going away")]
+    Closed,
+}
+
+#[derive(Debug)]
+pub(in crate::rdbss) struct Inner {
+    pub state: State,
+    pub state_since: Moment,
+    pub queue: VecDeque<Job>,
+    pub running: Option<Running>,
+    pub closed: bool,
+    pub last_stop: Option<Report>,
+    pub last_start: Option<Report>,
+}
+
+/// The machine's state, its queue and what runs.
+#[derive(Debug)]
+pub struct Control {
+    inner: Mutex<Inner>,
+    /// A job was posted, or the device closes.
+    posted: Condvar,
+    /// State, running step, or the number of handles changed.
+    changed: Condvar,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        let inner = Inner {
+            state: State::Startable,
+            state_since: Moment::default(),
+            queue: VecDeque::new(),
+            running: None,
+            closed: false,
+            last_stop: None,
+            last_start: None,
+        };
+        Self {
+            inner: Mutex::new(Rank::Lifecycle, inner),
+            posted: Condvar::new(),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl Inner {
+    fn quiet(&self) -> bool {
+        self.queue.is_empty() && self.running.is_none()
+    }
+}
+
+impl Control {
+    pub(in crate::rdbss) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Something that waiters look at has changed.
+    pub(in crate::rdbss) fn progressed(&self) {
+        drop(self.inner.lock());
+        self.changed.notify_all();
+    }
+
+    /// Sleeps up to `limit` for a change.
+    pub(in crate::rdbss) fn wait_change(&self, inner: &mut MutexGuard<'_, Inner>, limit: Duration) {
+        self.changed.wait_for(inner, limit);
+    }
+
+    /// Takes no more calls.
+    pub(in crate::rdbss) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.posted.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// The same, if the device is Startable and quiet.
+    pub(in crate::rdbss) fn close_if_startable(&self) -> Result<(), Refused> {
+        let mut inner = self.inner.lock();
+        if !inner.quiet() {
+            return Err(Refused::NotStopped);
+        }
+        let (_, Action::Nothing) = step(inner.state, Event::UnregisterCalled)? else {
+            return Err(Refused::NotStopped);
+        };
+        inner.closed = true;
+        drop(inner);
+        self.posted.notify_all();
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Waits up to `limit`; true once it is closed. The watcher's clock tick.
+    pub(in crate::rdbss) fn wait_closed(&self, limit: Duration) -> bool {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            self.posted.wait_for(&mut inner, limit);
+        }
+        inner.closed
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut inner = self.inner.lock();
+        loop {
+            let ready = |job: &Job| job.announced.load(Ordering::Acquire);
+            if inner.queue.front().is_some_and(ready)
+                && let Some(job) = inner.queue.pop_front()
+            {
+                inner.running = Some(Running::of(&job));
+                return Some(job);
+            }
+            if inner.closed && inner.queue.is_empty() {
+                return None;
+            }
+            self.posted.wait(&mut inner);
+        }
+    }
+}
+
+impl Running {
+    fn of(job: &Job) -> Self {
+        Self {
+            ticket: job.ticket,
+            kind: job.kind,
+            asked_by: job.asked_by,
+            asked_at: job.asked_at,
+            step: "posted",
+            deadline: job.options.deadline().map(|limit| job.asked_at.after(limit)),
+            options: job.options.clone(),
+            deadline_passed: false,
+            roll_back: false,
+            committed: false,
+            context: None,
+        }
+    }
+
+    /// A later, stricter call: the earlier deadline, the harder mode, the sterner outcome. Nothing is
+    /// ever loosened (stop.md §3). True if anything changed.
+    fn tighten(&mut self, options: &StopOptions, asked_at: Moment) -> bool {
+        let before = (self.options.clone(), self.deadline);
+        self.options.mode = self.options.mode.max(options.mode);
+        if let Some(limit) = options.deadline() {
+            let theirs = asked_at.after(limit);
+            if self.deadline.is_none_or(|ours| theirs < ours) {
+                self.deadline = Some(theirs);
+                self.options.deadline_s = options.deadline_s;
+            }
+            if sternness(options.on_deadline) > sternness(self.options.on_deadline) {
+                self.options.on_deadline = options.on_deadline;
+            }
+        }
+        if options.grace_s.is_none() {
+            self.options.grace_s = None;
+        }
+        self.options.unmount |= options.unmount;
+        self.options.lazy |= options.lazy;
+        before != (self.options.clone(), self.deadline)
+    }
+}
+
+const fn sternness(policy: OnDeadline) -> u8 {
+    match policy {
+        OnDeadline::Resume => 0,
+        OnDeadline::Stay => 1,
+        OnDeadline::Cancel => 2,
+        OnDeadline::Abort => 3,
+    }
+}
+
+impl Device {
+    /// `RxStopMinirdr` from a foreign context. Answers at once: over, or posted.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing has changed.
+    pub fn stop(
+        &self,
+        asked_by: Caller,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, CallError> {
+        let now = self.clock.now();
+        let mut inner = self.control.lock();
+        if inner.closed {
+            return Err(CallError::Closed);
+        }
+        let serving = matches!(inner.state, State::Started | State::Paused);
+        if options.refuse_if_busy && serving && inner.quiet() && !self.handles.is_empty() {
+            drop(inner);
+            return Ok(Answer::Done(self.busy_report(asked_by, options)));
+        }
+        if inner.queue.len() >= CONTROL_QUEUE_MAX {
+            return Err(CallError::TooMany);
+        }
+        let event = Event::StopCalled { quiet: inner.quiet(), grace: options.grace().is_some() };
+        let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
+        if let Action::Answer(result) = action {
+            drop(inner);
+            return Ok(Answer::Done(self.plain_report(CallKind::Stop, result, asked_by, &options)));
+        }
+        let cancelled_start = match action {
+            Action::PostAndCancelStart => {
+                inner.running.as_ref().and_then(|running| running.context.clone())
+            }
+            _ => None,
+        };
+        self.tighten(&mut inner, &options, now);
+        let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), options);
+        self.set_state(&mut inner, state);
+        drop(inner);
+        self.control.changed.notify_all();
+        self.gate.wake();
+        if let Some(context) = cancelled_start {
+            context.cancel();
+        }
+        self.release_job(&job);
+        Ok(Answer::Posted(job.ticket))
+    }
+
+    /// `RxStartMinirdr` from a foreign context.
+    ///
+    /// # Errors
+    /// [`CallError`]; nothing has changed.
+    pub fn start(&self, asked_by: Caller) -> Result<Answer<Report>, CallError> {
+        let now = self.clock.now();
+        let mut inner = self.control.lock();
+        if inner.closed {
+            return Err(CallError::Closed);
+        }
+        if inner.queue.len() >= CONTROL_QUEUE_MAX {
+            return Err(CallError::TooMany);
+        }
+        let event = Event::StartCalled { quiet: inner.quiet() };
+        let Ok((_, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
+        let options = StopOptions::default();
+        if let Action::Answer(result) = action {
+            drop(inner);
+            return Ok(Answer::Done(self.plain_report(
+                CallKind::Start,
+                result,
+                asked_by,
+                &options,
+            )));
+        }
+        let job = self.post(&mut inner, (CallKind::Start, asked_by, now), options);
+        drop(inner);
+        self.release_job(&job);
+        Ok(Answer::Posted(job.ticket))
+    }
+
+    fn tighten(&self, inner: &mut Inner, options: &StopOptions, now: Moment) {
+        let Some(running) = &mut inner.running else { return };
+        if running.kind == CallKind::Stop && running.tighten(options, now) {
+            log::info!("the running stop (ticket {}) was tightened", running.ticket);
+        }
+    }
+
+    fn post(
+        &self,
+        inner: &mut Inner,
+        (kind, asked_by, asked_at): (CallKind, Caller, Moment),
+        options: StopOptions,
+    ) -> Job {
+        let ticket = self.tickets.issue();
+        let job = Job { kind, ticket, asked_by, asked_at, options, announced: Arc::default() };
+        inner.queue.push_back(job.clone());
+        job
+    }
+
+    /// Announces a posted call and lets the control thread take it, whatever the observer does.
+    fn release_job(&self, job: &Job) {
+        struct Release<'a>(&'a Control, &'a AtomicBool);
+        impl Drop for Release<'_> {
+            fn drop(&mut self) {
+                self.1.store(true, Ordering::Release);
+                drop(self.0.inner.lock());
+                self.0.posted.notify_all();
+            }
+        }
+        let _release = Release(&self.control, &job.announced);
+        if job.kind == CallKind::Stop {
+            let (asked_by, reason) = (job.asked_by, job.options.reason.clone());
+            self.announce(Notice::StopRequested { ticket: Some(job.ticket), asked_by, reason });
+        }
+    }
+
+    /// Stores a state in the machine and the gate: under the machine's lock, the one word of truth.
+    pub(in crate::rdbss) fn set_state(&self, inner: &mut Inner, state: State) {
+        if inner.state == state {
+            return;
+        }
+        log::debug!("{}: {:?} -> {state:?}", self.name, inner.state);
+        inner.state = state;
+        inner.state_since = self.clock.now();
+        self.gate.set_state(state);
+    }
+
+    /// Steps the machine for the control thread.
+    ///
+    /// # Errors
+    /// [`Refused`]: the driver broke the order; a defect.
+    pub(in crate::rdbss) fn step(&self, _: &FspToken, event: Event) -> Result<Action, Refused> {
+        let mut inner = self.control.lock();
+        let (state, action) = step(inner.state, event)?;
+        self.set_state(&mut inner, state);
+        drop(inner);
+        self.control.changed.notify_all();
+        Ok(action)
+    }
+
+    /// The control thread's body: start, stop and tear-down, and nothing else, ever (C3).
+    pub(in crate::rdbss) fn run_control(self: &Arc<Self>) {
+        let token = FspToken(());
+        while let Some(job) = self.control.next_job() {
+            let report = match job.kind {
+                CallKind::Stop => self.take_stop(&token, &job),
+                CallKind::Start => self.take_start(&token, &job),
+            };
+            self.finish(&job, report);
+        }
+    }
+
+    /// Stores a job's result, once, and tells everybody (stop.md §4 step 11).
+    pub(in crate::rdbss) fn finish(&self, job: &Job, report: Report) {
+        {
+            let mut inner = self.control.lock();
+            if inner.running.as_ref().is_some_and(|running| running.ticket == job.ticket) {
+                inner.running = None;
+            }
+            let last = match job.kind {
+                CallKind::Stop => &mut inner.last_stop,
+                CallKind::Start => &mut inner.last_start,
+            };
+            let ran =
+                !matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted);
+            if ran {
+                *last = Some(report.clone());
+            }
+        }
+        let (result, generation) = (report.result, report.generation);
+        let ticket = Some(job.ticket);
+        // The event is published before the result is visible: nothing of a ticket comes after it.
+        self.announce_of(
+            generation,
+            match job.kind {
+                CallKind::Stop => Notice::Stopped { ticket, result },
+                CallKind::Start => Notice::Started { ticket, result, generation },
+            },
+        );
+        if self.tickets.resolve(job.ticket, report).is_err() {
+            log::error!("ticket {} had a result already", job.ticket);
+        }
+        self.control.changed.notify_all();
+    }
+
+    /// `pause`.
+    ///
+    /// # Errors
+    /// [`CallError::Closed`].
+    pub fn pause(&self) -> Result<CallResult, CallError> {
+        self.pause_or_resume(Event::PauseCalled, Notice::Paused)
+    }
+
+    /// `resume`: takes a pause back, or a stop that has not passed its point of no return.
+    ///
+    /// # Errors
+    /// [`CallError::Closed`].
+    pub fn resume(&self) -> Result<CallResult, CallError> {
+        self.pause_or_resume(Event::ResumeCalled, Notice::Resumed)
+    }
+
+    fn pause_or_resume(&self, event: Event, notice: Notice) -> Result<CallResult, CallError> {
+        let mut inner = self.control.lock();
+        if inner.closed {
+            return Err(CallError::Closed);
+        }
+        let before = inner.state;
+        let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
+        let voided = match action {
+            Action::RollBackStop => {
+                if let Some(running) = &mut inner.running
+                    && running.kind == CallKind::Stop
+                {
+                    if running.committed {
+                        return Ok(CallResult::AlreadyStopped);
+                    }
+                    running.roll_back = true;
+                }
+                // Stops that have flipped and wait behind others end with the roll-back too.
+                let (stops, others): (VecDeque<Job>, VecDeque<Job>) =
+                    inner.queue.drain(..).partition(|job| {
+                        // One that is just being posted comes after this call.
+                        job.kind == CallKind::Stop && job.announced.load(Ordering::Acquire)
+                    });
+                inner.queue = others;
+                stops
+            }
+            _ => VecDeque::new(),
+        };
+        self.set_state(&mut inner, state);
+        let changed = before != inner.state;
+        drop(inner);
+        self.gate.wake();
+        self.control.changed.notify_all();
+        for job in voided {
+            let mut report =
+                self.plain_report(job.kind, CallResult::RolledBack, job.asked_by, &job.options);
+            report.ticket = Some(job.ticket);
+            self.finish(&job, report);
+        }
+        if changed {
+            self.announce(notice);
+        }
+        Ok(match action {
+            Action::Answer(result) => result,
+            _ => CallResult::Success,
+        })
+    }
+
+    /// A report with a result and nothing else to tell.
+    pub(in crate::rdbss) fn plain_report(
+        &self,
+        kind: CallKind,
+        result: CallResult,
+        asked_by: Caller,
+        options: &StopOptions,
+    ) -> Report {
+        Report {
+            ticket: None,
+            kind,
+            result,
+            error: None,
+            generation: self.gate.view().generation,
+            asked_by,
+            reason: options.reason.clone(),
+            ended_unix_s: unix_seconds(self.clock.wall()),
+            drained: 0,
+            cancelled: 0,
+            abandoned: 0,
+            refused: 0,
+            survivors: Vec::new(),
+            survivors_total: 0,
+            flushed_bytes: 0,
+            losses: Vec::new(),
+            unmounted: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// `if_busy = refuse` with handles open: HAS_OPEN_HANDLES, and nothing has changed (C5).
+    fn busy_report(&self, asked_by: Caller, options: StopOptions) -> Report {
+        let mut report =
+            self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, &options);
+        report.error = Some("handles are open; nothing was changed".to_owned());
+        (report.survivors, report.survivors_total) = self.handle_list(usize::MAX);
+        report
+    }
+}

@@ -1,0 +1,50 @@
+//! Handles that outlive a stop, and the closes that a sealed stop puts off (stop.md §4 step 4, S3).
+
+use crate::base::sync::{Mutex, Rank};
+
+/// A cleanup or close put off until `MRxStop` has returned.
+pub type DeferredClose = Box<dyn FnOnce() + Send>;
+
+/// The closes put off by the running stop. Bounded by the handles that are open.
+#[derive(Default)]
+pub struct DeferredCloses {
+    /// `None`: nothing is put off, a close runs at once.
+    waiting: Mutex<Option<Vec<DeferredClose>>>,
+}
+
+impl Default for Mutex<Option<Vec<DeferredClose>>> {
+    fn default() -> Self {
+        Self::new(Rank::Queue, None)
+    }
+}
+
+impl DeferredCloses {
+    /// From here on closes that the gate defers are kept. Called before the gate is sealed.
+    pub fn begin(&self) {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_none() {
+            *waiting = Some(Vec::new());
+        }
+    }
+
+    /// Keeps one, or hands it back to be run at once because `MRxStop` has returned meanwhile.
+    pub fn put_off(&self, close: DeferredClose) -> Option<DeferredClose> {
+        match &mut *self.waiting.lock() {
+            Some(waiting) => {
+                waiting.push(close);
+                None
+            }
+            None => Some(close),
+        }
+    }
+
+    /// Runs what was kept, with no lock held; closes that come later run at once. Returns how many.
+    pub fn run_all(&self) -> usize {
+        let waiting = self.waiting.lock().take().unwrap_or_default();
+        let count = waiting.len();
+        for close in waiting {
+            close();
+        }
+        count
+    }
+}

@@ -1,0 +1,175 @@
+//! The watcher: looks at requests that take long.
+//!
+//! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller whose
+//! request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher reads
+//! `/proc/<tid>/status` of the callers of slow requests. It also keeps the requests' deadlines, has
+//! stuck workers replaced, and announces refusals, coalesced.
+
+use crate::base::limits::{WATCH_AFTER, WATCH_EVERY};
+use crate::base::status::Status;
+use crate::base::stop::Notice;
+use crate::base::sync::{Mutex, Rank};
+use crate::mrx::upcall::RequestContext;
+use crate::rdbss::context::Context;
+use crate::rdbss::device::Device;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a caller's pending signals mean for its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: go on.
+    Waits,
+    /// A signal it handles is pending: end the request if it can be cancelled cleanly.
+    Signalled,
+    /// It is being killed, or gone: let it go now.
+    Killed,
+}
+
+const SIGKILL_BIT: u64 = 1 << 8;
+
+/// Judges the text of `/proc/<tid>/status`. A fatal signal of any kind is delivered to every thread
+/// of the group as SIGKILL, so that one bit is the whole test for dying.
+#[must_use]
+pub fn verdict(status: &str) -> Verdict {
+    let mask = |field: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+            .unwrap_or(0)
+    };
+    let pending = mask("SigPnd") | mask("ShdPnd");
+    if pending & SIGKILL_BIT != 0 {
+        return Verdict::Killed;
+    }
+    let handled = mask("SigCgt") & !mask("SigBlk");
+    if pending & handled != 0 { Verdict::Signalled } else { Verdict::Waits }
+}
+
+/// Requests the gate refused: a total for ever, and by operation since the last notice.
+#[derive(Debug)]
+pub struct Refusals {
+    total: AtomicU64,
+    fresh: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { total: AtomicU64::new(0), fresh: Mutex::new(Rank::Leaf, BTreeMap::new()) }
+    }
+}
+
+impl Refusals {
+    /// One more.
+    pub fn count(&self, operation: &'static str) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        *self.fresh.lock().entry(operation).or_insert(0) += 1;
+    }
+
+    /// All since the device was made.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut *self.fresh.lock())
+    }
+}
+
+impl Device {
+    /// The watcher thread's body.
+    pub(in crate::rdbss) fn run_watcher(self: &Arc<Self>) {
+        while !self.control.wait_closed(WATCH_EVERY) {
+            self.watch_once();
+        }
+        self.announce_refusals();
+    }
+
+    /// One look round.
+    pub(in crate::rdbss) fn watch_once(&self) {
+        self.announce_refusals();
+        let view = self.gate.view();
+        if view.normals == 0 && view.closes == 0 && self.handles.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let fsp = self.fsp.lock().clone();
+        fsp.tend();
+        for context in self.requests.snapshot() {
+            if now.since(context.arrived()) >= WATCH_AFTER && !context.is_answered() {
+                self.watch_request(&context);
+            }
+        }
+    }
+
+    fn watch_request(&self, context: &Context) {
+        if context.deadline().is_some_and(|deadline| self.clock.now() >= deadline) {
+            log::warn!(
+                "{} of {:?} had no answer by its deadline",
+                context.operation(),
+                context.subject()
+            );
+            context.cancel();
+            self.undo(context.answer(Err(Status::IoTimeout)));
+            return;
+        }
+        let tid = context.caller().pid;
+        if tid == 0 {
+            return;
+        }
+        match std::fs::read_to_string(format!("/proc/{tid}/status")) {
+            Ok(status) => match verdict(&status) {
+                Verdict::Waits => {}
+                Verdict::Signalled => {
+                    context.cancel();
+                }
+                Verdict::Killed => self.let_go(context),
+            },
+            // Gone: the thread that asked exists no longer, so nobody waits for the answer.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.let_go(context),
+            Err(error) => log::debug!("cannot look at caller {tid}: {error}"),
+        }
+    }
+
+    /// The caller is dying: it gets EINTR now. The request stays counted until its callout returns.
+    fn let_go(&self, context: &Context) {
+        context.cancel();
+        self.undo(context.answer(Err(Status::Cancelled)));
+    }
+
+    fn announce_refusals(&self) {
+        for (operation, requests) in self.refusals.take() {
+            self.announce(Notice::Refused { operation: operation.to_owned(), requests });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(pending: u64, shared: u64, blocked: u64, caught: u64) -> String {
+        format!(
+            "Name:\tcat\nSigQ:\t0/1\nSigPnd:\t{pending:016x}\nShdPnd:\t{shared:016x}\n\
+             SigBlk:\t{blocked:016x}\nSigIgn:\t0\nSigCgt:\t{caught:016x}\n"
+        )
+    }
+
+    #[test]
+    fn a_dying_caller_is_recognised() {
+        assert_eq!(verdict(&status(0x100, 0, 0, 0)), Verdict::Killed);
+        assert_eq!(verdict(&status(0, 0x100, 0, 0)), Verdict::Killed);
+    }
+
+    #[test]
+    fn a_handled_signal_counts_unless_blocked() {
+        let usr1 = 1 << 9;
+        assert_eq!(verdict(&status(usr1, 0, 0, usr1)), Verdict::Signalled);
+        assert_eq!(verdict(&status(usr1, 0, usr1, usr1)), Verdict::Waits);
+        assert_eq!(verdict(&status(usr1, 0, 0, 0)), Verdict::Waits);
+        assert_eq!(verdict(&status(0, 0, 0, usr1)), Verdict::Waits);
+        assert_eq!(verdict("nonsense"), Verdict::Waits);
+    }
+}
