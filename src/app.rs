@@ -1,28 +1,10 @@
 //! Placeholder of one running host, so that `cli` compiles before `app` is written.
 
+pub mod config;
 pub mod options;
 pub mod source;
 
-pub use options::{MountOptions, UsageError};
-pub use source::Source;
-use std::path::PathBuf;
-
-/// What to mount, where, and how.
-#[derive(Clone, Debug)]
-pub struct MountConfig {
-    /// The mount's name.
-    pub name: String,
-    /// What is mounted.
-    pub source: Source,
-    /// Where; absolute.
-    pub mount_point: PathBuf,
-    /// How.
-    pub options: MountOptions,
-    /// Where the control socket goes.
-    pub runtime_dir: PathBuf,
-    /// Where loss reports and saved configuration go.
-    pub state_dir: PathBuf,
-}
+use config::MountConfig;
 
 /// The mount answers.
 #[derive(Clone, Debug)]

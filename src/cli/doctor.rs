@@ -226,7 +226,8 @@ fn kernel(release: &str) -> Finding {
     }
 }
 
-/// The kernel aborts the whole connection when one request is older than this (reference users.md 6).
+/// The kernel aborts the whole connection when one request is older than this (reference users.md
+/// 6).
 fn request_timeout(text: Option<&str>) -> Option<Finding> {
     const CHECK: &str = "request timeout";
     let seconds: u64 = text?.trim().parse().ok()?;
@@ -240,7 +241,8 @@ fn request_timeout(text: Option<&str>) -> Option<Finding> {
             CHECK,
             format!("the kernel ends the whole mount when one request takes {seconds} s"),
             format!(
-                "mount with -o request_deadline={}, or raise fs.fuse.max_request_timeout over {ours}",
+                "mount with -o request_deadline={}, or raise fs.fuse.max_request_timeout \
+                 over {ours}",
                 (seconds / 2).max(1)
             ),
         )),

@@ -351,8 +351,8 @@ fn running_text(running: &RunningCall) -> String {
     text
 }
 
-/// What there is to do, as the tail of a line: `, 1 request, 2 handles, 8.2 MiB unsent`; nothing when
-/// there is nothing.
+/// What there is to do, as the tail of a line: `, 1 request, 2 handles, 8.2 MiB unsent`; nothing
+/// when there is nothing.
 #[must_use]
 pub fn load(status: &MountStatus) -> String {
     let mut text = String::new();

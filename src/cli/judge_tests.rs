@@ -141,7 +141,8 @@ fn the_designs_console_example() {
         line(&verdict),
         (
             11,
-            "bk: deadline passed: 1 handle, 41.0 MiB unsent; still draining (ticket 7), still mounted"
+            "bk: deadline passed: 1 handle, 41.0 MiB unsent; still draining (ticket 7), \
+             still mounted"
         )
     );
 
@@ -358,7 +359,8 @@ fn a_status_is_0_while_it_lives_and_3_when_stopped() {
             "bk: stopped for 1m12s, 1 handle, 41.0 MiB unsent",
             "  memory: not mounted any more; was on /mnt/bk",
             "  1 handle open since before the last stop",
-            "  stop of ticket 7 at \"drain\" for 1m12s, asked by uid 0 pid 2301, 30s to its deadline",
+            "  stop of ticket 7 at \"drain\" for 1m12s, asked by uid 0 pid 2301, \
+             30s to its deadline",
             "  last stop 2026-11-21T01:12:07Z, asked by uid 0: has open handles: upgrade",
             "  2 defects seen; the log says more",
             "  pid 10, uid 0, generation 1, 5 answered, 0 refused, version 0.1.0",

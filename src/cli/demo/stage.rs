@@ -213,7 +213,8 @@ impl Stage {
         }
     }
 
-    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the pipes.
+    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the
+    /// pipes.
     fn run(&self, mut command: Command, limit: Duration) -> Result<Seen, String> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
