@@ -1,10 +1,12 @@
 //! Placeholder of one running host, so that `cli` compiles before `app` is written.
 
-pub mod config;
+mod config;
 pub mod options;
 pub mod source;
 
-use config::MountConfig;
+pub use config::MountConfig;
+pub use options::{MountOptions, UsageError};
+pub use source::Source;
 
 /// The mount answers.
 #[derive(Clone, Debug)]

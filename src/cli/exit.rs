@@ -1,6 +1,6 @@
 //! Exit codes, and the one error a command can end with (cli.md, exit codes).
 
-use crate::app::options::UsageError;
+use crate::app::UsageError;
 use std::fmt;
 
 /// How a command ended, as scripts see it. Each number is a promise of cli.md.

@@ -1,8 +1,6 @@
 //! Holds everything `--json` prints to `docs/schema/minirdr-1.json`, shape by shape.
 
-use crate::app::config::MountConfig;
-use crate::app::options::MountOptions;
-use crate::app::source::Source;
+use crate::app::{MountConfig, MountOptions, Source};
 use crate::base::ids::{Caller, Generation, SerialNumber, TicketNumber};
 use crate::base::stop::{CallKind, CallResult, Loss, Notice, OnDeadline, Report, State, StepTime};
 use crate::cli::args::Environment;

@@ -1,9 +1,6 @@
 //! `mount`: everything that can be known to be wrong is said before anything is started.
 
-use crate::app;
-use crate::app::config::MountConfig;
-use crate::app::options::MountOptions;
-use crate::app::source::Source;
+use crate::app::{self, MountConfig, MountOptions, Source};
 use crate::cli::args::{Environment, MountArgs};
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Trouble};
