@@ -262,6 +262,7 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
             "bk: already stopping (ticket 7), waits for nobody",
         ),
         (check_reply(AlreadyStopped, State::Startable, 0, 0), 0, "bk: already stopped"),
+        (check_reply(HasOpenHandles, State::Startable, 1, 0), 10, "bk: already stopped"),
     ];
     for (reply, code, text) in cases {
         assert_eq!(line(&check("bk", &reply, None, false)), (code, text));
@@ -269,8 +270,17 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
     let survivors = check_reply(AlreadyStopped, State::Startable, 1, 0);
     let verdict = check("bk", &survivors, None, true);
     assert_eq!(verdict.exit, Exit::ALREADY);
-    assert_eq!(verdict.lines, ["bk: already stopped", "1 holder of before still open"]);
+    assert_eq!(verdict.lines, ["bk: already stopped", "1 holder left from before the stop"]);
     assert!(verdict.list_holders);
+}
+
+#[test]
+fn an_unmount_that_did_not_unmount_is_no_success() {
+    let busy = still_mounted("bk", "/mnt/bk", 2);
+    assert_eq!(line(&busy), (10, "bk: already stopped; /mnt/bk is busy, 2 holders"));
+    assert!(busy.list_holders);
+    let odd = still_mounted("bk", "/mnt/bk", 0);
+    assert_eq!(line(&odd), (1, "bk: already stopped, and still mounted on /mnt/bk"));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::cli::print;
 use crate::cli::table::printable;
 use crate::cli::view;
 use crate::mgmt::client::{Client, socket_path};
+use log::LevelFilter;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -53,7 +54,10 @@ fn serve(
     ready: WhenReady<'_>,
 ) -> Result<Exit, Trouble> {
     let log = args.log.as_deref().map(LogFile::open).transpose()?;
-    logging::start(environment.log.as_deref(), environment.journal);
+    // In the background without a log, only what went wrong on the way up has a reader: the caller.
+    let has_reader = args.foreground || log.is_some();
+    let usual = if has_reader { LevelFilter::Info } else { LevelFilter::Warn };
+    logging::start(environment.log.as_deref(), usual, environment.journal);
     make_runtime_dir(environment)?;
     let mut outcome = Ok(());
     let report = app::run(config, |_| outcome = ready())

@@ -185,7 +185,8 @@ impl Stage {
         print::answer(&format!("$ {shown}"))?;
         let seen = self.run(command, STEP_LIMIT);
         let seen = seen.map_err(|what| self.otherwise(shown, "an end", &what))?;
-        for text in [&seen.out, &seen.err] {
+        // What is said on the way comes before the answer, as it does on a terminal.
+        for text in [&seen.err, &seen.out] {
             if !text.is_empty() {
                 print::answer(text)?;
             }
