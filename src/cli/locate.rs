@@ -169,7 +169,12 @@ pub fn read_mounts() -> Result<Vec<Mount>, Trouble> {
 }
 
 /// Asks each daemon whether the path is its mount point, or a bind mount of it.
-fn find_by_mount_point(path: &Path, mounts: &[Mount], directories: &[PathBuf]) -> Option<Target> {
+#[must_use]
+pub fn find_by_mount_point(
+    path: &Path,
+    mounts: &[Mount],
+    directories: &[PathBuf],
+) -> Option<Target> {
     let device = mountinfo::at(mounts, path).filter(|mount| mount.is_ours());
     let device = device.map(|mount| mount.device.as_str());
     let likely = path.file_name();

@@ -179,8 +179,10 @@ impl Asking {
         answer.ticket = report.ticket;
         answer.running_ticket = joined;
         answer.set_status(status.as_ref());
-        // It was stopped before, and what was asked for besides did not happen.
-        if already && self.options.unmount && status.is_some_and(|status| status.mounted) {
+        // It is stopped, and what was asked for besides did not happen.
+        let stopped = already || report.result == CallResult::Success;
+        let mounted = status.is_some_and(|status| status.mounted);
+        if stopped && mounted && self.options.unmount && !report.unmounted {
             let holders = client.check().map_or(0, |reply| reply.holders_total);
             answer.verdict = judge::still_mounted(&self.target.name, mount_point, holders);
         }
