@@ -23,6 +23,7 @@
 pub mod app;
 pub mod base;
 pub mod cli;
+pub mod front;
 pub mod mgmt;
 pub mod mrx;
 pub mod rdbss;

@@ -4,10 +4,11 @@ use crate::app::error::AppError;
 use crate::app::source::Source;
 use crate::base::clock::Clock;
 use crate::mrx::calldown::MiniRedirector;
+use crate::rdbss::register::RedirectorFactory;
 use crate::redirectors::faulty::{FaultPlan, Faulty, FaultyOptions};
 use crate::redirectors::local::{Local, LocalOptions};
 use crate::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
-use crate::rdbss::register::RedirectorFactory;
+use crate::redirectors::options::OptionError;
 use std::sync::Arc;
 
 type Options = Vec<(String, String)>;
@@ -26,24 +27,30 @@ pub fn factory(
         Source::Memory => memory(options, clock),
         Source::Local(root) => local(root, options),
         Source::Faulty(inner) => {
-            let (plan, rest) = FaultyOptions::split(options).map_err(AppError::usage)?;
+            let (plan, rest) =
+                FaultyOptions::split(options).map_err(|error| of("faulty", &error))?;
             let inner = factory(inner, &rest, clock)?;
             Ok(faulty(inner, plan))
         }
     }
 }
 
+/// Whose option it was: a source may be two mini-redirectors, one inside the other.
+fn of(redirector: &str, error: &OptionError) -> AppError {
+    AppError::usage(format!("{redirector}: {error}"))
+}
+
 fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory, AppError> {
-    let options = MemoryOptions::parse(options).map_err(AppError::usage)?;
-    let server = MemoryServer::new(clock.clone(), &options);
+    let options = MemoryOptions::parse(options).map_err(|error| of("memory", &error))?;
+    let server = MemoryServer::new(clock.clone());
     Ok(Box::new(move || {
-        let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options.clone()));
+        let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options));
         made
     }))
 }
 
 fn local(root: &std::path::Path, options: &Options) -> Result<RedirectorFactory, AppError> {
-    let options = LocalOptions::parse(options).map_err(AppError::usage)?;
+    let options = LocalOptions::parse(options).map_err(|error| of("local", &error))?;
     Local::probe(root).map_err(|error| AppError::failed(error.to_string()))?;
     let root = root.to_owned();
     Ok(Box::new(move || {

@@ -54,6 +54,16 @@ impl Source {
         }
     }
 
+    /// Its scheme, which names the mini-redirector.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Local(_) => "local",
+            Self::Faulty(_) => "faulty",
+        }
+    }
+
     /// The local directory served, whatever wraps it.
     #[must_use]
     pub fn local_directory(&self) -> Option<&PathBuf> {

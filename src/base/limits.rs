@@ -59,6 +59,13 @@ pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Longest file name, in bytes (POSIX NAME_MAX).
 pub const NAME_BYTES_MAX: usize = 255;
+/// Changes kept for one watched directory until they are asked for; more become one `Overflow`.
+pub const CHANGES_KEPT: usize = 256;
+/// Reads and writes the `memory` mini-redirector holds back at once to play a slow server; further
+/// ones wait on their own thread.
+pub const DELAYED_REQUESTS_MAX: usize = 4096;
+/// Bytes of the writes among them.
+pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS_MAX: usize = 128;
 /// Of these, clients that are neither root nor the owner leave so many to those who are; the owner
@@ -85,6 +92,23 @@ pub const PAGE_MAX: usize = 256;
 /// A control client that does not take its answer for this long is dropped.
 pub const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the kernel may take to send INIT once it can.
+pub const FUSE_INIT_WAIT: Duration = Duration::from_secs(10);
+/// Dead FUSE workers replaced in the life of a connection.
+pub const FUSE_WORKERS_REPLACED_MAX: u64 = 1024;
+/// Files waiting to be invalidated; beyond it, all files the kernel knows are.
+pub const NOTIFIER_FILES_MAX: usize = 64 * 1024;
+/// How long an unmounted front waits for a notification stuck in the kernel before it gives up on it.
+pub const NOTIFIER_STOP_WAIT: Duration = Duration::from_secs(2);
+/// Read buffers a FUSE thread keeps for the next READ.
+pub const READ_BUFFERS_KEPT: usize = 4;
+/// Open handles of the control files.
+pub const CONTROL_FILE_HANDLES_MAX: usize = 1024;
+/// Reads of the `events` control file that wait for an event.
+pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
+/// Longest command written to the `control` control file, in bytes.
+pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
+
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");
 const _: () = assert!(
@@ -102,4 +126,6 @@ const _: () = assert!(
 );
 const _: () =
     assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
+const _: () = assert!(CONTROL_FILE_WAITERS_MAX <= CONTROL_FILE_HANDLES_MAX);
+const _: () = assert!(DELAYED_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);

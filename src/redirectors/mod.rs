@@ -5,6 +5,7 @@
 
 pub mod faulty;
 pub mod local;
+pub mod memory;
 pub mod options;
 #[cfg(test)]
 pub(crate) mod test_support;
