@@ -3,6 +3,7 @@
 use crate::common::Host;
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::Caller;
+use minirdr::base::threads::{self, Thread};
 use minirdr::front::control_dir::device::{ControlDevice, ControlReply};
 use minirdr::front::error::FrontError;
 use minirdr::front::options::MountConfig;
@@ -125,7 +126,8 @@ pub fn client(mount_point: &Path, interpreter: &str, script: &str) -> Command {
 pub struct Client {
     child: Child,
     lines: Receiver<String>,
-    _reader: std::thread::JoinHandle<()>,
+    // Joined when it is dropped, after the client has ended.
+    _reader: Thread,
 }
 
 impl Client {
@@ -139,14 +141,15 @@ impl Client {
         let mut child = command.spawn().expect("timeout is there");
         let output = child.stdout.take().expect("it is piped");
         let (sender, lines) = channel();
-        let reader = std::thread::spawn(move || {
+        let reader = threads::spawn("t-client", move || {
             for line in std::io::BufRead::lines(std::io::BufReader::new(output)) {
                 let Ok(line) = line else { break };
                 if sender.send(line).is_err() {
                     break;
                 }
             }
-        });
+        })
+        .expect("room");
         Self { child, lines, _reader: reader }
     }
 
