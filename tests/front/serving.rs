@@ -7,8 +7,9 @@ use minirdr::base::ids::Caller;
 use minirdr::front::options::MountConfig;
 use minirdr::front::session::Ended;
 use minirdr::front::transport::mountinfo;
-use minirdr::rdbss::operation::{Dispatcher, Node, Operation, Responder};
-use std::sync::Arc;
+use minirdr::rdbss::operation::operand::{Lock, LockKind};
+use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 #[test]
@@ -203,6 +204,98 @@ fn a_panic_answers_eio_and_costs_no_worker() {
     assert_eq!(mount.registration().deregister(false), Ok(true));
     assert_eq!(gone.recv_timeout(LIMIT), Ok(Ended::KernelGone));
     mount.join();
+    host.device.connection_gone();
+}
+
+/// A server that grants every lock, and what it heard of locks and closes.
+struct Locking {
+    inner: Arc<dyn Dispatcher>,
+    heard: Mutex<Vec<String>>,
+}
+
+impl Locking {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.heard.lock().expect("not poisoned"))
+    }
+}
+
+impl Dispatcher for Locking {
+    fn root(&self) -> Node {
+        self.inner.root()
+    }
+
+    fn submit(&self, caller: Caller, operation: Operation<'_>, responder: Box<dyn Responder>) {
+        let hear = |what: String| self.heard.lock().expect("not poisoned").push(what);
+        match operation {
+            Operation::SetLock { lock, wait, .. } => {
+                hear(format!("{:?} {}..={} {wait}", lock.kind, lock.start, lock.end));
+                responder.respond(Ok(Answer::Empty));
+            }
+            Operation::GetLock { lock, .. } => {
+                let held =
+                    Lock { kind: LockKind::Shared, start: 3, end: 4, owner: 9, pid: 1, ..lock };
+                responder.respond(Ok(Answer::Lock(Some(held))));
+            }
+            other => {
+                if matches!(other, Operation::Flush { .. } | Operation::Release { .. }) {
+                    hear(other.word().to_owned());
+                }
+                self.inner.submit(caller, other, responder);
+            }
+        }
+    }
+}
+
+/// Locks go to the server only if the mount asked for it; then a close gives them up first.
+#[test]
+fn locks_of_the_servers_own_are_given_up_at_the_close() {
+    if !can_mount() {
+        return;
+    }
+    let host = memory_host();
+    let place = tempfile::tempdir().expect("/tmp has room");
+    let script = "import os, fcntl, struct\nm = os.environ['M']\nf = os.open(f'{m}/f', os.O_RDWR | os.O_CREAT)\n\
+         fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)\n\
+         ask = struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0)\n\
+         got = struct.unpack('hhqqi', fcntl.fcntl(f, fcntl.F_GETLK, ask))\nprint(got)\nos.close(f)\n\
+         g = os.open(f'{m}/f', os.O_RDWR)\nfcntl.flock(g, fcntl.LOCK_SH | fcntl.LOCK_NB)\nos.close(g)";
+    let run = |asked: bool| {
+        let mut config = MountConfig::new("memory:", place.path());
+        (config.front.posix_locks, config.front.flock) = (asked, asked);
+        let heard = Mutex::new(Vec::new());
+        let locking = Arc::new(Locking { inner: host.device.clone(), heard });
+        let (mount, gone) = start(&config, locking.clone(), None).expect("it mounts");
+        let output = client(place.path(), "python3", script).output().expect("python3");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        wait_until("both are closed", || host.device.status().open_handles == 0);
+        assert_eq!(mount.registration().deregister(false), Ok(true));
+        assert_eq!(gone.recv_timeout(LIMIT), Ok(Ended::KernelGone));
+        mount.join();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), locking.take())
+    };
+    let whole = format!("0..={}", i64::MAX);
+    let (got, heard) = run(true);
+    assert_eq!(got, "(0, 0, 3, 2, 1)\n", "type, whence, start, length, pid");
+    let wanted = [
+        "Exclusive 5..=14 true".to_owned(),
+        format!("Unlock {whole} false"),
+        "flush".to_owned(),
+        "release".to_owned(),
+        format!("Shared {whole} false"),
+        format!("Unlock {whole} false"),
+        "flush".to_owned(),
+        format!("Unlock {whole} false"),
+        "release".to_owned(),
+    ];
+    // RELEASE waits for nobody: the first may come late.
+    let mut sorted = (heard.clone(), wanted.to_vec());
+    sorted.0.sort();
+    sorted.1.sort();
+    assert_eq!(sorted.0, sorted.1);
+    assert_eq!(heard[..3], wanted[..3]);
+    let (got, heard) = run(false);
+    assert_eq!(got, "(2, 0, 0, 0, 0)\n", "the kernel's own: nobody else holds any");
+    assert!(heard.iter().all(|what| what == "flush" || what == "release"), "{heard:?}");
     host.device.connection_gone();
 }
 
