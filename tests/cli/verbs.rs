@@ -3,10 +3,10 @@
 use crate::host::{Daemon, MOUNT_POINT, PATIENCE};
 use crate::plain::run;
 use minirdr::base::stop::{CallResult, OnDeadline, StopMode, StopOptions};
+use rustix::event::{PollFd, PollFlags};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -40,14 +40,14 @@ impl Waiting {
 
     /// Waits for its end: exit code and stdout.
     fn end(mut self) -> (i32, String) {
-        let began = Instant::now();
-        let status = loop {
-            match self.0.try_wait().expect("a child") {
-                Some(status) => break status,
-                None => assert!(began.elapsed() < PATIENCE, "it does not end"),
-            }
-            std::thread::yield_now();
-        };
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+        let process = process.expect("a child that was not waited for");
+        let limit = rustix::event::Timespec::try_from(PATIENCE).expect("seconds");
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let ready = rustix::event::poll(&mut ended, Some(&limit)).expect("no interrupt");
+        assert_eq!(ready, 1, "it does not end");
+        let status = self.0.wait().expect("a child");
         let mut out = String::new();
         let mut stream = self.0.stdout.take().expect("a pipe");
         stream.read_to_string(&mut out).expect("text");
@@ -378,10 +378,10 @@ fn events_are_shown_and_followed() {
     );
 }
 
-/// `--watch` ends when nobody reads any more, and says what changed.
+/// `--watch` says what changed, and ends with its daemon.
 #[test]
 fn a_watch_says_who_comes_and_goes() {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     let mut watching = Waiting::start(&daemon, "handles bk --watch");
     let mut lines = BufReader::new(watching.0.stdout.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
@@ -392,6 +392,9 @@ fn a_watch_says_who_comes_and_goes() {
     daemon.host.close_all();
     let line = next();
     assert!(line.ends_with(" left a"), "{line}");
+    drop(lines);
+    daemon.leave();
+    assert_eq!(watching.0.wait().expect("a child").code(), Some(3), "not running any more");
 }
 
 #[test]

@@ -24,10 +24,11 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
     let failed = |error: ClientError| explain(&target.name, &error);
     let mut client = target.connect()?;
     let before = client.status().map_err(failed)?;
+    // Who reads that it waits may interrupt it: it listens before it says so.
+    let vigil = Vigil::new()?;
     if let Some(line) = before_waiting(args, &before) {
         print::note(&line);
     }
-    let vigil = Vigil::new()?;
     vigil.keep(&mut client, &target, None);
     let outcome = client.wait(&parameters(args));
     client.while_waiting(|| ControlFlow::Continue(()));
@@ -177,7 +178,7 @@ mod tests {
         let (code, _) = judge(&reply(Some(rolled_back), State::Started), None, None);
         assert_eq!(code, 12);
         let (code, line) = judge(&reply(Some(started), State::Started), None, None);
-        assert_eq!((code, line.as_str()), (0, "bk: running (same mount, 0.00 s)"));
+        assert_eq!((code, line.as_str()), (0, "bk: running (same mount)"));
         let running = reply(Some(stopped), State::Started);
         let wanted = Some(WaitState::Running);
         assert_eq!(judge(&running, None, wanted), (0, "bk: running".to_owned()));

@@ -2,13 +2,13 @@
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args::Environment;
+use crate::cli::corpse;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::print;
 use crate::cli::vigil;
 use crate::mgmt::client::{Client, socket_path};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -185,7 +185,8 @@ impl Stage {
         print::answer(&format!("$ {shown}"))?;
         let seen = self.run(command, STEP_LIMIT);
         let seen = seen.map_err(|what| self.otherwise(shown, "an end", &what))?;
-        for text in [&seen.out, &seen.err] {
+        // What is said on the way comes before the answer, as it does on a terminal.
+        for text in [&seen.err, &seen.out] {
             if !text.is_empty() {
                 print::answer(text)?;
             }
@@ -213,7 +214,8 @@ impl Stage {
         }
     }
 
-    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the pipes.
+    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the
+    /// pipes.
     fn run(&self, mut command: Command, limit: Duration) -> Result<Seen, String> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -340,7 +342,7 @@ impl Stage {
         }
         self.end_daemon();
         if self.is_mounted() {
-            self.detach();
+            corpse::detach(&self.mount_point);
         }
         if self.is_mounted() {
             let shown = self.mount_point.display();
@@ -366,15 +368,6 @@ impl Stage {
             let _ = pidfd_send_signal(&daemon, signal);
             has_ended(&daemon, STEP_LIMIT);
         }
-    }
-
-    fn detach(&self) {
-        if rustix::mount::unmount(&self.mount_point, UnmountFlags::DETACH).is_ok() {
-            return;
-        }
-        let mut helper = Command::new("fusermount3");
-        helper.arg("-uz").arg(&self.mount_point);
-        let _ = self.run(helper, STEP_LIMIT);
     }
 }
 
