@@ -84,6 +84,7 @@ fn parse_stop(flags: &[&str]) -> Result<Command, String> {
             "--check" => check = true,
             "--unmount" => options.unmount = true,
             "--lazy" => options.lazy = true,
+            "--refuse-if-busy" => options.refuse_if_busy = true,
             "--grace" => options.grace_s = Some(parse_duration(value()?)?.as_secs_f64()),
             "--deadline" => options.deadline_s = Some(parse_duration(value()?)?.as_secs_f64()),
             "--on-deadline" => {

@@ -67,8 +67,8 @@ impl Front {
 }
 
 /// OPEN and OPENDIR.
-pub(super) fn open(control: &ControlDirectory, file: ControlFile, reply: ReplyOpen) {
-    match control.open(file) {
+pub(super) fn open(control: &ControlDirectory, file: ControlFile, call: &Call, reply: ReplyOpen) {
+    match control.open(file, call.caller) {
         Ok((handle, buffering)) => {
             reply.opened(FileHandle(handle), translate::open_flags(buffering));
         }

@@ -69,10 +69,17 @@ impl Door {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// The calling thread is about to wake a worker with a statfs.
-    pub fn add_waker(&self) {
+    /// The calling thread is about to wake a worker with a statfs. Its number.
+    pub fn add_waker(&self) -> u32 {
         let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
         self.wakers.lock().push(thread);
+        thread
+    }
+
+    /// Does this waker still wait for its answer?
+    #[must_use]
+    pub fn is_waker(&self, thread: u32) -> bool {
+        self.wakers.lock().contains(&thread)
     }
 
     /// A statfs came while the door was closed. If it is a waker's it is answered, past fuser, whose

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod abi;
+pub mod abort;
 pub mod attach;
 pub mod device;
 pub mod door;
