@@ -1,8 +1,8 @@
 # What every shell case begins with: `. "$TEST_LIB/common.sh"`.
 #
 # The case has $TEST_DIR to itself, mounts on $TEST_MNT under the name `t`, and ends at the first
-# command that fails. `rdr` is minirdr; `run` remembers a command's code, stdout and stderr in $code,
-# $out and $err; a puppet is another program that holds files and does as it is told.
+# command that fails. `rdr` is minirdr; `run` keeps what a command ended with and said in $code, $out
+# and $err; a puppet is another program, which holds files and does as it is told.
 set -Eeuo pipefail
 trap 'echo "failed: line $LINENO: $BASH_COMMAND" >&2' ERR
 trap finish EXIT
