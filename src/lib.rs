@@ -20,7 +20,11 @@
 //!
 //! `tests/tidy.rs` holds this table.
 
+pub mod app;
 pub mod base;
+pub mod cli;
+pub mod front;
 pub mod mgmt;
 pub mod mrx;
 pub mod rdbss;
+pub mod redirectors;

@@ -1,3 +1,7 @@
 //! The program: calls `cli`, turns its answer into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(minirdr::cli::run::run().0)
+}

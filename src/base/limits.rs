@@ -31,6 +31,16 @@ pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Events kept for readers that connect late or read slowly (management.md §3).
 pub const EVENTS_KEPT: usize = 4096;
 
+/// Of these, so many results (`stopped`, `started`) and so many losses and survivors are kept when
+/// the rest has been overtaken.
+pub const EVENTS_LASTING_KEPT: usize = EVENTS_KEPT / 4;
+/// Progress and refusals of one kind are told at most this often (management.md §3).
+pub const EVENTS_COALESCED_FOR: Duration = Duration::from_secs(1);
+/// Kinds of progress and refusal told apart at once; a further one is told uncoalesced.
+pub const EVENTS_COALESCED_MAX: usize = 256;
+/// Listeners of the event queue.
+pub const EVENT_LISTENERS_MAX: usize = 64;
+
 /// Requests in flight a device admits: the gate's 20-bit field (gate.md §1.5).
 pub const REQUESTS_IN_FLIGHT_MAX: u32 = (1 << 20) - 1;
 
@@ -49,12 +59,55 @@ pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Longest file name, in bytes (POSIX NAME_MAX).
 pub const NAME_BYTES_MAX: usize = 255;
+/// Changes kept for one watched directory until they are asked for; more become one `Overflow`.
+pub const CHANGES_KEPT: usize = 256;
+/// Reads and writes the `memory` mini-redirector holds back at once to play a slow server; further
+/// ones wait on their own thread.
+pub const DELAYED_REQUESTS_MAX: usize = 4096;
+/// Bytes of the writes among them.
+pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS_MAX: usize = 128;
+/// Of these, clients that are neither root nor the owner leave so many to those who are; the owner
+/// leaves half of them to root.
+pub const CONTROL_CLIENTS_RESERVED: usize = CONTROL_CLIENTS_MAX / 2;
 /// Longest control request, in bytes.
 pub const CONTROL_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// Longest control reply a client accepts, in bytes.
+pub const CONTROL_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A control client gives up when the daemon does not take its connection for this long.
+pub const CONTROL_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A control client gives up on a reply that has nothing to wait for after this long.
+pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often whoever waits on the control socket looks whether it is still worth it.
+pub const CONTROL_WAIT_SLICE: Duration = Duration::from_millis(250);
+/// Holders and requests listed in one reply; the totals are always given.
+pub const LISTED_MAX: usize = 1024;
+/// Handles that a paged listing merges with the scan of `/proc`; those beyond are listed unmerged.
+pub const MERGED_MAX: usize = 65_536;
+/// Scans of `/proc` at once.
+pub const SCANS_MAX: usize = 4;
+/// Handles or holders in one page of a reply.
+pub const PAGE_MAX: usize = 256;
 /// A control client that does not take its answer for this long is dropped.
 pub const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the kernel may take to send INIT once it can.
+pub const FUSE_INIT_WAIT: Duration = Duration::from_secs(10);
+/// Dead FUSE workers replaced in the life of a connection.
+pub const FUSE_WORKERS_REPLACED_MAX: u64 = 1024;
+/// Files waiting to be invalidated; beyond it, all files the kernel knows are.
+pub const NOTIFIER_FILES_MAX: usize = 64 * 1024;
+/// How long an unmounted front waits for a notification stuck in the kernel before it gives up on it.
+pub const NOTIFIER_STOP_WAIT: Duration = Duration::from_secs(2);
+/// Read buffers a FUSE thread keeps for the next READ.
+pub const READ_BUFFERS_KEPT: usize = 4;
+/// Open handles of the control files.
+pub const CONTROL_FILE_HANDLES_MAX: usize = 1024;
+/// Reads of the `events` control file that wait for an event.
+pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
+/// Longest command written to the `control` control file, in bytes.
+pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");
@@ -63,4 +116,16 @@ const _: () = assert!(
     "a full FSP queue must not fill the gate: closes must still pass"
 );
 const _: () = assert!(FSP_QUEUE_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
+const _: () = assert!(
+    LISTED_MAX * 4096 * "\\u0001".len() < CONTROL_REPLY_BYTES_MAX,
+    "a listing of the longest paths, all of them escaped, must fit in a reply"
+);
+const _: () = assert!(
+    2 * EVENTS_LASTING_KEPT < EVENTS_KEPT,
+    "lasting events must leave room: a follower must still see what happens now"
+);
+const _: () =
+    assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
+const _: () = assert!(CONTROL_FILE_WAITERS_MAX <= CONTROL_FILE_HANDLES_MAX);
+const _: () = assert!(DELAYED_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);

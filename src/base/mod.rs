@@ -13,3 +13,4 @@ pub mod status;
 pub mod stop;
 pub mod sync;
 pub mod threads;
+pub mod units;

@@ -46,6 +46,15 @@ macro_rules! errnos {
         impl Errno {
             $(#[doc = concat!("`", stringify!($name), "`.")]
             pub const $name: Self = Self(rustix::io::Errno::$system.raw_os_error());)+
+
+            /// The error number with this name, `EIO` for instance, if this program names it.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self::$name),)+
+                    _ => None,
+                }
+            }
         }
         impl fmt::Debug for Errno {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,6 +238,8 @@ mod tests {
             assert_eq!(Errno::new(number), Errno::EIO);
         }
         assert_eq!(Errno::new(2), Errno::ENOENT);
+        assert_eq!(Errno::from_name("ENOENT"), Some(Errno::ENOENT));
+        assert_eq!(Errno::from_name("enoent"), None);
     }
 
     #[test]

@@ -70,8 +70,10 @@ pub enum StopMode {
 }
 
 /// Everything a caller may choose about a stop.
+///
+/// A field that is not known is refused, not ignored: a misspelt deadline must not become none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct StopOptions {
     /// How hard.
     pub mode: StopMode,
@@ -170,7 +172,7 @@ pub struct HandleInfo {
     /// Its number.
     pub handle: HandleNumber,
     /// Path below the mount's root, without a leading slash; bytes, for names of any bytes.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "path_text")]
     pub path: Vec<u8>,
     /// `handle` or `directory`.
     pub kind: String,
@@ -198,7 +200,7 @@ pub struct RequestInfo {
     /// The operation: `read`, `lookup`, …
     pub operation: String,
     /// Path below the mount's root, as far as it is known.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "path_text")]
     pub path: Vec<u8>,
     /// Seconds since it arrived.
     pub age_s: f64,
@@ -214,7 +216,7 @@ pub struct RequestInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// The file.
-    #[serde(with = "path_text")]
+    #[serde(flatten, with = "path_text")]
     pub path: Vec<u8>,
     /// How many bytes.
     pub bytes: u64,
@@ -361,7 +363,8 @@ pub enum Notice {
         ticket: Option<TicketNumber>,
         /// The result.
         result: CallResult,
-        /// The new generation.
+        /// The new generation. Another name in JSON, because an event has a `generation` already.
+        #[serde(rename = "new_generation")]
         generation: Generation,
     },
     /// New opens are refused.
@@ -400,33 +403,69 @@ pub fn unix_seconds(time: SystemTime) -> f64 {
     }
 }
 
-/// Paths in JSON: text when it is UTF-8, else `{"base64": …}`; nothing is lost either way.
+/// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not UTF-8
+/// (then `path` is only for people). Nothing is lost.
 mod path_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::borrow::Cow;
 
     #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Path {
-        Text(String),
-        Bytes { path_bytes: String },
+    struct Path<'path> {
+        path: Cow<'path, str>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path_bytes: Option<String>,
     }
 
     pub fn serialize<S: Serializer>(path: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(path) {
-            Ok(text) => Path::Text(text.to_owned()),
-            Err(_) => Path::Bytes { path_bytes: STANDARD.encode(path) },
-        }
-        .serialize(serializer)
+        let text = String::from_utf8_lossy(path);
+        let path_bytes = match text {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(_) => Some(STANDARD.encode(path)),
+        };
+        Path { path: text, path_bytes }.serialize(serializer)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        match Path::deserialize(deserializer)? {
-            Path::Text(text) => Ok(text.into_bytes()),
-            Path::Bytes { path_bytes } => {
-                STANDARD.decode(path_bytes).map_err(serde::de::Error::custom)
-            }
+        let Path { path, path_bytes } = Path::deserialize(deserializer)?;
+        match path_bytes {
+            None => Ok(path.into_owned().into_bytes()),
+            Some(bytes) => STANDARD.decode(bytes).map_err(serde::de::Error::custom),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Any bytes survive, also inside an event's tagged and flattened forms.
+    #[test]
+    fn paths_of_any_bytes_survive_json() {
+        for (path, shape) in [
+            (&b"a/b"[..], r#"{"kind":"loss","path":"a/b","bytes":1,"error":"e"}"#),
+            (
+                b"caf\xe9",
+                "{\"kind\":\"loss\",\"path\":\"caf\u{fffd}\",\"path_bytes\":\"Y2Fm6Q==\",\
+                 \"bytes\":1,\"error\":\"e\"}",
+            ),
+            (
+                "\u{fffd}".as_bytes(),
+                "{\"kind\":\"loss\",\"path\":\"\u{fffd}\",\"bytes\":1,\"error\":\"e\"}",
+            ),
+        ] {
+            let loss = Loss { path: path.to_vec(), bytes: 1, error: "e".to_owned() };
+            let notice = Notice::Loss(loss);
+            let text = serde_json::to_string(&notice).expect("serialises");
+            assert_eq!(text, shape);
+            assert_eq!(serde_json::from_str::<Notice>(&text).expect("parses"), notice);
+        }
+    }
+
+    #[test]
+    fn unknown_stop_options_are_refused() {
+        let text = r#"{"dead_line_s": 5.0}"#;
+        assert!(serde_json::from_str::<StopOptions>(text).is_err());
     }
 }

@@ -6,11 +6,122 @@
 use crate::base::ids::{Caller, Generation, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// The interface's name; a method is `io.minirdr.Control.Stop`.
 pub const INTERFACE: &str = "io.minirdr.Control";
 /// The version of every JSON shape a user sees (cli.md).
 pub const SCHEMA: &str = "minirdr/1";
+/// The interface every varlink service has; its errors are used where they fit.
+pub const VARLINK_INTERFACE: &str = "org.varlink.service";
+
+/// Declares the methods of [`INTERFACE`] with their names on the wire.
+macro_rules! methods {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// A method of [`INTERFACE`]; on the wire its name follows the interface's and a dot.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Method {
+            /// All of them, in the order of management.md §4.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The last part of its name on the wire.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+
+methods! {
+    /// All mounts of this daemon.
+    List,
+    /// Everything about the mount.
+    Status,
+    /// Its open handles, and who holds it.
+    Handles,
+    /// Its requests in flight.
+    Requests,
+    /// What a stop would meet.
+    Check,
+    /// `RxStopMinirdr`.
+    Stop,
+    /// `RxStartMinirdr`.
+    Start,
+    /// Refuses new opens.
+    Pause,
+    /// Takes a pause, or a stop that still drains, back.
+    Resume,
+    /// Waits for a ticket or a state.
+    Wait,
+    /// The numbered events.
+    Events,
+}
+
+impl Method {
+    /// The method of that name, if it is one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.name() == name)
+    }
+
+    /// Its full name on the wire: `io.minirdr.Control.Stop`.
+    #[must_use]
+    pub fn full_name(self) -> String {
+        format!("{INTERFACE}.{}", self.name())
+    }
+}
+
+/// One call, as varlink frames it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The method's full name.
+    pub method: String,
+    /// Its parameters; an absent object is an empty one.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Value>,
+    /// Does the caller take more than one reply?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// Does the caller want no reply at all?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub oneway: bool,
+    /// Does the caller ask to leave varlink after this call? Nothing here does.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub upgrade: bool,
+}
+
+/// One reply, as varlink frames it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The result, or the error's own fields.
+    #[serde(default)]
+    pub parameters: Map<String, Value>,
+    /// Do more replies to the same call follow?
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub continues: bool,
+    /// The error's full name, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Leaves a flag that is not set out of the JSON.
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// Reply of `List`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// The mounts this daemon serves.
+    pub mounts: Vec<MountStatus>,
+}
 
 /// One mount and its device, as `minirdr status` and `list` show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,7 +253,8 @@ pub struct Holder {
     pub age_s: Option<f64>,
     /// Unsent bytes, where known.
     pub unsent_bytes: Option<u64>,
-    /// Path below the mount's root.
+    /// Path below the mount's root, without a leading slash; for `mount` where else it is mounted,
+    /// absolute; empty when hidden from this caller (the reply's `redacted`).
     pub path: String,
     /// The path's bytes in base64, when it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -161,10 +273,19 @@ pub struct CheckReply {
     pub result: CallResult,
     /// The running ticket, if any.
     pub ticket: Option<TicketNumber>,
-    /// Who holds it.
+    /// Who holds it; the first [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub holders: Vec<Holder>,
-    /// Requests in flight.
+    /// How many hold it.
+    #[serde(default)]
+    pub holders_total: u64,
+    /// Requests in flight; the first [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub requests: Vec<RequestInfo>,
+    /// How many are in flight.
+    #[serde(default)]
+    pub requests_total: u64,
+    /// Are paths and commands hidden from this caller (management.md §2)?
+    #[serde(default)]
+    pub redacted: bool,
 }
 
 /// Parameters of `Stop`.
@@ -231,7 +352,7 @@ pub struct EventsParameters {
     pub since: Option<u64>,
 }
 
-/// Reply of `Events`: one event, or with no `more` all that are kept.
+/// Reply of `Events`: all that are kept, or with `more` again and again those that are new.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EventsReply {
     /// In order.
@@ -243,15 +364,24 @@ pub struct EventsReply {
 pub struct HandlesReply {
     /// Some handles.
     pub handles: Vec<HandleInfo>,
-    /// Holders found by the scan of `/proc`, on the last page.
+    /// Who holds the mount, as in `Check`: on the last pages, after all handles.
     pub holders: Vec<Holder>,
+    /// Are paths and commands hidden from this caller (management.md §2)?
+    #[serde(default)]
+    pub redacted: bool,
 }
 
 /// Reply of `Requests`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RequestsReply {
-    /// Requests in flight.
+    /// Requests in flight; the first [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub requests: Vec<RequestInfo>,
+    /// How many are in flight.
+    #[serde(default)]
+    pub requests_total: u64,
+    /// Are paths hidden from this caller (management.md §2)?
+    #[serde(default)]
+    pub redacted: bool,
 }
 
 /// Why a call failed, each the last part of a varlink error name in [`INTERFACE`].
@@ -266,8 +396,8 @@ pub enum Failure {
     /// The ticket is not known.
     #[error("{0}")]
     UnknownTicket(String),
-    /// The parameters do not parse; the text says which.
-    #[error("{0}")]
+    /// This parameter does not parse, or makes no sense: `org.varlink.service.InvalidParameter`.
+    #[error("invalid parameter: {0}")]
     InvalidParameter(String),
     /// A bound was reached.
     #[error("{0}")]

@@ -5,6 +5,7 @@ use crate::base::ids::Generation;
 use crate::base::stop::Notice;
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
+pub use crate::mrx::calldown::Capabilities;
 use crate::mrx::request::{Attributes, VolumeInformation};
 use crate::rdbss::context::ContextCounts;
 use crate::rdbss::fsp::Fsp;
@@ -129,6 +130,13 @@ impl Device {
     /// This device, shared.
     pub(in crate::rdbss) fn shared(&self) -> Arc<Self> {
         self.this.upgrade().expect("a method runs on a device that somebody holds")
+    }
+
+    /// What the running generation's mini-redirector can do; nothing at all while none runs.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        let view = self.view.read().clone();
+        view.map(|view| view.instance().capabilities).unwrap_or_default()
     }
 
     /// The device's name.

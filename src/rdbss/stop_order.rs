@@ -500,6 +500,11 @@ impl StopRun<'_> {
             match kernel.registration.deregister(options.lazy) {
                 Ok(_) => {
                     self.report.unmounted = true;
+                    if !options.lazy {
+                        // Nothing can be open any more: what the table still holds are RELEASEs
+                        // that were queued and never come (fuse.md 2.1).
+                        self.device.connection_gone();
+                    }
                     self.device.announce(Notice::Unmounted);
                 }
                 Err(error @ (DeregisterError::Busy | DeregisterError::Failed(_))) => {

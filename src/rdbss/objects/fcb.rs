@@ -117,7 +117,8 @@ impl Fcb {
     }
 
     /// Where it is: its directory and name there. `None` for the root and a removed name.
-    pub(in crate::rdbss) fn parent(&self) -> Option<(Arc<Self>, Name)> {
+    #[must_use]
+    pub fn parent(&self) -> Option<(Arc<Self>, Name)> {
         let place = self.place.lock();
         if place.removed { None } else { place.at.clone() }
     }

@@ -98,3 +98,24 @@ pub(in crate::rdbss) fn close_on_server(
     let closed = call_always("close", || redirector.close(context, srv_open.open()));
     cleaned.and(closed)
 }
+
+impl Device {
+    /// The kernel's connection is gone: RELEASEs that were queued at an unmount never arrive
+    /// (fuse.md 2.1), so the end of the session is the release of everything. Returns how many
+    /// handles that were.
+    pub fn connection_gone(&self) -> u64 {
+        let mut open = Vec::new();
+        self.handles.visit(|number, _| {
+            open.push(number);
+            true
+        });
+        let mut released = 0;
+        for number in open {
+            if self.handles.get(number).is_some() {
+                self.discard_handle(number);
+                released += 1;
+            }
+        }
+        released
+    }
+}

@@ -1,0 +1,19 @@
+//! One running host: builds the parts from a configuration, hands out control, takes the parts down in
+//! reverse. The only layer that knows all the others.
+
+mod config;
+mod control;
+mod control_file;
+mod error;
+mod events;
+mod host;
+pub mod options;
+mod redirector;
+mod signals;
+pub mod source;
+
+pub use config::MountConfig;
+pub use error::AppError;
+pub use host::{ExitReport, Ready, run};
+pub use options::{MountOptions, UsageError};
+pub use source::Source;

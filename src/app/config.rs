@@ -1,0 +1,22 @@
+//! What one host is started with.
+
+use crate::app::options::MountOptions;
+use crate::app::source::Source;
+use std::path::PathBuf;
+
+/// What to mount, where, and how.
+#[derive(Clone, Debug)]
+pub struct MountConfig {
+    /// The mount's name: of its socket, and of every command.
+    pub name: String,
+    /// What is mounted.
+    pub source: Source,
+    /// Where; absolute.
+    pub mount_point: PathBuf,
+    /// How.
+    pub options: MountOptions,
+    /// Where the control socket goes.
+    pub runtime_dir: PathBuf,
+    /// Where loss reports go.
+    pub state_dir: PathBuf,
+}

@@ -1,0 +1,375 @@
+//! One running host from its beginning to its end: builds the parts, hands out control, and takes them
+//! down in reverse. Every failure on the way up leaves nothing behind: no mount, no socket, no process.
+
+use crate::app::config::MountConfig;
+use crate::app::control::{HostControl, Mounted};
+use crate::app::control_file::ControlFiles;
+use crate::app::error::AppError;
+use crate::app::events::Publisher;
+use crate::app::options::{MountOptions, Survivors};
+use crate::app::redirector;
+use crate::app::signals::{self, SignalThread};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::limits::EVENTS_COALESCED_FOR;
+use crate::base::stop::{Answer, CallResult, Notice, Report, State, StopMode};
+use crate::base::sync::{Condvar, Mutex, Rank};
+use crate::front::options as front;
+use crate::front::session::{Ended, Mount};
+use crate::mgmt::authz::Policy;
+use crate::mgmt::control::Control;
+use crate::mgmt::endpoint::Claim;
+use crate::mgmt::events::EventQueue;
+use crate::mgmt::holders::Scanner;
+use crate::mgmt::server::Server;
+use crate::mgmt::service::Service;
+use crate::rdbss::device::{Device, KernelSide};
+use crate::rdbss::notice::Observer;
+use crate::rdbss::register::{
+    DeviceOptions, Registration, RegistrationControls, Registry, SurvivorPolicy,
+};
+use rustix::mount::MountFlags;
+use rustix::process::{Resource, Rlimit};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often the host looks at what no event tells it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Open descriptors asked for: mini-redirectors keep one a file they know.
+const DESCRIPTORS_WANTED: u64 = 1 << 20;
+
+/// The mount answers.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// `major:minor` of the mount.
+    pub device: String,
+}
+
+/// How the daemon ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitReport {
+    /// Exit code of cli.md: 0, or 13 when data was lost.
+    pub code: u8,
+    /// What to say.
+    pub lines: Vec<String>,
+}
+
+/// What the main thread waits for.
+#[derive(Debug, Default)]
+struct Ending {
+    /// The kernel's connection has ended.
+    gone: bool,
+    /// A signal asked for the end.
+    told: bool,
+}
+
+#[derive(Debug)]
+struct Life {
+    ending: Mutex<Ending>,
+    changed: Condvar,
+}
+
+impl Life {
+    fn new() -> Arc<Self> {
+        let ending = Mutex::new(Rank::Host, Ending::default());
+        Arc::new(Self { ending, changed: Condvar::new() })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Ending)) {
+        change(&mut self.ending.lock());
+        self.changed.notify_all();
+    }
+}
+
+/// Mounts, calls `ready` once the mount answers, serves until it is unmounted or told to end.
+///
+/// # Errors
+/// [`AppError`] with its exit code; nothing is left behind.
+pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport, AppError> {
+    prepare_process();
+    let clock = SystemClock::shared();
+    let factory =
+        redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
+    // The name is claimed before anything can be seen of the mount: two daemons never share one.
+    let claim = Claim::take(&config.runtime_dir, &config.name)
+        .map_err(|error| AppError::failed(error.to_string()))?;
+    let events = Arc::new(EventQueue::new(clock.clone()));
+    let publisher =
+        Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
+    let registry = Registry::default();
+    let registration = Registration {
+        name: config.name.clone(),
+        controls: RegistrationControls { dont_provide_uncs: true, ..Default::default() },
+        factory,
+        options: device_options(&config.options),
+        clock: clock.clone(),
+        observer: publisher.clone(),
+        unc_provider: None,
+    };
+    let device =
+        registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
+    let host = Host {
+        control: Arc::new(HostControl::new(config, device.clone(), clock.clone())),
+        device,
+        registry,
+        events,
+        publisher,
+        clock,
+        life: Life::new(),
+    };
+    let served = host.serve(claim, ready);
+    let ended = host.take_down();
+    served.map(|()| ended)
+}
+
+/// What the parts of `run` share.
+struct Host {
+    control: Arc<HostControl>,
+    device: Arc<Device>,
+    registry: Registry,
+    events: Arc<EventQueue>,
+    publisher: Arc<Publisher>,
+    clock: Arc<dyn Clock>,
+    life: Arc<Life>,
+}
+
+impl Host {
+    /// From the first start to the end of the connection.
+    fn serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+        let started = self.start_device()?;
+        if started.result != CallResult::Success {
+            let why = started.error.unwrap_or_else(|| "the start failed".to_owned());
+            return Err(AppError::failed(format!("{}: {why}", self.control.config.source)));
+        }
+        let policy =
+            Policy { owner: rustix::process::geteuid().as_raw(), group: None };
+        let mount = self.mount(policy)?;
+        let service = Service::new(
+            self.control.clone(),
+            self.events.clone(),
+            policy,
+            Scanner::system(),
+            self.clock.clone(),
+        );
+        // Socket and signals come after the mount: who finds the socket finds a mount that answers.
+        let outcome = self.listen_and_wait(claim, service, ready);
+        // Dropped while it is served, a mount goes: lazily, and then by force.
+        drop(mount);
+        outcome
+    }
+
+    fn listen_and_wait(
+        &self,
+        claim: Claim,
+        service: Service,
+        ready: impl FnOnce(&Ready),
+    ) -> Result<(), AppError> {
+        let failed = |error: String| AppError::failed(error);
+        let endpoint = claim.listen().map_err(|error| failed(error.to_string()))?;
+        let server = Server::start(endpoint, Arc::new(service))
+            .map_err(|error| failed(format!("the control socket: {error}")))?;
+        let life = self.life.clone();
+        let signals = SignalThread::start(
+            self.control.clone(),
+            move || life.change(|ending| ending.told = true),
+            || log::info!("there is no configuration file to read again"),
+        );
+        let signals = match signals {
+            Ok(signals) => signals,
+            Err(error) => {
+                server.stop();
+                return Err(failed(format!("signals: {error}")));
+            }
+        };
+        ready(&Ready { device: self.control.status().device });
+        self.wait_for_the_end();
+        self.finish_what_is_owed();
+        signals.end();
+        // Last, so that whoever waits for the result still gets it.
+        server.stop();
+        Ok(())
+    }
+
+    fn start_device(&self) -> Result<Report, AppError> {
+        let called = self
+            .device
+            .start(signals::own_caller())
+            .map_err(|error| AppError::failed(error.to_string()))?;
+        self.report_of(called)
+    }
+
+    fn report_of(&self, called: Answer<Report>) -> Result<Report, AppError> {
+        let ticket = match called {
+            Answer::Done(report) => return Ok(report),
+            Answer::Posted(ticket) => ticket,
+        };
+        loop {
+            match self.control.wait_ticket(ticket, LOOK_EVERY) {
+                Ok(Some(report)) => return Ok(report),
+                Ok(None) => {}
+                Err(error) => return Err(AppError::failed(error.to_string())),
+            }
+        }
+    }
+
+    fn mount(&self, policy: Policy) -> Result<Mount, AppError> {
+        let config = &self.control.config;
+        let files: Arc<ControlFiles> = Arc::new(ControlFiles {
+            control: self.control.clone(),
+            events: self.events.clone(),
+            policy,
+        });
+        let life = self.life.clone();
+        let gone = Box::new(move |ended: Ended| {
+            log::info!("the kernel is gone: {ended:?}");
+            life.change(|ending| ending.gone = true);
+        });
+        let mount = Mount::start(
+            &front_config(config, self.device.capabilities(), &self.clock),
+            self.device.clone(),
+            Some(files),
+            gone,
+        )?;
+        self.device.attach_kernel(KernelSide {
+            cache: mount.kernel_cache(),
+            registration: mount.registration(),
+        });
+        let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
+        Ok(mount)
+    }
+
+    /// Sleeps until the connection has ended, or a signal's stop is over.
+    fn wait_for_the_end(&self) {
+        loop {
+            let told = {
+                let mut ending = self.life.ending.lock();
+                if !ending.gone {
+                    self.life.changed.wait_for(&mut ending, LOOK_EVERY);
+                }
+                if ending.gone {
+                    return;
+                }
+                ending.told
+            };
+            // What is coalesced is told in time although nobody reads.
+            self.events.tick();
+            if told && self.device.wait_state(|state| state == State::Startable, LOOK_EVERY) {
+                return;
+            }
+        }
+    }
+
+    /// The connection is gone, or the daemon was told to end: nothing acknowledged may be lost.
+    fn finish_what_is_owed(&self) {
+        let gone = self.life.ending.lock().gone;
+        self.control.gone.store(gone, Ordering::Release);
+        // A stop that took the mount away itself is still on its way to its end.
+        let stopping = !matches!(self.device.state(), State::Started | State::Paused);
+        if gone && !stopping {
+            self.publisher.notice(self.device.status().generation, Notice::UnmountedOutside);
+        }
+        if gone {
+            let released = self.device.connection_gone();
+            if released > 0 {
+                log::info!("{released} handles were open when the mount went away");
+            }
+        }
+        let options = signals::stop_options(&self.control, StopMode::Drain, "unmounted");
+        let options = crate::base::stop::StopOptions { unmount: false, grace_s: None, ..options };
+        match self.device.stop(signals::own_caller(), options) {
+            Ok(called) => drop(self.report_of(called)),
+            Err(error) => log::error!("the last stop: {error}"),
+        }
+        self.device.wait_state(|state| state == State::Startable, EVENTS_COALESCED_FOR);
+    }
+
+    /// Takes the device off the books and says how it went.
+    fn take_down(self) -> ExitReport {
+        // A start that failed half-way has left it Startable; a mount that failed, Started.
+        if self.device.state() != State::Startable
+            && let Ok(called) = self.device.stop(signals::own_caller(), Default::default())
+        {
+            drop(self.report_of(called));
+        }
+        if let Err(error) = self.registry.unregister(self.device.name()) {
+            log::error!("{error}");
+        }
+        let mut lines = Vec::new();
+        let mut code = 0;
+        if let Some(report) = self.device.status().last_stop {
+            for loss in &report.losses {
+                let path = String::from_utf8_lossy(&loss.path);
+                lines.push(format!(
+                    "{}: lost {} bytes of {path}: {}",
+                    self.device.name(),
+                    loss.bytes,
+                    loss.error
+                ));
+            }
+            if report.result == CallResult::Lost {
+                code = 13;
+            }
+        }
+        ExitReport { code, lines }
+    }
+}
+
+/// What is the process's as a whole.
+fn prepare_process() {
+    // The kernel has applied the caller's umask already, or tells it: ours must not be in the way.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = now.maximum.map_or(DESCRIPTORS_WANTED, |most| most.min(DESCRIPTORS_WANTED));
+    if now.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: now.maximum };
+        if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+            log::warn!("the limit of open descriptors stays at {:?}: {error}", now.current);
+        }
+    }
+}
+
+fn device_options(options: &MountOptions) -> DeviceOptions {
+    DeviceOptions {
+        request_deadline: options.request_deadline,
+        survivors: match options.survivors {
+            Survivors::Reclaim => SurvivorPolicy::Reclaim,
+            Survivors::Stale => SurvivorPolicy::Stale,
+        },
+        ..DeviceOptions::default()
+    }
+}
+
+fn front_config(
+    config: &MountConfig,
+    capabilities: crate::rdbss::device::Capabilities,
+    clock: &Arc<dyn Clock>,
+) -> front::MountConfig {
+    let options = &config.options;
+    let source = options.fsname.clone().unwrap_or_else(|| config.source.to_string());
+    let has = |flag| options.flags.contains(flag);
+    front::MountConfig {
+        flags: front::MountFlags {
+            read_only: options.read_only,
+            allow_other: options.allow_other,
+            default_permissions: options.default_permissions,
+            set_id: !has(MountFlags::NOSUID),
+            devices: !has(MountFlags::NODEV),
+            no_execute: has(MountFlags::NOEXEC),
+            no_access_times: has(MountFlags::NOATIME),
+            synchronous: has(MountFlags::SYNCHRONOUS),
+            directory_synchronous: has(MountFlags::DIRSYNC),
+        },
+        front: front::FrontOptions {
+            entry_timeout: options.entry_timeout,
+            attribute_timeout: options.attr_timeout,
+            negative_timeout: options.negative_timeout,
+            control_name: options.control_dir.clone().map(Into::into),
+            posix_acl: capabilities.posix_acl,
+            posix_locks: capabilities.locks,
+            flock: capabilities.locks,
+        },
+        threads: options.fuse_threads,
+        clock: clock.clone(),
+        ..front::MountConfig::new(source, config.mount_point.clone())
+    }
+}

@@ -1,0 +1,60 @@
+//! From a source and its options to the factory of mini-redirectors: the one place that knows them all.
+
+use crate::app::error::AppError;
+use crate::app::source::Source;
+use crate::base::clock::Clock;
+use crate::mrx::calldown::MiniRedirector;
+use crate::redirectors::faulty::{FaultPlan, Faulty, FaultyOptions};
+use crate::redirectors::local::{Local, LocalOptions};
+use crate::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
+use crate::rdbss::register::RedirectorFactory;
+use std::sync::Arc;
+
+type Options = Vec<(String, String)>;
+
+/// Checks a source with its options, and gives what makes each generation's mini-redirector. What
+/// outlives a generation (the memory server's tree) is made here, once.
+///
+/// # Errors
+/// One line that says what is wrong with the source or an option.
+pub fn factory(
+    source: &Source,
+    options: &Options,
+    clock: &Arc<dyn Clock>,
+) -> Result<RedirectorFactory, AppError> {
+    match source {
+        Source::Memory => memory(options, clock),
+        Source::Local(root) => local(root, options),
+        Source::Faulty(inner) => {
+            let (plan, rest) = FaultyOptions::split(options).map_err(AppError::usage)?;
+            let inner = factory(inner, &rest, clock)?;
+            Ok(faulty(inner, plan))
+        }
+    }
+}
+
+fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory, AppError> {
+    let options = MemoryOptions::parse(options).map_err(AppError::usage)?;
+    let server = MemoryServer::new(clock.clone());
+    Ok(Box::new(move || {
+        let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options));
+        made
+    }))
+}
+
+fn local(root: &std::path::Path, options: &Options) -> Result<RedirectorFactory, AppError> {
+    let options = LocalOptions::parse(options).map_err(AppError::usage)?;
+    Local::probe(root).map_err(|error| AppError::failed(error.to_string()))?;
+    let root = root.to_owned();
+    Ok(Box::new(move || {
+        let made: Arc<dyn MiniRedirector> = Arc::new(Local::new(root.clone(), options.clone()));
+        made
+    }))
+}
+
+fn faulty(inner: RedirectorFactory, plan: FaultPlan) -> RedirectorFactory {
+    Box::new(move || {
+        let made: Arc<dyn MiniRedirector> = Arc::new(Faulty::new(inner(), plan.clone()));
+        made
+    })
+}

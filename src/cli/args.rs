@@ -1,0 +1,745 @@
+//! Words to a [`Verb`]; pure but for [`Environment::read`], the only reader of the environment.
+
+use crate::app::options::{on_deadline_word, parse_on_deadline};
+use crate::base::stop::{OnDeadline, StopMode, StopOptions};
+use crate::base::units::{parse_bound, parse_duration};
+use crate::cli::exit::Trouble;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The network mount that tells the truth when it stops.
+#[derive(Debug, Parser)]
+#[command(name = "minirdr", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do. Every NAME is a mount's name or its mount point.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Mount a source on a directory
+    Mount(MountArgs),
+    /// List the mounts of this user (root: of everybody)
+    List(ListArgs),
+    /// Tell how a mount is: its state, requests, handles, unsent bytes
+    Status(StatusArgs),
+    /// List open handles and everything else that holds a mount
+    Handles(WatchTableArgs),
+    /// List requests in flight, oldest first
+    Requests(WatchTableArgs),
+    /// Stop a mount in the orderly way; it stays mounted unless told otherwise
+    Stop(StopArgs),
+    /// Start a stopped mount again, under the same mount point
+    Start(StartArgs),
+    /// Refuse new opens; open handles keep working
+    Pause(NameArgs),
+    /// Take back a pause, or a stop that is still draining
+    Resume(NameArgs),
+    /// Wait for the end of a stop or start
+    Wait(WaitArgs),
+    /// Show what happened to a mount, in order
+    Events(EventsArgs),
+    /// Stop, wait and unmount
+    Umount(UmountArgs),
+    /// Show it all in a minute: no server, no root, nothing left behind
+    Demo(DemoArgs),
+    /// Check what this machine needs, and find what was left behind
+    Doctor(JsonArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a directory
+    Man(ManArgs),
+}
+
+/// `--json`, alone.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct JsonArgs {
+    /// Answer with JSON, schema "minirdr/1"
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How tables look.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TableArgs {
+    /// Show only these columns, in this order
+    #[arg(short = 'o', long = "output", value_name = "COL,…", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Leave the header out
+    #[arg(short, long)]
+    pub no_header: bool,
+}
+
+/// A mount, and how to answer.
+#[derive(Clone, Debug, Args)]
+pub struct NameArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr mount`.
+#[derive(Clone, Debug, Args)]
+pub struct MountArgs {
+    /// What to mount: memory:, local:DIR, faulty:SOURCE
+    #[arg(value_name = "SOURCE")]
+    pub source: OsString,
+    /// Where to mount it
+    #[arg(value_name = "DIR")]
+    pub mount_point: PathBuf,
+    /// Mount options, comma-separated
+    #[arg(short = 'o', long = "options", value_name = "OPTS")]
+    pub options: Vec<String>,
+    /// The mount's name; default: the last component of DIR
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Stay in the foreground and log to stderr
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Write the daemon's log to FILE
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+    /// This process is the daemon `mount` started: its stdout is the pipe its parent waits on. Said by
+    /// [`READY_ON_STDOUT`], never by a user.
+    #[arg(skip)]
+    pub ready_on_stdout: bool,
+}
+
+/// `minirdr list`.
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    /// How the table looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Go on, with a line whenever something changed
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr handles` and `minirdr requests`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchTableArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Go on, with a line for whoever comes and goes
+    #[arg(short, long)]
+    pub watch: bool,
+    /// How the table looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// What `stop --if-busy` may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum IfBusy {
+    /// Stop all the same.
+    #[default]
+    Stop,
+    /// Change nothing when handles are open.
+    Refuse,
+}
+
+/// `minirdr stop`.
+#[derive(Clone, Debug, Args)]
+pub struct StopArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Only tell what a stop would wait for; change nothing
+    #[arg(long, conflicts_with_all = ["wait", "no_wait", "unmount", "grace", "deadline",
+        "on_deadline", "mode", "if_busy", "reason"])]
+    pub check: bool,
+    /// Let open handles keep working this long first; new opens are refused
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub grace: Option<Duration>,
+    /// Bound of the stop: 30s, 5m, 1h30m, infinity
+    #[arg(long, value_name = "T", value_parser = bound)]
+    pub deadline: Option<Bound>,
+    /// What the stop does at its deadline
+    ///
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
+    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
+    #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
+    pub on_deadline: Option<OnDeadline>,
+    /// How hard it is from its beginning
+    ///
+    /// drain: what runs finishes. cancel: what can be cancelled is, at once. abort: nothing is waited
+    /// for.
+    #[arg(long, value_parser = stop_mode(), default_value = "drain", hide_default_value = true)]
+    pub mode: StopMode,
+    /// What it does when handles are open
+    #[arg(long, value_enum, default_value = "stop", hide_default_value = true)]
+    pub if_busy: IfBusy,
+    /// Wait for its end
+    #[arg(long, overrides_with = "no_wait")]
+    pub wait: bool,
+    /// Answer at once, pending (the default)
+    #[arg(long, overrides_with = "wait")]
+    pub no_wait: bool,
+    /// Take the mount out of the namespace, too
+    #[arg(long)]
+    pub unmount: bool,
+    /// Why; kept with the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// End with 14 when it was stopped already
+    #[arg(long)]
+    pub strict: bool,
+    /// How the table of holders looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr start`.
+#[derive(Clone, Debug, Args)]
+pub struct StartArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Answer at once, pending
+    #[arg(long)]
+    pub no_wait: bool,
+    /// End with 14 when it was running already
+    #[arg(long)]
+    pub strict: bool,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// What `wait --for` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WaitState {
+    /// The mount serves.
+    Running,
+    /// The mount is stopped.
+    Stopped,
+}
+
+/// `minirdr wait`.
+#[derive(Clone, Debug, Args)]
+pub struct WaitArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// The ticket of a pending stop or start; default: the one that runs, else until it is stopped
+    #[arg(long, value_name = "N", conflicts_with = "wait_for")]
+    pub ticket: Option<u64>,
+    /// The state to wait for
+    #[arg(long = "for", value_name = "STATE", value_enum)]
+    pub wait_for: Option<WaitState>,
+    /// Give up after this long
+    #[arg(long, value_name = "T", value_parser = bound)]
+    pub timeout: Option<Bound>,
+    /// How the table of surviving handles looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr events`.
+#[derive(Clone, Debug, Args)]
+pub struct EventsArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Go on with what happens next
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only events after this number
+    #[arg(long, value_name = "SEQ")]
+    pub since: Option<u64>,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr umount`.
+#[derive(Clone, Debug, Args)]
+pub struct UmountArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Detach now, although somebody is inside; the daemon stays until the last handle goes
+    #[arg(short, long)]
+    pub lazy: bool,
+    /// Cancel what waits, and give up after 5 s (mode cancel)
+    #[arg(short, long, conflicts_with_all = ["deadline", "on_deadline"])]
+    pub force: bool,
+    /// Let open handles keep working this long first; new opens are refused
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub grace: Option<Duration>,
+    /// Bound of the stop: 30s, 5m, 1h30m, infinity
+    #[arg(long, value_name = "T", value_parser = bound)]
+    pub deadline: Option<Bound>,
+    /// What the stop does at its deadline
+    ///
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
+    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
+    #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
+    pub on_deadline: Option<OnDeadline>,
+    /// Why; kept with the report
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// How the table of holders looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr demo`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DemoArgs {
+    /// Keep each step on the screen for a moment, to read along
+    #[arg(long)]
+    pub slowly: bool,
+}
+
+/// `minirdr completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `minirdr man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// The directory; it is made if it is missing
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// A bound of a wait or stop; none: infinity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound(pub Option<Duration>);
+
+fn bound(text: &str) -> Result<Bound, String> {
+    parse_bound(text).map(Bound)
+}
+
+fn on_deadline() -> impl TypedValueParser<Value = OnDeadline> {
+    let policies = [OnDeadline::Resume, OnDeadline::Stay, OnDeadline::Cancel, OnDeadline::Abort];
+    PossibleValuesParser::new(policies.map(on_deadline_word))
+        .try_map(|word| parse_on_deadline(&word))
+}
+
+fn stop_mode() -> impl TypedValueParser<Value = StopMode> {
+    PossibleValuesParser::new(["drain", "cancel", "abort"]).map(|word| match word.as_str() {
+        "cancel" => StopMode::Cancel,
+        "abort" => StopMode::Abort,
+        _ => StopMode::Drain,
+    })
+}
+
+/// How long `umount -f` gives what it cancels (cli.md, mount helpers).
+const FORCED_DEADLINE: Duration = Duration::from_secs(5);
+
+impl StopArgs {
+    /// What the daemon is asked.
+    #[must_use]
+    pub fn options(&self) -> StopOptions {
+        StopOptions {
+            mode: self.mode,
+            grace_s: self.grace.map(|grace| grace.as_secs_f64()),
+            deadline_s: seconds(self.deadline),
+            on_deadline: self.on_deadline.unwrap_or_default(),
+            refuse_if_busy: self.if_busy == IfBusy::Refuse,
+            unmount: self.unmount,
+            lazy: false,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+impl UmountArgs {
+    /// The stop this unmount is.
+    #[must_use]
+    pub fn options(&self) -> StopOptions {
+        let forced = (StopMode::Cancel, Some(FORCED_DEADLINE.as_secs_f64()), OnDeadline::Cancel);
+        let (mode, deadline_s, on_deadline) = match self.force {
+            true => forced,
+            false => {
+                (StopMode::Drain, seconds(self.deadline), self.on_deadline.unwrap_or_default())
+            }
+        };
+        StopOptions {
+            mode,
+            grace_s: self.grace.map(|grace| grace.as_secs_f64()),
+            deadline_s,
+            on_deadline,
+            refuse_if_busy: false,
+            unmount: true,
+            lazy: self.lazy,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+fn seconds(bound: Option<Bound>) -> Option<f64> {
+    bound.and_then(|bound| bound.0).map(|time| time.as_secs_f64())
+}
+
+/// What a command line turned out to be.
+#[derive(Clone, Debug)]
+pub enum Parsed {
+    /// A command.
+    Verb(Box<Verb>),
+    /// Somebody asked for help or the version: print this, exit 0.
+    Text(String),
+}
+
+/// The word behind `mount` that makes it the daemon; no flag, so that no help and no completion
+/// offers it.
+pub const READY_ON_STDOUT: &str = "--ready-on-stdout";
+
+/// The words of the daemon that the command of these words starts.
+#[must_use]
+pub fn daemon_words(words: &[OsString]) -> Vec<OsString> {
+    let mut words = words.to_vec();
+    words.insert(words.len().min(2), OsString::from(READY_ON_STDOUT));
+    words
+}
+
+/// Reads a command line, program name first.
+///
+/// # Errors
+/// Usage, in one line.
+pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
+    let mut words = words.to_vec();
+    let is_daemon = words.get(1).is_some_and(|verb| verb == "mount")
+        && words.get(2).is_some_and(|word| word == READY_ON_STDOUT);
+    if is_daemon {
+        words.remove(2);
+    }
+    match CommandLine::try_parse_from(words) {
+        Ok(CommandLine { verb: Verb::Mount(args) }) => {
+            Ok(Parsed::Verb(Box::new(Verb::Mount(MountArgs {
+                ready_on_stdout: is_daemon,
+                ..args
+            }))))
+        }
+        Ok(line) => Ok(Parsed::Verb(Box::new(line.verb))),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Parsed::Text(error.render().to_string()))
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err(Trouble::usage("no verb given; `minirdr --help` lists them"))
+            }
+            _ => Err(Trouble::usage(one_line(&error.render().to_string()))),
+        },
+    }
+}
+
+/// Clap's several lines as one: what was wrong, its tips, and where to read on.
+fn one_line(rendered: &str) -> String {
+    let mut parts = Vec::new();
+    let mut read_on = String::new();
+    for line in rendered.lines().map(str::trim) {
+        if let Some(usage) = line.strip_prefix("Usage: ") {
+            let verb = usage.split(' ').take(2).filter(|word| !word.starts_with(['[', '<']));
+            read_on = format!("; see `{} --help`", verb.collect::<Vec<_>>().join(" "));
+            break;
+        }
+        if !line.is_empty() && !line.starts_with("For more information") {
+            parts.push(line.strip_prefix("error: ").unwrap_or(line));
+        }
+    }
+    let text = parts.join(" ").replace(" tip: ", "; ");
+    text.replace("unrecognized subcommand", "there is no verb") + &read_on
+}
+
+/// Was `--json` asked for, even on a line that does not parse?
+#[must_use]
+pub fn wants_json(words: &[OsString]) -> bool {
+    words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
+/// Everything the program takes from its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The user.
+    pub uid: u32,
+    /// Where this user's control sockets are.
+    pub runtime_dir: PathBuf,
+    /// Where this user's loss reports and saved configuration are, a directory a mount.
+    pub state_dir: PathBuf,
+    /// `MINIRDR_LOG`: a level, or `env_logger` directives.
+    pub log: Option<String>,
+    /// stderr goes to journald, which puts its own time on a line.
+    pub journal: bool,
+    /// Where programs are looked for.
+    pub path: Option<OsString>,
+    /// Where temporary directories are made.
+    pub temporary_dir: PathBuf,
+    /// This program's own file.
+    pub executable: PathBuf,
+}
+
+/// A login session's directory: it vanishes with the session, and root's mounts must not.
+const SESSIONS: &str = "/run/user";
+
+impl Environment {
+    /// Reads this process's surroundings.
+    ///
+    /// # Errors
+    /// The system does not know where this program's file is.
+    pub fn read() -> Result<Self, Trouble> {
+        let executable = std::env::current_exe()
+            .map_err(|error| Trouble::system("find this program's own file", &error))?;
+        let uid = rustix::process::getuid().as_raw();
+        Ok(Self::from_lookup(uid, executable, |name| std::env::var_os(name)))
+    }
+
+    /// The same from any set of variables.
+    #[must_use]
+    pub fn from_lookup(
+        uid: u32,
+        executable: PathBuf,
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let absolute = |name: &str| lookup(name).map(PathBuf::from).filter(|p| p.is_absolute());
+        let session = absolute("XDG_RUNTIME_DIR").filter(|p| uid != 0 || !p.starts_with(SESSIONS));
+        let runtime_dir = match (session, uid) {
+            (Some(directory), _) => directory.join("minirdr"),
+            (None, 0) => PathBuf::from("/run/minirdr"),
+            (None, _) => PathBuf::from(format!("/tmp/minirdr-{uid}")),
+        };
+        let home_state = || absolute("HOME").map(|home| home.join(".local/state"));
+        let state_dir = match (absolute("XDG_STATE_HOME"), uid) {
+            (Some(directory), _) => directory.join("minirdr"),
+            (None, 0) => PathBuf::from("/var/lib/minirdr"),
+            (None, _) => match home_state() {
+                Some(directory) => directory.join("minirdr"),
+                None => runtime_dir.join("state"),
+            },
+        };
+        Self {
+            uid,
+            runtime_dir,
+            state_dir,
+            log: lookup("MINIRDR_LOG").and_then(|text| text.into_string().ok()),
+            journal: lookup("JOURNAL_STREAM").is_some(),
+            path: lookup("PATH"),
+            temporary_dir: absolute("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")),
+            executable,
+        }
+    }
+}
+
+/// The words this process was started with, program name first.
+#[must_use]
+pub fn words() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn verb(line: &str) -> Result<Verb, Trouble> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match parse(&words)? {
+            Parsed::Verb(verb) => Ok(*verb),
+            Parsed::Text(text) => panic!("{line} only prints {text}"),
+        }
+    }
+
+    fn stop(line: &str) -> StopArgs {
+        match verb(line) {
+            Ok(Verb::Stop(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_fault_in_the_definitions() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_plain_stop_asks_for_the_documents_stop() {
+        let args = stop("minirdr stop bk");
+        assert_eq!(args.options(), StopOptions::default());
+        assert!(!args.wait && !args.check && !args.strict);
+    }
+
+    #[test]
+    fn a_stop_with_everything() {
+        let args = stop(
+            "minirdr stop /mnt/bk --grace 5m --wait --deadline 30s --on-deadline resume --mode \
+             cancel --unmount --reason upgrade --strict --if-busy=refuse --json",
+        );
+        assert!(args.wait && args.strict && args.json.json);
+        assert_eq!(
+            args.options(),
+            StopOptions {
+                mode: StopMode::Cancel,
+                grace_s: Some(300.0),
+                deadline_s: Some(30.0),
+                on_deadline: OnDeadline::Resume,
+                refuse_if_busy: true,
+                unmount: true,
+                lazy: false,
+                reason: Some("upgrade".to_owned()),
+            }
+        );
+        assert_eq!(stop("minirdr stop bk --deadline infinity").options().deadline_s, None);
+        assert!(!stop("minirdr stop bk --wait --no-wait").wait, "the later word wins");
+        assert!(stop("minirdr stop bk --no-wait --wait").wait, "the later word wins");
+    }
+
+    #[test]
+    fn umount_is_a_stop_that_unmounts() {
+        let options = |line: &str| match verb(line) {
+            Ok(Verb::Umount(args)) => args.options(),
+            other => panic!("{line}: {other:?}"),
+        };
+        let plain = StopOptions { unmount: true, ..StopOptions::default() };
+        assert_eq!(options("minirdr umount bk"), plain);
+        assert_eq!(options("minirdr umount -l bk"), StopOptions { lazy: true, ..plain.clone() });
+        let forced = StopOptions {
+            mode: StopMode::Cancel,
+            deadline_s: Some(5.0),
+            on_deadline: OnDeadline::Cancel,
+            ..plain
+        };
+        assert_eq!(options("minirdr umount -f bk"), forced);
+    }
+
+    #[test]
+    fn wrong_lines_get_one_line_each_and_exit_2() {
+        let cases = [
+            ("minirdr", "no verb"),
+            ("minirdr frob", "frob"),
+            ("minirdr stop", "<NAME>"),
+            ("minirdr stop bk --frob", "--frob"),
+            ("minirdr stop bk --deadline soon", "30s, 5m, 1h30m"),
+            ("minirdr stop bk --on-deadline stay", "--deadline"),
+            ("minirdr stop bk --deadline 1s --on-deadline kill", "resume, stay, cancel, abort"),
+            ("minirdr stop bk --check --wait", "--wait"),
+            ("minirdr stop bk --mode hard", "drain, cancel, abort"),
+            ("minirdr mount memory:", "<DIR>"),
+            ("minirdr wait bk --ticket x", "x"),
+            ("minirdr wait bk --ticket 1 --for running", "--for"),
+            ("minirdr umount bk -f --deadline 1s", "--deadline"),
+            ("minirdr completions tcsh", "bash"),
+        ];
+        for (line, part) in cases {
+            let trouble = verb(line).expect_err(line);
+            assert_eq!(trouble.code, "usage", "{line}");
+            assert!(trouble.message.contains(part), "{line}: {trouble}");
+            assert!(!trouble.message.contains('\n'), "{line}: {trouble}");
+            assert!(!trouble.message.starts_with("error"), "{line}: {trouble}");
+        }
+        let trouble = verb("minirdr stop bk --wiat").expect_err("misspelt");
+        assert!(trouble.message.contains("--wait"), "the tip is kept: {trouble}");
+        assert!(trouble.message.ends_with("see `minirdr stop --help`"), "{trouble}");
+    }
+
+    #[test]
+    fn a_daemon_has_its_parents_words_and_one_more_in_one_place() {
+        let words = ["minirdr", "mount", "memory:", "--", "-dir"].map(OsString::from);
+        let daemon = daemon_words(&words);
+        assert_eq!(daemon[1..3], ["mount", READY_ON_STDOUT].map(OsString::from));
+        let is_daemon = |words: &[OsString]| match parse(words) {
+            Ok(Parsed::Verb(verb)) => match *verb {
+                Verb::Mount(args) => args.ready_on_stdout && args.mount_point.ends_with("-dir"),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        assert!(is_daemon(&daemon));
+        assert!(!is_daemon(&words));
+        assert!(verb("minirdr mount memory: /x --ready-on-stdout").is_err(), "no user's word");
+        assert!(verb("minirdr stop --ready-on-stdout x").is_err(), "no other verb's");
+    }
+
+    #[test]
+    fn help_and_version_are_no_errors() {
+        for line in ["minirdr --help", "minirdr --version", "minirdr stop -h"] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert!(matches!(parse(&words), Ok(Parsed::Text(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn json_is_noticed_on_a_line_that_does_not_parse() {
+        let wants = |line: &str| {
+            wants_json(&line.split(' ').map(OsString::from).collect::<Vec<OsString>>())
+        };
+        assert!(wants("minirdr stop --json --frob"));
+        assert!(!wants("minirdr stop --frob"));
+        assert!(!wants("minirdr stop -- --json"));
+    }
+
+    fn environment(uid: u32, variables: &[(&str, &str)]) -> Environment {
+        Environment::from_lookup(uid, PathBuf::from("/bin/minirdr"), |name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn sockets_and_state_have_their_directories() {
+        let cases = [
+            (0, vec![], "/run/minirdr", "/var/lib/minirdr"),
+            (0, vec![("XDG_RUNTIME_DIR", "/run/user/0")], "/run/minirdr", "/var/lib/minirdr"),
+            (0, vec![("XDG_RUNTIME_DIR", "/tmp/t")], "/tmp/t/minirdr", "/var/lib/minirdr"),
+            (7, vec![], "/tmp/minirdr-7", "/tmp/minirdr-7/state"),
+            (7, vec![("XDG_RUNTIME_DIR", "relative")], "/tmp/minirdr-7", "/tmp/minirdr-7/state"),
+            (
+                7,
+                vec![("XDG_RUNTIME_DIR", "/run/user/7"), ("HOME", "/home/ana")],
+                "/run/user/7/minirdr",
+                "/home/ana/.local/state/minirdr",
+            ),
+            (7, vec![("XDG_STATE_HOME", "/s")], "/tmp/minirdr-7", "/s/minirdr"),
+        ];
+        for (uid, variables, runtime, state) in cases {
+            let environment = environment(uid, &variables);
+            assert_eq!(environment.runtime_dir, PathBuf::from(runtime), "{uid} {variables:?}");
+            assert_eq!(environment.state_dir, PathBuf::from(state), "{uid} {variables:?}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The answer of every verb that changes a mount or waits for one, as text or JSON.
+
+use crate::base::ids::TicketNumber;
+use crate::base::stop::{Report, State};
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::holders;
+use crate::cli::judge::Verdict;
+use crate::cli::print;
+use crate::cli::table::Layout;
+use crate::cli::view;
+use crate::mgmt::client::Client;
+use crate::mgmt::proto::{Holder, MountStatus};
+use serde::Serialize;
+
+/// One answer, all of it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The verb, for JSON.
+    pub verb: &'static str,
+    /// The mount.
+    pub name: String,
+    /// What it means.
+    pub verdict: Verdict,
+    /// The ticket of the call, if it was posted.
+    pub ticket: Option<TicketNumber>,
+    /// The stop or start that ran already.
+    pub running_ticket: Option<TicketNumber>,
+    /// The state, as far as it is known now.
+    pub state: Option<State>,
+    /// The report, when it is over.
+    pub report: Option<Report>,
+    /// Who is in the way.
+    pub holders: Vec<Holder>,
+}
+
+/// The shape of `docs/schema/call.json`.
+#[derive(Serialize)]
+struct Shape<'a> {
+    name: &'a str,
+    result: &'a str,
+    exit_code: u8,
+    message: &'a str,
+    ticket: Option<TicketNumber>,
+    running_ticket: Option<TicketNumber>,
+    state: Option<State>,
+    report: Option<&'a Report>,
+    holders: &'a [Holder],
+}
+
+impl Answer {
+    /// An answer with nothing but its verdict.
+    #[must_use]
+    pub fn new(verb: &'static str, name: &str, verdict: Verdict) -> Self {
+        Self {
+            verb,
+            name: name.to_owned(),
+            verdict,
+            ticket: None,
+            running_ticket: None,
+            state: None,
+            report: None,
+            holders: Vec::new(),
+        }
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        view::envelope(
+            self.verb,
+            &Shape {
+                name: &self.name,
+                result: self.verdict.result,
+                exit_code: self.verdict.exit.0,
+                message: self.verdict.lines.first().map_or("", String::as_str),
+                ticket: self.ticket,
+                running_ticket: self.running_ticket,
+                state: self.state,
+                report: self.report.as_ref(),
+                holders: &self.holders,
+            },
+        )
+    }
+
+    /// The lines, then who is in the way.
+    #[must_use]
+    pub fn text(&self, layout: &Layout) -> String {
+        let mut lines = self.verdict.lines.clone();
+        if self.verdict.list_holders {
+            lines.extend(layout.lines(&holders::rows(&self.holders)));
+        }
+        lines.join("\n")
+    }
+
+    /// Prints it and answers its exit code.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn print(&self, json: bool, layout: &Layout) -> Result<Exit, Trouble> {
+        let text = if json { self.json().to_string() } else { self.text(layout) };
+        print::answer(&text)?;
+        Ok(self.verdict.exit)
+    }
+
+    /// Fills in who is in the way, where the verdict wants it said: the daemon knows best; when it is
+    /// gone, the report does.
+    pub fn find_holders(&mut self, client: &mut Client) {
+        if !self.verdict.list_holders {
+            return;
+        }
+        self.holders = match client.check() {
+            Ok(reply) => reply.holders,
+            Err(_) => {
+                let survivors = self.report.iter().flat_map(|report| &report.survivors);
+                survivors.map(holders::from_handle).collect()
+            }
+        };
+    }
+
+    /// Fills in the state as the daemon tells it.
+    pub fn set_status(&mut self, status: Option<&MountStatus>) {
+        self.state = status.map(|status| status.state);
+    }
+}

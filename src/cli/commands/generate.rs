@@ -1,0 +1,236 @@
+//! `completions` and `man`: what packagers install, made from the definitions of the verbs.
+
+use crate::cli::args::{CommandLine, CompletionsArgs, ManArgs};
+use crate::cli::exit::{EXIT_TABLE, Exit, Trouble};
+use crate::cli::print;
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+use std::io;
+use std::path::Path;
+
+/// `minirdr completions SHELL`.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn completions(args: &CompletionsArgs) -> Result<Exit, Trouble> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut CommandLine::command(), "minirdr", &mut script);
+    print::answer(&String::from_utf8_lossy(&script))?;
+    Ok(Exit::DONE)
+}
+
+/// `minirdr man DIR`: `minirdr.1` and a page for every verb.
+///
+/// # Errors
+/// The directory cannot be made, or a page not written.
+pub fn man(args: &ManArgs) -> Result<Exit, Trouble> {
+    let directory = &args.directory;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Trouble::system(format!("make {}", directory.display()), &error))?;
+    let pages = pages().map_err(|error| Trouble::system("render the manual pages", &error))?;
+    for (name, text) in &pages {
+        write_page(directory, name, text)?;
+    }
+    print::answer(&format!("{} pages in {}", pages.len(), directory.display()))?;
+    Ok(Exit::DONE)
+}
+
+fn write_page(directory: &Path, name: &str, text: &[u8]) -> Result<(), Trouble> {
+    let path = directory.join(name);
+    std::fs::write(&path, text)
+        .map_err(|error| Trouble::system(format!("write {}", path.display()), &error))
+}
+
+/// Every page: file name and text.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut whole = CommandLine::command();
+    whole.build();
+    let mut pages = vec![("minirdr.1".to_owned(), page(&whole, "minirdr", EXAMPLES)?)];
+    for verb in whole.get_subcommands() {
+        let name = format!("minirdr-{}", verb.get_name());
+        let examples = verb_examples(verb.get_name());
+        pages.push((format!("{name}.1"), page(verb, &name, examples)?));
+    }
+    Ok(pages)
+}
+
+/// One page, with the sections clap does not know.
+fn page(command: &clap::Command, name: &str, examples: &[(&str, &str)]) -> io::Result<Vec<u8>> {
+    let is_whole = command.has_subcommands();
+    let man = Man::new(command.clone()).source(concat!("minirdr ", env!("CARGO_PKG_VERSION")));
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if is_whole {
+        man.render_subcommands_section(&mut text)?;
+    }
+    if is_whole || name == "minirdr-mount" {
+        section("MOUNT OPTIONS", MOUNT_OPTIONS).to_writer(&mut text)?;
+    }
+    exit_status().to_writer(&mut text)?;
+    if is_whole || name == "minirdr-mount" {
+        section("SIGNALS", SIGNALS).to_writer(&mut text)?;
+    }
+    section("ENVIRONMENT", ENVIRONMENT).to_writer(&mut text)?;
+    section("FILES", FILES).to_writer(&mut text)?;
+    section("EXAMPLES", examples).to_writer(&mut text)?;
+    Ok(text)
+}
+
+/// A section of terms, each with its sentence.
+fn section(title: &str, terms: &[(&str, &str)]) -> Roff {
+    let mut roff = Roff::default();
+    roff.control("SH", [title]);
+    for (term, sentence) in terms {
+        roff.control("TP", []);
+        roff.text([bold(*term)]);
+        roff.text([roman(*sentence)]);
+    }
+    roff
+}
+
+fn exit_status() -> Roff {
+    let mut roff = Roff::default();
+    roff.control("SH", ["EXIT STATUS"]);
+    for (exit, sentence) in EXIT_TABLE {
+        roff.control("TP", []);
+        roff.text([bold(exit.0.to_string())]);
+        roff.text([roman(sentence)]);
+    }
+    roff
+}
+
+const MOUNT_OPTIONS: &[(&str, &str)] = &[
+    (
+        "ro, rw, exec, noexec, suid, nosuid, dev, nodev, sync, noatime, …",
+        "as for mount(8); nosuid and nodev unless told otherwise",
+    ),
+    ("allow_other", "other users may come in"),
+    ("no_default_permissions", "the kernel does not check owner and mode bits"),
+    ("name=NAME", "the mount's name, as --name"),
+    (
+        "entry_timeout=T, attr_timeout=T, negative_timeout=T",
+        "how long the kernel keeps names (1s), attributes (1s), and the absence of names (0)",
+    ),
+    ("control_dir=NAME|off", "the hidden directory of the control file (.minirdr)"),
+    (
+        "stop_grace=T",
+        "how long open handles keep working when a signal or an unmount asks for a stop (0)",
+    ),
+    ("stop_deadline=T|infinity", "bound of such a stop (90s)"),
+    ("on_deadline=resume|stay|cancel|abort", "what such a stop does at its deadline (cancel)"),
+    ("request_deadline=T|off", "bound of every request (60s)"),
+    ("survivors=reclaim|stale", "what start does with handles that outlived a stop (reclaim)"),
+    ("fuse_threads=N", "threads that serve the kernel (4)"),
+    ("fsname=TEXT", "the source column of df and findmnt"),
+    ("x-*, auto, noauto, nofail, _netdev, defaults, user, …", "accepted as for mount(8)"),
+    ("anything else", "goes to the mini-redirector, which refuses what it does not know"),
+];
+
+const SIGNALS: &[(&str, &str)] = &[
+    (
+        "TERM",
+        "the daemon stops with the configured grace and deadline, unmounts, and exits 0 if all was saved",
+    ),
+    ("INT", "the same; a second INT is mode cancel"),
+    ("QUIT", "mode abort"),
+    ("HUP", "reopens the log"),
+    ("USR1", "writes the state to the log"),
+    ("USR2", "toggles debug logging"),
+];
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("MINIRDR_LOG", "how much is logged: error, warn, info, debug, trace"),
+    (
+        "XDG_RUNTIME_DIR",
+        "sockets are in its directory minirdr; root uses it only outside of /run/user",
+    ),
+    ("XDG_STATE_HOME", "saved state is in its directory minirdr"),
+];
+
+const FILES: &[(&str, &str)] = &[
+    ("/run/minirdr/NAME.sock", "root's control sockets"),
+    ("$XDG_RUNTIME_DIR/minirdr/NAME.sock, /tmp/minirdr-UID/NAME.sock", "a user's control sockets"),
+    ("/var/lib/minirdr/NAME, ~/.local/state/minirdr/NAME", "saved state"),
+];
+
+const EXAMPLES: &[(&str, &str)] = &[
+    ("minirdr demo", "shows it all in a minute"),
+    ("minirdr mount local:/srv/data /mnt/bk", "serves a directory as if it were remote"),
+    ("minirdr stop bk --check", "who would be in the way?"),
+    (
+        "minirdr stop bk --wait --deadline 30s --on-deadline resume",
+        "stops, or leaves all as it was",
+    ),
+    ("minirdr start bk", "brings it back under the same mount"),
+    ("minirdr umount bk && poweroff", "returns when all is saved"),
+];
+
+fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
+    match verb {
+        "mount" => &[
+            ("minirdr mount memory: /mnt/m", "a tree in the daemon's memory"),
+            ("minirdr mount local:/srv/data /mnt/bk -o ro,allow_other", "read-only, for everybody"),
+            ("minirdr mount -f memory: /mnt/m", "in the foreground, logging to stderr"),
+        ],
+        "list" => &[("minirdr list -n -o NAME,STATE", "for scripts")],
+        "status" => &[("minirdr status /mnt/bk --json", "by mount point, as JSON")],
+        "handles" => &[("minirdr handles bk --watch", "a line for whoever comes and goes")],
+        "requests" => &[("minirdr requests bk", "what runs, and for whom")],
+        "stop" => &[
+            ("minirdr stop bk --check", "who would be in the way? Nothing is changed"),
+            ("minirdr stop bk", "answers at once: pending, stopped, or already so"),
+            ("minirdr stop bk --grace 5m --wait", "open handles keep working for five minutes"),
+            (
+                "minirdr stop bk --wait --deadline 30s --on-deadline resume",
+                "or leave all as it was",
+            ),
+            ("minirdr stop bk --if-busy=refuse --wait", "only when nobody is inside"),
+        ],
+        "start" => &[("minirdr start bk", "the same mount, and bind mounts of it, work again")],
+        "pause" => &[("minirdr pause bk", "new opens are refused from now on")],
+        "resume" => &[("minirdr resume bk", "takes a pause or a draining stop back")],
+        "wait" => &[
+            ("minirdr wait bk", "until the running stop or start ends"),
+            ("minirdr wait bk --for running --timeout 30s", "until it serves, for 30 seconds"),
+        ],
+        "events" => &[("minirdr events bk -f --json", "one JSON object a line, as it happens")],
+        "umount" => &[
+            ("minirdr umount /mnt/bk", "returns when all is saved"),
+            ("minirdr umount -f bk", "cancels what waits, and gives up after 5 s"),
+        ],
+        "demo" => &[("minirdr demo --slowly", "with time to read")],
+        "doctor" => &[("minirdr doctor", "what is missing, and how to install it")],
+        "completions" => &[(
+            "minirdr completions bash > /etc/bash_completion.d/minirdr",
+            "for every user of bash",
+        )],
+        _ => &[("minirdr man /usr/local/share/man/man1", "then: man minirdr-stop")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_a_page_with_its_exit_status_and_an_example_of_its_own() {
+        let pages = pages().expect("memory only");
+        let verbs = CommandLine::command().get_subcommands().count();
+        assert_eq!(pages.len(), 1 + verbs);
+        for (name, text) in &pages {
+            let text = String::from_utf8(text.clone()).expect("pages are text");
+            for part in ["SH NAME", "SH SYNOPSIS", "SH \"EXIT STATUS\"", "SH EXAMPLES", "SH FILES"]
+            {
+                assert!(text.contains(part), "{name} lacks {part}");
+            }
+            let verb = name.trim_end_matches(".1").replacen('-', " ", 1);
+            let verb = verb.replace('-', "\\-");
+            assert!(text.contains(&verb), "{name} shows {verb}");
+        }
+    }
+}

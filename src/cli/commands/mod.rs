@@ -1,0 +1,11 @@
+//! What each verb does: ask the daemon, have the answer judged, print it.
+
+pub mod answer;
+pub mod events;
+pub mod generate;
+pub mod mount;
+pub mod show;
+pub mod start;
+pub mod stop;
+pub mod wait;
+pub mod watch;

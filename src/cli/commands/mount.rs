@@ -1,0 +1,210 @@
+//! `mount`: everything that can be known to be wrong is said before anything is started.
+
+use crate::app::{self, MountConfig, MountOptions, Source};
+use crate::cli::args::{Environment, MountArgs};
+use crate::cli::daemon;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::locate::{self, check_name, check_socket_length};
+use crate::cli::logging::{self, LogFile};
+use crate::cli::mountinfo::{self, Mount};
+use crate::cli::print;
+use crate::cli::table::printable;
+use crate::cli::view;
+use crate::mgmt::client::{Client, socket_path};
+use serde_json::{Value, json};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// `minirdr mount`, as the user's command, as the daemon in front, or as the daemon it started.
+///
+/// # Errors
+/// One line; nothing was left behind.
+pub fn mount(
+    args: &MountArgs,
+    words: &[OsString],
+    environment: &Environment,
+) -> Result<Exit, Trouble> {
+    if args.ready_on_stdout {
+        return daemon::child(args.log.is_some(), |ready| serve(args, environment, ready));
+    }
+    let config = prepare(args, environment)?;
+    let answer = mounted(args, &config);
+    if args.foreground {
+        return serve(args, environment, Box::new(|| print::answer(&answer).map(|_| ())));
+    }
+    daemon::launch(words, environment, &config.name)?;
+    print::answer(&answer)?;
+    Ok(Exit::DONE)
+}
+
+/// What is done once the mount answers.
+pub type WhenReady<'a> = Box<dyn FnOnce() -> Result<(), Trouble> + 'a>;
+
+/// Mounts and serves until it is over.
+fn serve(
+    args: &MountArgs,
+    environment: &Environment,
+    ready: WhenReady<'_>,
+) -> Result<Exit, Trouble> {
+    let log = args.log.as_deref().map(LogFile::open).transpose()?;
+    logging::start(environment.log.as_deref(), environment.journal);
+    let config = prepare(args, environment)?;
+    make_runtime_dir(environment)?;
+    let mut outcome = Ok(());
+    let report = app::run(config, |_| outcome = ready())
+        .map_err(|error| Trouble::with_exit(Exit(error.code), error.to_string()))?;
+    outcome?;
+    for line in &report.lines {
+        match args.foreground {
+            true => drop(print::answer(line)),
+            false => log::info!("{line}"),
+        }
+    }
+    drop(log);
+    Ok(Exit(report.code))
+}
+
+/// The answer of a mount that worked.
+fn mounted(args: &MountArgs, config: &MountConfig) -> String {
+    if args.json.json {
+        return mounted_json(config).to_string();
+    }
+    let source = config.source.to_string();
+    let place = printable(config.mount_point.as_os_str().as_bytes());
+    format!("{}: {} mounted on {place}", config.name, printable(source.as_bytes()))
+}
+
+/// The JSON of `mount`.
+pub(in crate::cli) fn mounted_json(config: &MountConfig) -> Value {
+    let MountConfig { name, source, mount_point, runtime_dir, .. } = config;
+    let body = json!({
+        "name": name,
+        "source": source.to_string(),
+        "mount_point": mount_point.to_string_lossy(),
+        "socket": socket_path(runtime_dir, name).to_string_lossy(),
+    });
+    view::envelope("mount", &body)
+}
+
+/// Reads and checks the whole command.
+fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, Trouble> {
+    let source = Source::parse(&args.source)?.map_directory(|path| {
+        let shown = format!("source local:{}", path.display());
+        let failed = |error: std::io::Error| Trouble::system(&shown, &error);
+        let path = std::path::absolute(&path).map_err(failed)?;
+        match std::fs::metadata(&path).map_err(failed)?.is_dir() {
+            true => Ok(path),
+            false => Err(Trouble::failed(format!("{shown}: not a directory"))),
+        }
+    })?;
+    let options = MountOptions::parse(&args.options.join(","))?;
+    let mount_point = check_mount_point(&args.mount_point)?;
+    let name = choose_name(args, &options, &mount_point)?;
+    check_socket_length(&environment.runtime_dir, &name)?;
+    check_name_is_free(&environment.runtime_dir, &name)?;
+    Ok(MountConfig {
+        state_dir: environment.state_dir.join(&name),
+        runtime_dir: environment.runtime_dir.clone(),
+        name,
+        source,
+        mount_point,
+        options,
+    })
+}
+
+/// `--name`, else `-o name=`, else the mount point's last component.
+fn choose_name(
+    args: &MountArgs,
+    options: &MountOptions,
+    mount_point: &Path,
+) -> Result<String, Trouble> {
+    let chosen = args.name.clone().or_else(|| options.name.clone());
+    let last = || mount_point.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = chosen.or_else(last).unwrap_or_default();
+    check_name(&name)?;
+    Ok(name)
+}
+
+/// A descriptor that somebody has opened and mounted for us.
+fn is_descriptor(path: &Path) -> bool {
+    let number = path.as_os_str().as_bytes().strip_prefix(b"/dev/fd/");
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
+fn check_mount_point(path: &Path) -> Result<PathBuf, Trouble> {
+    if is_descriptor(path) {
+        return Ok(path.to_owned());
+    }
+    let mounts = locate::read_mounts()?;
+    let resolved = locate::resolve(path, &mounts)?;
+    let shown = printable(resolved.as_os_str().as_bytes());
+    if let Some(refusal) = mountinfo::at(&mounts, &resolved).and_then(in_use) {
+        return Err(Trouble::failed(format!("{shown} is {refusal}")));
+    }
+    // Nothing is mounted there: looking at it asks no daemon.
+    match std::fs::metadata(&resolved) {
+        Ok(metadata) if metadata.is_dir() => Ok(resolved),
+        Ok(_) => Err(Trouble::failed(format!("mount point {shown}: not a directory"))),
+        Err(error) => Err(Trouble::system(format!("mount point {shown}"), &error)),
+    }
+}
+
+/// Why a mount point cannot be mounted on; an automounter's is waiting for us.
+fn in_use(mount: &Mount) -> Option<String> {
+    match mount.kind.as_str() {
+        "autofs" => None,
+        _ if mount.is_ours() => {
+            let source = printable(mount.source.as_bytes());
+            Some(format!(
+                "a mount point in use: {source} is mounted there; `minirdr umount` it first"
+            ))
+        }
+        kind => Some(format!("a mount point in use, by a file system of type {kind}")),
+    }
+}
+
+fn check_name_is_free(runtime_dir: &Path, name: &str) -> Result<(), Trouble> {
+    let status =
+        Client::connect(&socket_path(runtime_dir, name)).and_then(|mut client| client.status());
+    // A socket nobody answers is no obstacle: whoever binds it next clears it.
+    match status {
+        Ok(status) => Err(Trouble::failed(format!(
+            "the name {name} is taken by the mount on {}; choose another with --name",
+            printable(status.mount_point.as_bytes())
+        ))),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Makes the directory of the sockets. One in /tmp is this user's alone, or is not used.
+fn make_runtime_dir(environment: &Environment) -> Result<(), Trouble> {
+    let directory = &environment.runtime_dir;
+    let shared_parent = directory.parent() == Some(Path::new("/tmp"));
+    let mode = if shared_parent { 0o700 } else { 0o755 };
+    let attempt = || format!("make {} for the control socket", directory.display());
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(directory);
+    made.map_err(|error| Trouble::system(attempt(), &error))?;
+    let metadata =
+        directory.symlink_metadata().map_err(|error| Trouble::system(attempt(), &error))?;
+    check_directory(directory, &metadata, environment.uid, shared_parent)
+}
+
+fn check_directory(
+    directory: &Path,
+    metadata: &std::fs::Metadata,
+    uid: u32,
+    shared_parent: bool,
+) -> Result<(), Trouble> {
+    let shown = directory.display();
+    if metadata.is_dir() && !shared_parent {
+        return Ok(());
+    }
+    if metadata.is_dir() && metadata.uid() == uid && metadata.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Trouble::not_permitted(format!(
+        "{shown} is not this user's own directory of mode 0700; remove it or set XDG_RUNTIME_DIR"
+    )))
+}

@@ -1,0 +1,118 @@
+//! `start`, `pause` and `resume`.
+
+use crate::base::stop::Report;
+use crate::cli::args::{Environment, NameArgs, StartArgs, TableArgs};
+use crate::cli::commands::answer::Answer;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::holders;
+use crate::cli::judge::{self, Verdict};
+use crate::cli::locate::{self, Target, explain};
+use crate::cli::print;
+use crate::cli::vigil::Vigil;
+use crate::mgmt::client::{Client, ClientError, Progress};
+use crate::mgmt::proto::PauseReply;
+use std::ops::ControlFlow;
+
+/// `minirdr start`. It waits unless told not to: a start is over in a moment or it fails.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub fn start(args: &StartArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    let target = locate::find(&args.name, environment)?;
+    let mut client = target.connect()?;
+    let answer = match args.no_wait {
+        true => post(&mut client, &target, args.strict)?,
+        false => run(&mut client, &target, args.strict)?,
+    };
+    answer.print(args.json.json, &holders::layout(&TableArgs::default())?)
+}
+
+fn post(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Trouble> {
+    let reply = client.start().map_err(|error| explain(&target.name, &error))?;
+    let mut answer = match (reply.report, reply.ticket) {
+        (Some(report), _) => ended(target, report, strict),
+        (None, Some(ticket)) => {
+            Answer::new("start", &target.name, judge::start_pending(&target.name, ticket))
+        }
+        (None, None) => {
+            return Err(Trouble::unreachable(format!(
+                "{}: the daemon answered with neither a ticket nor a report",
+                target.name
+            )));
+        }
+    };
+    answer.ticket = reply.ticket;
+    answer.running_ticket = reply.running;
+    answer.set_status(client.status().ok().as_ref());
+    Ok(answer)
+}
+
+fn run(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Trouble> {
+    let vigil = Vigil::new()?;
+    vigil.keep(client, target, None);
+    let mut ticket = None;
+    let outcome = client.start_streaming(&mut |progress| {
+        if let Progress::Pending { ticket: posted, running } = progress {
+            ticket = Some(posted);
+            if let Some(running) = running {
+                let name = &target.name;
+                print::note(&format!("{name}: ticket {running} runs, start waits for it"));
+            }
+        }
+        vigil.go_on()
+    });
+    client.while_waiting(|| ControlFlow::Continue(()));
+    let mut answer = match outcome {
+        Ok(Some(report)) => ended(target, report, strict),
+        Ok(None) | Err(ClientError::Interrupted) => {
+            Answer::new("start", &target.name, judge::interrupted(&target.name, ticket))
+        }
+        Err(error) => return Err(explain(&target.name, &error)),
+    };
+    answer.ticket = answer.ticket.or(ticket);
+    answer.set_status(client.status().ok().as_ref());
+    Ok(answer)
+}
+
+fn ended(target: &Target, report: Report, strict: bool) -> Answer {
+    let verdict = judge::start_ended(&target.name, &report, strict);
+    let mut answer = Answer::new("start", &target.name, verdict);
+    answer.ticket = report.ticket;
+    answer.report = Some(report);
+    answer
+}
+
+/// `minirdr pause`.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub fn pause(args: &NameArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    switch("pause", args, environment, Client::pause, |name, reply| {
+        judge::paused(name, reply.result)
+    })
+}
+
+/// `minirdr resume`.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub fn resume(args: &NameArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    switch("resume", args, environment, Client::resume, |name, reply| {
+        judge::resumed(name, reply.result)
+    })
+}
+
+fn switch(
+    verb: &'static str,
+    args: &NameArgs,
+    environment: &Environment,
+    ask: impl FnOnce(&mut Client) -> Result<PauseReply, ClientError>,
+    judge: impl FnOnce(&str, PauseReply) -> Verdict,
+) -> Result<Exit, Trouble> {
+    let target = locate::find(&args.name, environment)?;
+    let mut client = target.connect()?;
+    let reply = ask(&mut client).map_err(|error| explain(&target.name, &error))?;
+    let mut answer = Answer::new(verb, &target.name, judge(&target.name, reply));
+    answer.set_status(client.status().ok().as_ref());
+    answer.print(args.json.json, &holders::layout(&TableArgs::default())?)
+}

@@ -1,0 +1,219 @@
+//! `stop` and `umount`: ask, and either say at once how it stands or wait for the end.
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::ids::TicketNumber;
+use crate::base::stop::{CallResult, Report, StopOptions};
+use crate::cli::args::{Environment, StopArgs, UmountArgs};
+use crate::cli::commands::answer::Answer;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::holders;
+use crate::cli::judge::{self, Verdict};
+use crate::cli::locate::{self, Target, explain};
+use crate::cli::print;
+use crate::cli::table::Layout;
+use crate::cli::vigil::Vigil;
+use crate::mgmt::client::{Client, ClientError, Progress};
+use crate::mgmt::proto::{CallReply, MountStatus};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// How long a daemon that has unmounted is given to go away, so that its name is free again.
+const DEPARTURE_WAIT: Duration = Duration::from_secs(3);
+/// How often it is looked for.
+const DEPARTURE_LOOK: Duration = Duration::from_millis(20);
+
+/// One stop to be asked for.
+struct Asking {
+    verb: &'static str,
+    target: Target,
+    options: StopOptions,
+    strict: bool,
+    /// The mount as it was before.
+    before: MountStatus,
+}
+
+/// `minirdr stop`.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    let layout = holders::layout(&args.table)?;
+    let target = locate::find(&args.name, environment)?;
+    let json = args.json.json;
+    if args.check {
+        return check(&target, args.strict, json, &layout);
+    }
+    run("stop", target, args.options(), args.wait, args.strict)?.print(json, &layout)
+}
+
+/// `minirdr umount`.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub fn umount(args: &UmountArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    let layout = holders::layout(&args.table)?;
+    let target = locate::find(&args.name, environment)?;
+    run("umount", target, args.options(), true, false)?.print(args.json.json, &layout)
+}
+
+fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<Exit, Trouble> {
+    let mut client = target.connect()?;
+    let failed = |error: ClientError| explain(&target.name, &error);
+    let reply = client.check().map_err(failed)?;
+    let last = match reply.result {
+        CallResult::AlreadyStopped => client.status().map_err(failed)?.last_stop,
+        _ => None,
+    };
+    let verdict = judge::check(&target.name, &reply, last.as_ref(), strict);
+    let mut answer = Answer::new("stop", &target.name, verdict);
+    answer.running_ticket = reply.ticket;
+    answer.state = Some(reply.state);
+    answer.holders = reply.holders;
+    answer.print(json, layout)
+}
+
+fn run(
+    verb: &'static str,
+    target: Target,
+    options: StopOptions,
+    wait: bool,
+    strict: bool,
+) -> Result<Answer, Trouble> {
+    let mut client = target.connect()?;
+    let before = client.status().map_err(|error| explain(&target.name, &error))?;
+    let asking = Asking { verb, target, options, strict, before };
+    if wait { asking.wait(&mut client) } else { asking.post(&mut client) }
+}
+
+impl Asking {
+    /// Asks, and says how it stands.
+    fn post(&self, client: &mut Client) -> Result<Answer, Trouble> {
+        let failed = |error: ClientError| explain(&self.target.name, &error);
+        let CallReply { ticket, running, report, .. } =
+            client.stop(&self.options).map_err(failed)?;
+        if let Some(report) = report {
+            return Ok(self.ended(client, report, None));
+        }
+        let Some(ticket) = ticket else {
+            return Err(Trouble::unreachable(format!(
+                "{}: the daemon answered with neither a ticket nor a report",
+                self.target.name
+            )));
+        };
+        let status = client.status().map_err(failed)?;
+        let verdict = match (running, &status.running) {
+            (Some(_), Some(call)) => judge::already_stopping(&self.target.name, call, &status),
+            _ => judge::stop_pending(&self.target.name, ticket, &status),
+        };
+        let mut answer = self.answer(verdict);
+        answer.ticket = Some(ticket);
+        answer.running_ticket = running;
+        answer.set_status(Some(&status));
+        answer.find_holders(client);
+        Ok(answer)
+    }
+
+    /// Asks, and waits for the end, the deadline, or an interrupt.
+    fn wait(&self, client: &mut Client) -> Result<Answer, Trouble> {
+        let vigil = Vigil::new()?;
+        let ends_at = self.options.deadline_s.map(|_| self.options.on_deadline);
+        vigil.keep(client, &self.target, ends_at);
+        let (mut ticket, mut running) = (None, None);
+        let outcome = client.stop_streaming(&self.options, &mut |progress| {
+            if let Progress::Pending { ticket: posted, running: found } = progress {
+                (ticket, running) = (Some(posted), found);
+                self.say_waiting(posted, found);
+            }
+            vigil.go_on()
+        });
+        client.while_waiting(|| ControlFlow::Continue(()));
+        match outcome {
+            Ok(Some(report)) => Ok(self.ended(client, report, running)),
+            Ok(None) | Err(ClientError::Interrupted) if vigil.deadline_passed() => {
+                let status = client.status();
+                let status = status.map_err(|error| explain(&self.target.name, &error))?;
+                let verdict =
+                    judge::deadline_passed(&self.target.name, running.or(ticket), &status);
+                let mut answer = self.answer(verdict);
+                (answer.ticket, answer.running_ticket) = (ticket, running);
+                answer.set_status(Some(&status));
+                Ok(answer)
+            }
+            Ok(None) | Err(ClientError::Interrupted) => {
+                let mut answer =
+                    self.answer(judge::interrupted(&self.target.name, running.or(ticket)));
+                (answer.ticket, answer.running_ticket) = (ticket, running);
+                Ok(answer)
+            }
+            Err(error) => Err(self.lost(&error, ticket)),
+        }
+    }
+
+    fn say_waiting(&self, ticket: TicketNumber, running: Option<TicketNumber>) {
+        let name = &self.target.name;
+        print::note(&match running {
+            Some(running) => format!("{name}: already stopping (ticket {running}), waiting"),
+            None => format!(
+                "{name}: stop accepted, pending (ticket {ticket}){}, waiting",
+                judge::load(&self.before)
+            ),
+        });
+    }
+
+    /// The end of a stop. One that joined another has that one's end to tell.
+    fn ended(&self, client: &mut Client, report: Report, joined: Option<TicketNumber>) -> Answer {
+        let mount_point = &self.before.mount_point;
+        let already = report.result == CallResult::AlreadyStopped;
+        let gone = report.unmounted && report.survivors_total == 0;
+        let status = if gone { None } else { client.status().ok() };
+        let last = status.as_ref().and_then(|status| status.last_stop.clone());
+        let report = match last.clone() {
+            Some(last) if already && !self.strict && joined.is_some() && last.ticket == joined => {
+                last
+            }
+            _ => report,
+        };
+        let verdict =
+            judge::stop_ended(&self.target.name, mount_point, &report, last.as_ref(), self.strict);
+        let mut answer = self.answer(verdict);
+        answer.ticket = report.ticket;
+        answer.running_ticket = joined;
+        answer.set_status(status.as_ref());
+        answer.report = Some(report);
+        answer.find_holders(client);
+        if gone {
+            await_departure(&self.target);
+        }
+        answer
+    }
+
+    /// The daemon went away while it was waited for: what is known without it.
+    fn lost(&self, error: &ClientError, ticket: Option<TicketNumber>) -> Trouble {
+        let mut trouble = explain(&self.target.name, error);
+        if ticket.is_none() || !matches!(error, ClientError::Lost { .. }) {
+            return trouble;
+        }
+        let mount_point = std::path::Path::new(&self.before.mount_point);
+        let mounted = locate::read_mounts().is_ok_and(|mounts| {
+            mounts
+                .iter()
+                .any(|mount| mount.mount_point == mount_point && mount.device == self.before.device)
+        });
+        let place = if mounted { "is still mounted" } else { "is not mounted any more" };
+        trouble.message.push_str(&format!("; {} {place}", self.before.mount_point));
+        trouble
+    }
+
+    fn answer(&self, verdict: Verdict) -> Answer {
+        Answer::new(self.verb, &self.target.name, verdict)
+    }
+}
+
+/// Waits a moment for the daemon's socket to go, so that `umount` and `mount` in a row do not meet.
+fn await_departure(target: &Target) {
+    let clock = SystemClock::new();
+    let end = clock.now().after(DEPARTURE_WAIT);
+    while clock.now() < end && Client::connect(&target.socket).is_ok() {
+        std::thread::sleep(DEPARTURE_LOOK);
+    }
+}

@@ -1,0 +1,189 @@
+//! `wait`: until a stop or start ends, or a mount is in a state.
+
+use crate::base::ids::TicketNumber;
+use crate::base::stop::{CallKind, CallResult, Report, State};
+use crate::cli::args::{Environment, WaitArgs, WaitState};
+use crate::cli::commands::answer::Answer;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::holders;
+use crate::cli::judge::{self, Verdict};
+use crate::cli::locate::{self, explain};
+use crate::cli::print;
+use crate::cli::vigil::Vigil;
+use crate::mgmt::client::ClientError;
+use crate::mgmt::proto::{MountStatus, WaitParameters, WaitReply};
+use std::ops::ControlFlow;
+
+/// `minirdr wait`.
+///
+/// # Errors
+/// The daemon cannot be asked, went away, or does not know the ticket.
+pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble> {
+    let layout = holders::layout(&args.table)?;
+    let target = locate::find(&args.name, environment)?;
+    let failed = |error: ClientError| explain(&target.name, &error);
+    let mut client = target.connect()?;
+    let before = client.status().map_err(failed)?;
+    if let Some(line) = before_waiting(args, &before) {
+        print::note(&line);
+    }
+    let vigil = Vigil::new()?;
+    vigil.keep(&mut client, &target, None);
+    let outcome = client.wait(&parameters(args));
+    client.while_waiting(|| ControlFlow::Continue(()));
+    let name = &target.name;
+    let ticket = args.ticket.map(TicketNumber);
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(ClientError::Interrupted) => {
+            let running = before.running.as_ref().map(|running| running.ticket);
+            let verdict = judge::interrupted(name, ticket.or(running));
+            return Answer::new("wait", name, verdict).print(args.json.json, &layout);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let after = client.status().ok();
+    let last = after.as_ref().and_then(|status| status.last_stop.as_ref());
+    let verdict = judge_reply(name, &before.mount_point, &reply, last, args.wait_for);
+    let mut answer = Answer::new("wait", name, verdict);
+    answer.state = Some(reply.state);
+    answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
+    answer.report = reply.report;
+    answer.find_holders(&mut client);
+    answer.print(args.json.json, &layout)
+}
+
+fn parameters(args: &WaitArgs) -> WaitParameters {
+    let word = |state| match state {
+        WaitState::Running => "running".to_owned(),
+        WaitState::Stopped => "stopped".to_owned(),
+    };
+    WaitParameters {
+        ticket: args.ticket.map(TicketNumber),
+        wait_for: args.wait_for.map(word),
+        timeout_s: args.timeout.and_then(|bound| bound.0).map(|time| time.as_secs_f64()),
+    }
+}
+
+/// What is said before the wait; nothing when there is nothing to wait for.
+fn before_waiting(args: &WaitArgs, status: &MountStatus) -> Option<String> {
+    let name = &status.name;
+    let word = status.state.word();
+    let load = judge::load(status);
+    if let Some(ticket) = args.ticket {
+        let runs = status.running.as_ref().is_some_and(|running| running.ticket.0 == ticket);
+        return runs.then(|| format!("{name}: {word}{load}, waiting for ticket {ticket}"));
+    }
+    let wanted = match (args.wait_for, status.running.as_ref()) {
+        (Some(WaitState::Running), _) => "running",
+        (Some(WaitState::Stopped), _) => "stopped",
+        (None, Some(running)) => {
+            let ticket = running.ticket;
+            return Some(format!("{name}: {word}{load}, waiting for ticket {ticket}"));
+        }
+        (None, None) => "stopped",
+    };
+    (word != wanted).then(|| format!("{name}: {word}{load}, waiting until it is {wanted}"))
+}
+
+/// What the daemon's answer to a wait means. `last` is the last finished stop: a stop that joined
+/// another has that one's end to tell.
+fn judge_reply(
+    name: &str,
+    mount_point: &str,
+    reply: &WaitReply,
+    last: Option<&Report>,
+    wanted: Option<WaitState>,
+) -> Verdict {
+    if reply.timed_out {
+        return judge::timed_out(name, reply.state);
+    }
+    match (&reply.report, wanted) {
+        (_, Some(WaitState::Running)) => judge::is_running(name),
+        (Some(report), _) if report.kind == CallKind::Start => {
+            judge::start_ended(name, report, false)
+        }
+        (Some(report), _) => {
+            let joined = report.result == CallResult::AlreadyStopped;
+            let told = last.filter(|_| joined).unwrap_or(report);
+            judge::stop_ended(name, mount_point, told, last, false)
+        }
+        (None, _) if reply.state == State::Startable => judge::is_stopped(name),
+        (None, _) => judge::is_running(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Generation;
+    use crate::cli::args::{Bound, JsonArgs, TableArgs};
+    use crate::cli::judge::tests::{mount, report, running};
+    use std::ffi::OsString;
+    use std::time::Duration;
+
+    fn args(ticket: Option<u64>, wait_for: Option<WaitState>) -> WaitArgs {
+        WaitArgs {
+            name: OsString::from("bk"),
+            ticket,
+            wait_for,
+            timeout: Some(Bound(Some(Duration::from_secs(2)))),
+            table: TableArgs::default(),
+            json: JsonArgs::default(),
+        }
+    }
+
+    #[test]
+    fn the_daemon_is_asked_for_what_the_line_says() {
+        let asked = parameters(&args(Some(7), None));
+        assert_eq!((asked.ticket, asked.timeout_s), (Some(TicketNumber(7)), Some(2.0)));
+        assert_eq!(asked.wait_for, None);
+        let asked = parameters(&args(None, Some(WaitState::Running)));
+        assert_eq!(asked.wait_for.as_deref(), Some("running"));
+    }
+
+    #[test]
+    fn something_is_said_before_a_wait_and_nothing_before_none() {
+        let idle = MountStatus { open_handles: 0, unsent_bytes: 0, ..mount(State::Startable) };
+        assert_eq!(before_waiting(&args(None, None), &idle), None);
+        assert_eq!(
+            before_waiting(&args(None, Some(WaitState::Running)), &idle).as_deref(),
+            Some("bk: stopped, waiting until it is running")
+        );
+        let draining =
+            MountStatus { running: Some(running()), unsent_bytes: 0, ..mount(State::Draining) };
+        let line = Some("bk: stopping, 1 handle, waiting for ticket 7");
+        assert_eq!(before_waiting(&args(None, None), &draining).as_deref(), line);
+        assert_eq!(before_waiting(&args(Some(7), None), &draining).as_deref(), line);
+        assert_eq!(before_waiting(&args(Some(6), None), &draining), None, "it is over already");
+    }
+
+    #[test]
+    fn a_reply_is_told_as_what_ended() {
+        let reply = |report, state| WaitReply { timed_out: false, state, report };
+        let judge = |reply: &WaitReply, last: Option<&Report>, wanted| {
+            let verdict = judge_reply("bk", "/mnt/bk", reply, last, wanted);
+            (verdict.exit.0, verdict.lines[0].clone())
+        };
+        let stopped = report(CallResult::Success);
+        let started =
+            Report { kind: CallKind::Start, generation: Generation(2), ..stopped.clone() };
+        let joined = report(CallResult::AlreadyStopped);
+        let rolled_back = report(CallResult::RolledBack);
+        let good = (0, "bk: stopped, nothing unsent, still mounted".to_owned());
+        assert_eq!(judge(&reply(Some(stopped.clone()), State::Startable), None, None), good);
+        let won = reply(Some(joined), State::Startable);
+        assert_eq!(judge(&won, Some(&stopped), None), good, "the stop it joined is told");
+        let (code, _) = judge(&reply(Some(rolled_back), State::Started), None, None);
+        assert_eq!(code, 12);
+        let (code, line) = judge(&reply(Some(started), State::Started), None, None);
+        assert_eq!((code, line.as_str()), (0, "bk: running (same mount, 0.00 s)"));
+        let running = reply(Some(stopped), State::Started);
+        let wanted = Some(WaitState::Running);
+        assert_eq!(judge(&running, None, wanted), (0, "bk: running".to_owned()));
+        let (code, line) = judge(&reply(None, State::Startable), None, None);
+        assert_eq!((code, line.as_str()), (0, "bk: stopped"));
+        let late = WaitReply { timed_out: true, ..reply(None, State::Draining) };
+        assert_eq!(judge(&late, None, None).0, 11);
+    }
+}

@@ -1,0 +1,195 @@
+//! A daemon in the background: this program started again, with a pipe on which it says how it went.
+//!
+//! The child leaves the session at once; it keeps the caller's stderr until the mount answers, so that
+//! its warnings are seen, and lets go of everything then. The parent relays the one line it says.
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::cli::args::{Environment, daemon_words};
+use crate::cli::commands::mount::WhenReady;
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::logging;
+use crate::cli::print;
+use crate::cli::progress::Progress;
+use crate::cli::vigil;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often an interrupt is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long a child that was told to end is given before it is killed.
+const END_WAIT: Duration = Duration::from_secs(5);
+/// Longest line the child says, in bytes.
+const LINE_MAX: usize = 64 * 1024;
+
+/// The one line on the pipe.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// The mount answers.
+    Ready,
+    /// It does not, and nothing is left behind.
+    Failed { exit: u8, message: String },
+}
+
+/// The child: serves with `serve`, which is given what to do once the mount answers.
+///
+/// # Errors
+/// The pipe cannot be written; everything else is said on it, or logged once the mount has answered.
+pub fn child(
+    log_on_stderr: bool,
+    serve: impl FnOnce(WhenReady<'_>) -> Result<Exit, Trouble>,
+) -> Result<Exit, Trouble> {
+    // Fails only for the leader of a process group, and the parent makes no such child.
+    if let Err(error) = rustix::process::setsid() {
+        print::complain(&format!("the daemon stays in this session: {error}"));
+    }
+    let told = AtomicBool::new(false);
+    let outcome = serve(Box::new(|| {
+        told.store(true, Ordering::SeqCst);
+        say(&Word::Ready)?;
+        let failed = |error: io::Error| Trouble::system("let go of the terminal", &error);
+        rustix::process::chdir("/").map_err(|error| failed(error.into()))?;
+        logging::leave_standard_streams(log_on_stderr).map_err(failed)
+    }));
+    match outcome {
+        Ok(exit) => Ok(exit),
+        Err(trouble) if told.load(Ordering::SeqCst) => {
+            log::error!("{trouble}");
+            Ok(trouble.exit)
+        }
+        Err(Trouble { exit, message, .. }) => {
+            say(&Word::Failed { exit: exit.0, message })?;
+            Ok(exit)
+        }
+    }
+}
+
+fn say(word: &Word) -> Result<(), Trouble> {
+    let text = serde_json::to_string(word)
+        .map_err(|error| Trouble::failed(format!("cannot say how the mount went: {error}")))?;
+    print::answer(&text).map(|_| ())
+}
+
+/// The parent: starts the child with the same words and waits until the mount answers.
+///
+/// # Errors
+/// What the child says; it has ended then, and left nothing behind.
+pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Result<(), Trouble> {
+    let interrupted = vigil::interrupt_flag()?;
+    let mut command = Command::new(&environment.executable);
+    command.args(&daemon_words(words)[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let failed = |error: io::Error| Trouble::system("start the daemon", &error);
+    let mut child = command.spawn().map_err(failed)?;
+    let Some(stdout) = child.stdout.take() else {
+        return Err(Trouble::failed("start the daemon: it has no pipe"));
+    };
+    let line = match read_line(stdout, name, &interrupted) {
+        Ok(line) => line,
+        Err(trouble) => {
+            end(&mut child);
+            return Err(trouble);
+        }
+    };
+    match serde_json::from_slice(&line) {
+        Ok(Word::Ready) => Ok(()),
+        Ok(Word::Failed { exit, message }) => {
+            await_end(&mut child, END_WAIT);
+            Err(Trouble::with_exit(Exit(exit), message))
+        }
+        Err(_) => {
+            end(&mut child);
+            let how = child.wait().map_or_else(|_| String::new(), how_it_ended);
+            Err(Trouble::failed(format!("{name}: the daemon ended before the mount answered{how}")))
+        }
+    }
+}
+
+/// One line from the child, or as much as it said before it ended.
+fn read_line(
+    mut pipe: ChildStdout,
+    name: &str,
+    interrupted: &AtomicBool,
+) -> Result<Vec<u8>, Trouble> {
+    let failed = |error: io::Error| Trouble::system("wait for the daemon", &error);
+    let mut progress = Progress::new();
+    let mut line = Vec::new();
+    let slice = Timespec::try_from(LOOK_EVERY).ok();
+    while !line.ends_with(b"\n") && line.len() < LINE_MAX {
+        if interrupted.load(Ordering::SeqCst) {
+            let message = format!("{name}: interrupted; not mounted");
+            return Err(Trouble { code: "interrupted", exit: Exit::INTERRUPTED, message });
+        }
+        let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], slice.as_ref());
+        match ready {
+            Ok(0) => progress.show_text(&format!("{name}: mounting")),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(failed(error.into())),
+            Ok(_) => {
+                let mut chunk = [0; 4096];
+                match pipe.read(&mut chunk).map_err(failed)? {
+                    0 => break,
+                    count => line.extend_from_slice(&chunk[..count]),
+                }
+            }
+        }
+    }
+    Ok(line)
+}
+
+/// Tells a child to end, and makes it if it does not.
+fn end(child: &mut Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended already: there is nothing to do then.
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
+    if !await_end(child, END_WAIT) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Waits for a child's end, up to `limit`; did it end?
+fn await_end(child: &mut Child, limit: Duration) -> bool {
+    let clock = SystemClock::new();
+    let last = clock.now().after(limit);
+    loop {
+        match child.try_wait() {
+            Ok(None) if clock.now() < last => std::thread::sleep(Duration::from_millis(20)),
+            Ok(ended) => return ended.is_some(),
+            Err(_) => return true,
+        }
+    }
+}
+
+/// ` (exit status 1)`, ` (signal 9)`.
+fn how_it_ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!(" (exit status {code})"),
+        (None, Some(signal)) => format!(" (signal {signal})"),
+        (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_one_line_that_reads_back() {
+        let words =
+            [Word::Ready, Word::Failed { exit: 5, message: "two\nlines \u{1b}".to_owned() }];
+        for word in words {
+            let text = serde_json::to_string(&word).expect("plain data");
+            assert!(!text.contains('\n'), "{text}");
+            assert_eq!(serde_json::from_str::<Word>(&text).expect("own text"), word);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! One command, from its words to its exit code.
+
+use crate::cli::args::{self, Environment, Parsed, Verb};
+use crate::cli::commands::{events, generate, mount, show, start, stop, wait};
+use crate::cli::exit::{Exit, Trouble};
+use crate::cli::{demo, doctor, print, view};
+use std::ffi::OsString;
+
+/// Runs this process's command. What went wrong is one line on stderr, and with `--json` an object on
+/// stdout.
+#[must_use]
+pub fn run() -> Exit {
+    let words = args::words();
+    match run_words(&words) {
+        Ok(exit) => exit,
+        Err(trouble) => {
+            if args::wants_json(&words) {
+                let verb = words.get(1).map(|word| word.to_string_lossy()).unwrap_or_default();
+                // The line below says it too; that stdout cannot be written is no news then.
+                let _ = print::answer(&view::trouble(&verb, &trouble).to_string());
+            }
+            print::complain(&trouble.message);
+            trouble.exit
+        }
+    }
+}
+
+fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
+    let verb = match args::parse(words)? {
+        Parsed::Text(text) => return print::answer(&text).map(|_| Exit::DONE),
+        Parsed::Verb(verb) => *verb,
+    };
+    let environment = Environment::read()?;
+    match &verb {
+        Verb::Mount(args) => mount::mount(args, words, &environment),
+        Verb::List(args) => show::list(args, &environment),
+        Verb::Status(args) => show::status(args, &environment),
+        Verb::Handles(args) => show::handles(args, &environment),
+        Verb::Requests(args) => show::requests(args, &environment),
+        Verb::Stop(args) => stop::stop(args, &environment),
+        Verb::Start(args) => start::start(args, &environment),
+        Verb::Pause(args) => start::pause(args, &environment),
+        Verb::Resume(args) => start::resume(args, &environment),
+        Verb::Wait(args) => wait::wait(args, &environment),
+        Verb::Events(args) => events::events(args, &environment),
+        Verb::Umount(args) => stop::umount(args, &environment),
+        Verb::Demo(args) => demo::demo(*args, &environment),
+        Verb::Doctor(args) => doctor::doctor(*args, &environment),
+        Verb::Completions(args) => generate::completions(args),
+        Verb::Man(args) => generate::man(args),
+    }
+}

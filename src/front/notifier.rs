@@ -1,0 +1,354 @@
+//! The one thread that speaks to the kernel unasked (design README, invariant 4).
+//!
+//! From inside a handler a notification deadlocks: invalidating a file waits for the write-back of its
+//! dirty pages, which our own workers serve. So requests for it are queued, coalesced, and sent here;
+//! a notification stuck in the kernel holds up nobody but [`KernelCache::settle`].
+
+use crate::base::clock::Clock;
+use crate::base::ids::NodeNumber;
+use crate::base::limits::{NOTIFIER_FILES_MAX, NOTIFIER_STOP_WAIT};
+use crate::base::sync::{Condvar, Mutex, Rank, assert_no_locks};
+use crate::base::threads::{self, Thread};
+use crate::front::inodes::{Inodes, KernelNode};
+use crate::front::transport::abi::Notification;
+use crate::front::transport::device;
+use crate::rdbss::notice::KernelCache;
+use crate::rdbss::operation::Node;
+use rustix::io::Errno;
+use std::collections::BTreeSet;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Sends one notification: the device outside tests.
+type Sender = Box<dyn Fn(&Notification<'_>) -> Result<(), Errno> + Send + Sync>;
+
+/// What waits to be sent. Each file once, however often it was asked for: the queue is bounded.
+#[derive(Default)]
+struct Queue {
+    files: BTreeSet<NodeNumber>,
+    /// More files than the bound: all that the kernel knows.
+    all_files: bool,
+    names: bool,
+    /// Requests so far, and up to which of them everything has been sent.
+    asked: u64,
+    sent: u64,
+    stopped: bool,
+    ended: bool,
+}
+
+impl Queue {
+    fn is_idle(&self) -> bool {
+        self.files.is_empty() && !self.all_files && !self.names
+    }
+}
+
+/// The kernel's caches of one mount, told through the notifier thread.
+pub struct CacheNotifier<N: KernelNode = Node> {
+    send: Sender,
+    inodes: Arc<Inodes<N>>,
+    clock: Arc<dyn Clock>,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+impl<N: KernelNode> CacheNotifier<N> {
+    /// A notifier on its own descriptor of the connection, and its thread.
+    ///
+    /// # Errors
+    /// The system's, when it has no room for a thread.
+    pub fn start(
+        connection: OwnedFd,
+        inodes: Arc<Inodes<N>>,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<(Arc<Self>, Thread)> {
+        let send = Box::new(move |notification: &Notification<'_>| {
+            device::notify(&connection, notification)
+        });
+        Self::start_with(send, inodes, clock)
+    }
+
+    fn start_with(
+        send: Sender,
+        inodes: Arc<Inodes<N>>,
+        clock: Arc<dyn Clock>,
+    ) -> std::io::Result<(Arc<Self>, Thread)> {
+        let notifier = Arc::new(Self {
+            send,
+            inodes,
+            clock,
+            queue: Mutex::new(Rank::Leaf, Queue::default()),
+            changed: Condvar::new(),
+        });
+        let worker = notifier.clone();
+        let thread = threads::spawn("fuse-notify", move || worker.run())?;
+        Ok((notifier, thread))
+    }
+
+    /// Ends the thread, or gives up on it if a notification is stuck in the kernel.
+    pub fn stop(&self, thread: Thread) {
+        let end = self.clock.now().after(NOTIFIER_STOP_WAIT);
+        let mut queue = self.queue.lock();
+        queue.stopped = true;
+        self.changed.notify_all();
+        while !queue.ended {
+            let left = end.since(self.clock.now());
+            if left.is_zero() {
+                drop(queue);
+                log::warn!("a cache notification is stuck in the kernel: giving up on its thread");
+                return thread.abandon();
+            }
+            self.changed.wait_for(&mut queue, left);
+        }
+        drop(queue);
+        thread.join();
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue.lock();
+        change(&mut queue);
+        queue.asked += 1;
+        drop(queue);
+        self.changed.notify_all();
+    }
+
+    fn run(&self) {
+        loop {
+            let mut queue = self.queue.lock();
+            while queue.is_idle() && !queue.stopped {
+                self.changed.wait(&mut queue);
+            }
+            if queue.stopped {
+                break;
+            }
+            let files = mem::take(&mut queue.files);
+            let all_files = mem::take(&mut queue.all_files);
+            let names = mem::take(&mut queue.names);
+            let asked = queue.asked;
+            drop(queue);
+            self.send_files(&files, all_files);
+            if names {
+                self.send_names();
+            }
+            self.queue.lock().sent = asked;
+            self.changed.notify_all();
+        }
+        self.queue.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.queue.lock().stopped
+    }
+
+    fn notify(&self, notification: &Notification<'_>) -> Result<(), Errno> {
+        assert_no_locks("a kernel notification");
+        (self.send)(notification)
+    }
+
+    fn send_files(&self, files: &BTreeSet<NodeNumber>, all_files: bool) {
+        if all_files {
+            let known = self.inodes.snapshot();
+            self.invalidate(known.iter().map(|node| node.number()));
+        } else {
+            self.invalidate(files.iter().copied());
+        }
+    }
+
+    fn invalidate(&self, numbers: impl Iterator<Item = NodeNumber>) {
+        for number in numbers {
+            if self.is_stopped() {
+                return;
+            }
+            let sent = self.notify(&Notification::InvalidateNode { node: number.0 });
+            if !is_heard(sent, "invalidating a file") {
+                return;
+            }
+        }
+    }
+
+    /// Every name and its attributes. Linux 6.16 forgets all names in one step; an older kernel is
+    /// told the names we know, which leaves it names of hard links and of what does not exist, until
+    /// their lifetimes end.
+    fn send_names(&self) {
+        let known = self.inodes.snapshot();
+        match self.notify(&Notification::IncrementEpoch) {
+            Ok(()) => {}
+            Err(Errno::INVAL) => self.forget_entries(&known),
+            Err(errno) => {
+                if !is_heard(Err(errno), "forgetting names") {
+                    return;
+                }
+            }
+        }
+        let root = self.inodes.root();
+        for node in known.iter().chain([&root]) {
+            let attributes = Notification::InvalidateAttributes { node: node.number().0 };
+            if self.is_stopped() || !is_heard(self.notify(&attributes), "forgetting attributes") {
+                return;
+            }
+        }
+    }
+
+    fn forget_entries(&self, known: &[N]) {
+        for (parent, name) in known.iter().filter_map(KernelNode::place) {
+            let entry = Notification::InvalidateEntry { parent: parent.0, name: name.as_os() };
+            if self.is_stopped() || !is_heard(self.notify(&entry), "forgetting a name") {
+                return;
+            }
+        }
+    }
+}
+
+/// Is there any use in going on? What the kernel does not know needs no invalidation.
+fn is_heard(sent: Result<(), Errno>, doing: &str) -> bool {
+    match sent {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY) => true,
+        Err(Errno::NOTCONN | Errno::NODEV | Errno::CONNABORTED | Errno::PERM) => false,
+        Err(errno) => {
+            log::warn!("{doing} in the kernel's cache: {errno}");
+            true
+        }
+    }
+}
+
+impl<N: KernelNode> KernelCache for CacheNotifier<N> {
+    fn flush_file(&self, node: NodeNumber) {
+        self.ask(|queue| {
+            if queue.all_files {
+                return;
+            }
+            queue.files.insert(node);
+            if queue.files.len() > NOTIFIER_FILES_MAX {
+                queue.files.clear();
+                queue.all_files = true;
+            }
+        });
+    }
+
+    fn forget_names(&self) {
+        self.ask(|queue| queue.names = true);
+    }
+
+    fn settle(&self, limit: Duration) -> bool {
+        let end = self.clock.now().after(limit);
+        let mut queue = self.queue.lock();
+        let target = queue.asked;
+        while queue.sent < target {
+            let left = end.since(self.clock.now());
+            if left.is_zero() || queue.ended {
+                return false;
+            }
+            self.changed.wait_for(&mut queue, left);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SystemClock;
+    use crate::base::name::Name;
+    use std::sync::mpsc::{Receiver, channel};
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[derive(Clone)]
+    struct File(u64);
+
+    impl KernelNode for File {
+        fn number(&self) -> NodeNumber {
+            NodeNumber(self.0)
+        }
+
+        fn place(&self) -> Option<(NodeNumber, Name)> {
+            let name = Name::new(format!("f{}", self.0).as_bytes()).expect("a good name");
+            (self.0 != 1).then_some((NodeNumber::ROOT, name))
+        }
+    }
+
+    type Fixture = (Arc<CacheNotifier<File>>, Thread, Receiver<String>);
+
+    /// A notifier whose notifications come out of a channel, in a kernel that answers `epoch` to the
+    /// newest of them. The kernel knows file 7.
+    fn fixture(epoch: Result<(), Errno>) -> Fixture {
+        let (sender, receiver) = channel();
+        let send = Box::new(move |notification: &Notification<'_>| {
+            // A test that no longer listens has made its point already.
+            let _ = sender.send(format!("{notification:?}"));
+            match notification {
+                Notification::IncrementEpoch => epoch,
+                _ => Err(Errno::NOENT),
+            }
+        });
+        let inodes = Arc::new(Inodes::new(File(1)));
+        inodes.count(&File(7));
+        let clock = SystemClock::shared();
+        let (notifier, thread) = CacheNotifier::start_with(send, inodes, clock).expect("room");
+        (notifier, thread, receiver)
+    }
+
+    #[test]
+    fn what_was_queued_has_been_sent_when_it_settles() {
+        let (notifier, thread, sent) = fixture(Ok(()));
+        notifier.flush_file(NodeNumber(3));
+        notifier.flush_file(NodeNumber(4));
+        assert!(notifier.settle(LIMIT));
+        let sent: Vec<String> = sent.try_iter().collect();
+        assert_eq!(sent, ["InvalidateNode { node: 3 }", "InvalidateNode { node: 4 }"]);
+        notifier.stop(thread);
+    }
+
+    #[test]
+    fn names_are_forgotten_at_once_where_the_kernel_can() {
+        let (notifier, thread, sent) = fixture(Ok(()));
+        notifier.forget_names();
+        assert!(notifier.settle(LIMIT));
+        let sent: Vec<String> = sent.try_iter().collect();
+        let attributes = ["InvalidateAttributes { node: 7 }", "InvalidateAttributes { node: 1 }"];
+        assert_eq!(sent, [&["IncrementEpoch"][..], &attributes[..]].concat());
+        notifier.stop(thread);
+    }
+
+    #[test]
+    fn an_older_kernel_is_told_the_names_we_know() {
+        let (notifier, thread, sent) = fixture(Err(Errno::INVAL));
+        notifier.forget_names();
+        assert!(notifier.settle(LIMIT));
+        let sent: Vec<String> = sent.try_iter().collect();
+        assert_eq!(sent[1], "InvalidateEntry { parent: 1, name: \"f7\" }");
+        assert_eq!(sent.len(), 4);
+        notifier.stop(thread);
+    }
+
+    /// A notification stuck in the kernel holds up `settle` only, and only as long as it likes.
+    #[test]
+    fn a_stuck_notification_blocks_nobody() {
+        let (stuck, stuck_in) = channel();
+        let (let_go, gate) = channel::<()>();
+        let gate = std::sync::Mutex::new(gate);
+        let send = Box::new(move |_: &Notification<'_>| {
+            stuck.send(()).expect("the test listens");
+            // Ends when the test does.
+            let _ = gate.lock().unwrap().recv();
+            Ok(())
+        });
+        let inodes = Arc::new(Inodes::new(File(1)));
+        let clock = SystemClock::shared();
+        let (notifier, thread) = CacheNotifier::start_with(send, inodes, clock).expect("room");
+        notifier.flush_file(NodeNumber(3));
+        stuck_in.recv_timeout(LIMIT).expect("it is being sent");
+        for number in 0..2 * NOTIFIER_FILES_MAX as u64 {
+            notifier.flush_file(NodeNumber(number));
+        }
+        {
+            let queue = notifier.queue.lock();
+            assert!(queue.all_files && queue.files.is_empty(), "over the bound: all files");
+        }
+        assert!(!notifier.settle(Duration::ZERO));
+        drop(let_go);
+        notifier.stop(thread);
+    }
+}

@@ -1,0 +1,436 @@
+//! Who may ask for what (management.md §2): a pure function, asked on every call before any effect.
+//!
+//! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations differently.
+//! `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from inside the
+//! process and from signals are never asked about.
+
+use crate::base::ids::Caller;
+use crate::base::stop::{
+    Check, HandleInfo, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
+};
+use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
+use std::net::SocketAddr;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// What this service is: names, versions, interfaces.
+    Inquire,
+    /// State, numbers, events, waiting: nothing changes.
+    Read,
+    /// A stop that lets what runs finish, or cancels what can be.
+    Stop,
+    /// A stop that waits for nothing, at once or at its deadline: others' data may be lost.
+    Abort,
+    /// A start.
+    Start,
+    /// Refusing new opens.
+    Pause,
+    /// Taking a pause or a draining stop back.
+    Resume,
+}
+
+impl Operation {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 7] = [
+        Self::Inquire,
+        Self::Read,
+        Self::Stop,
+        Self::Abort,
+        Self::Start,
+        Self::Pause,
+        Self::Resume,
+    ];
+
+    /// Its word in the table and in refusals.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Inquire => "inquire",
+            Self::Read => "read",
+            Self::Stop => "stop",
+            Self::Abort => "abort",
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// What a method asks for, before its parameters are looked at; for `Stop` see
+    /// [`Operation::of_stop`].
+    #[must_use]
+    pub const fn of(method: Method) -> Self {
+        match method {
+            Method::List
+            | Method::Status
+            | Method::Handles
+            | Method::Requests
+            | Method::Check
+            | Method::Wait
+            | Method::Events => Self::Read,
+            Method::Stop => Self::Stop,
+            Method::Start => Self::Start,
+            Method::Pause => Self::Pause,
+            Method::Resume => Self::Resume,
+        }
+    }
+
+    /// What a stop with these options asks for.
+    #[must_use]
+    pub fn of_stop(options: &StopOptions) -> Self {
+        let aborts = options.mode == StopMode::Abort || options.on_deadline == OnDeadline::Abort;
+        if aborts { Self::Abort } else { Self::Stop }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Over the Unix socket; as the kernel says.
+    Local {
+        /// Its process; 0 when that is in another pid namespace.
+        pid: u32,
+        /// Its user.
+        uid: u32,
+        /// Its groups, the primary one first.
+        gids: Vec<u32>,
+    },
+    /// Over a network, 127.0.0.1 included: no identity.
+    Remote(SocketAddr),
+}
+
+impl Peer {
+    /// The peer as the core records it.
+    #[must_use]
+    pub fn caller(&self) -> Caller {
+        match self {
+            Self::Local { pid, uid, gids } => {
+                Caller { pid: *pid, uid: *uid, gid: gids.first().copied().unwrap_or(u32::MAX) }
+            }
+            // The kernel's "nobody": never to be mistaken for root.
+            Self::Remote(_) => Caller { pid: 0, uid: u32::MAX, gid: u32::MAX },
+        }
+    }
+}
+
+/// What a peer is to a mount: the columns of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// User 0.
+    Root,
+    /// The daemon's user.
+    Owner,
+    /// In the configured group.
+    Group,
+    /// Any other user of this machine.
+    Other,
+    /// From a network.
+    Remote,
+}
+
+impl Standing {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 5] = [Self::Root, Self::Owner, Self::Group, Self::Other, Self::Remote];
+
+    /// Its word in the table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Owner => "owner",
+            Self::Group => "group",
+            Self::Other => "other",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// Whose mount it is, and who else may act for him.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The daemon's user.
+    pub owner: u32,
+    /// A group whose members may stop and start, and see paths.
+    pub group: Option<u32>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on.
+    Allow,
+    /// Nothing may happen.
+    Deny(Denial),
+}
+
+/// Why not, for the peer to read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// Asked by a local user without the right to it.
+    #[error("user {uid} may not {} this mount: only {} may", operation.word(), who_may(*operation))]
+    User {
+        /// What was asked for.
+        operation: Operation,
+        /// By whom.
+        uid: u32,
+    },
+    /// Asked from a network.
+    #[error("nothing may be asked of this mount from {0}")]
+    Remote(SocketAddr),
+}
+
+/// The people of a refusal.
+const fn who_may(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Abort => "root and its owner",
+        Operation::Inquire | Operation::Read => "users of this machine",
+        Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
+            "root, its owner and its group"
+        }
+    }
+}
+
+impl Policy {
+    /// What `peer` is to the mount.
+    #[must_use]
+    pub fn standing(&self, peer: &Peer) -> Standing {
+        match peer {
+            Peer::Remote(_) => Standing::Remote,
+            Peer::Local { uid: 0, .. } => Standing::Root,
+            Peer::Local { uid, .. } if *uid == self.owner => Standing::Owner,
+            Peer::Local { gids, .. } if self.group.is_some_and(|group| gids.contains(&group)) => {
+                Standing::Group
+            }
+            Peer::Local { .. } => Standing::Other,
+        }
+    }
+
+    /// May `peer` ask for `operation`?
+    #[must_use]
+    pub fn authorize(&self, operation: Operation, peer: &Peer) -> Decision {
+        if allows(operation, self.standing(peer)) {
+            return Decision::Allow;
+        }
+        Decision::Deny(match peer {
+            Peer::Local { uid, .. } => Denial::User { operation, uid: *uid },
+            Peer::Remote(address) => Denial::Remote(*address),
+        })
+    }
+
+    /// How much of an answer `peer` may see.
+    #[must_use]
+    pub fn disclosure(&self, peer: &Peer) -> Disclosure {
+        match self.standing(peer) {
+            Standing::Root | Standing::Owner | Standing::Group => Disclosure::Full,
+            Standing::Other | Standing::Remote => Disclosure::Redacted,
+        }
+    }
+}
+
+/// The table.
+const fn allows(operation: Operation, standing: Standing) -> bool {
+    match (operation, standing) {
+        (_, Standing::Root | Standing::Owner) => true,
+        (_, Standing::Remote) | (Operation::Abort, Standing::Group) => false,
+        (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
+        (
+            Operation::Stop
+            | Operation::Abort
+            | Operation::Start
+            | Operation::Pause
+            | Operation::Resume,
+            Standing::Other,
+        ) => false,
+    }
+}
+
+/// How much of an answer a peer may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disclosure {
+    /// All of it.
+    Full,
+    /// Without paths and process names: numbers, users and times only.
+    Redacted,
+}
+
+impl Disclosure {
+    /// Is something hidden?
+    #[must_use]
+    pub fn hides(self) -> bool {
+        self == Self::Redacted
+    }
+
+    /// Takes out of `answer` what the peer may not see.
+    #[must_use]
+    pub fn apply<T: Redact>(self, mut answer: T) -> T {
+        if self.hides() {
+            answer.redact();
+        }
+        answer
+    }
+}
+
+/// An answer with something to hide: paths become empty, names of processes unknown.
+pub trait Redact {
+    /// Takes out paths and process names.
+    fn redact(&mut self);
+}
+
+impl Redact for HandleInfo {
+    fn redact(&mut self) {
+        self.path.clear();
+    }
+}
+
+impl Redact for RequestInfo {
+    fn redact(&mut self) {
+        self.path.clear();
+    }
+}
+
+impl Redact for Holder {
+    fn redact(&mut self) {
+        self.path.clear();
+        self.path_bytes = None;
+        self.command = None;
+        self.container = None;
+    }
+}
+
+impl Redact for Report {
+    fn redact(&mut self) {
+        self.survivors.redact();
+        for loss in &mut self.losses {
+            loss.path.clear();
+        }
+    }
+}
+
+impl Redact for Check {
+    fn redact(&mut self) {
+        self.handles.redact();
+        self.requests.redact();
+    }
+}
+
+impl Redact for MountStatus {
+    fn redact(&mut self) {
+        // The source and the mount point stay: every user reads them in /proc/self/mountinfo.
+        self.last_stop.redact();
+        self.last_start.redact();
+    }
+}
+
+impl Redact for Event {
+    fn redact(&mut self) {
+        if let EventKind::Notice(Notice::Loss(loss)) = &mut self.what {
+            loss.path.clear();
+        }
+    }
+}
+
+impl<T: Redact> Redact for Vec<T> {
+    fn redact(&mut self) {
+        self.iter_mut().for_each(Redact::redact);
+    }
+}
+
+impl<T: Redact> Redact for Option<T> {
+    fn redact(&mut self) {
+        self.iter_mut().for_each(Redact::redact);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: u32 = 1000;
+    const GROUP: u32 = 50;
+    const POLICY: Policy = Policy { owner: OWNER, group: Some(GROUP) };
+
+    fn local(uid: u32, gids: &[u32]) -> Peer {
+        Peer::Local { pid: 1, uid, gids: gids.to_vec() }
+    }
+
+    fn peer(standing: Standing) -> Peer {
+        match standing {
+            Standing::Root => local(0, &[0]),
+            Standing::Owner => local(OWNER, &[OWNER]),
+            Standing::Group => local(7, &[7, GROUP]),
+            Standing::Other => local(7, &[7]),
+            Standing::Remote => Peer::Remote(([127, 0, 0, 1], 1).into()),
+        }
+    }
+
+    /// The cells of a row of a Markdown table.
+    fn cells(line: &str) -> Vec<&str> {
+        line.trim_matches('|').split('|').map(str::trim).collect()
+    }
+
+    /// `docs/MANAGEMENT.md` prints this table: every cell of it, and no row less.
+    #[test]
+    fn the_printed_table_is_the_code() {
+        let manual = include_str!("../../docs/MANAGEMENT.md");
+        let mut lines = manual.lines().skip_while(|line| !line.starts_with("| operation |"));
+        let head = cells(lines.next().expect("the table"));
+        assert_eq!(head[1..], Standing::ALL.map(Standing::word));
+        let mut rows: Vec<Vec<&str>> =
+            lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
+        let paths = rows.pop().expect("a last row");
+        let words: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+        assert_eq!(words, Operation::ALL.map(Operation::word));
+        let word = |yes| if yes { "yes" } else { "no" };
+        for (row, operation) in rows.iter().zip(Operation::ALL) {
+            for (cell, standing) in row[1..].iter().zip(Standing::ALL) {
+                let decision = POLICY.authorize(operation, &peer(standing));
+                assert_eq!(*cell, word(decision == Decision::Allow), "{operation:?} {standing:?}");
+            }
+        }
+        assert_eq!(paths[0], "see paths");
+        for (cell, standing) in paths[1..].iter().zip(Standing::ALL) {
+            let seen = POLICY.disclosure(&peer(standing)) == Disclosure::Full;
+            assert_eq!(*cell, word(seen), "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn peers_are_what_they_are() {
+        for standing in Standing::ALL {
+            assert_eq!(POLICY.standing(&peer(standing)), standing);
+        }
+        let no_group = Policy { group: None, ..POLICY };
+        assert_eq!(no_group.standing(&peer(Standing::Group)), Standing::Other);
+        let roots = Policy { owner: 0, group: None };
+        assert_eq!(roots.standing(&local(0, &[])), Standing::Root);
+        assert_eq!(peer(Standing::Remote).caller().uid, u32::MAX, "never root");
+    }
+
+    #[test]
+    fn an_abort_is_one_in_either_place() {
+        let stop = |mode, on_deadline| {
+            Operation::of_stop(&StopOptions { mode, on_deadline, ..StopOptions::default() })
+        };
+        assert_eq!(stop(StopMode::Drain, OnDeadline::Cancel), Operation::Stop);
+        assert_eq!(stop(StopMode::Cancel, OnDeadline::Stay), Operation::Stop);
+        assert_eq!(stop(StopMode::Abort, OnDeadline::Stay), Operation::Abort);
+        assert_eq!(stop(StopMode::Drain, OnDeadline::Abort), Operation::Abort);
+    }
+
+    #[test]
+    fn a_refusal_says_who_may() {
+        let Decision::Deny(denial) = POLICY.authorize(Operation::Abort, &peer(Standing::Group))
+        else {
+            panic!("allowed");
+        };
+        assert_eq!(
+            denial.to_string(),
+            "user 7 may not abort this mount: only root and its owner may"
+        );
+        let Decision::Deny(denial) = POLICY.authorize(Operation::Read, &peer(Standing::Remote))
+        else {
+            panic!("allowed");
+        };
+        assert_eq!(denial.to_string(), "nothing may be asked of this mount from 127.0.0.1:1");
+    }
+}

@@ -1,0 +1,479 @@
+//! Carries out one request: who asks, may he, do it, answer. No sockets.
+//!
+//! Every call is authorised before any effect, and nothing is said of a mount to whom it is not to be
+//! told (management.md §2). Calls that wait are in [`crate::mgmt::waiting`].
+
+use crate::base::clock::Clock;
+use crate::base::limits::{LISTED_MAX, MERGED_MAX, PAGE_MAX, SCANS_MAX};
+use crate::base::stop::{HandleInfo, StopOptions};
+use crate::mgmt::authz::{Decision, Disclosure, Operation, Peer, Policy};
+use crate::mgmt::control::{Control, ControlError};
+use crate::mgmt::events::EventQueue;
+use crate::mgmt::holders::{Scanner, Target};
+use crate::mgmt::proto::{
+    CheckReply, Failure, HandlesReply, Holder, INTERFACE, ListReply, Method, MountStatus,
+    PauseReply, Reply, Request, RequestsReply, StopParameters, VARLINK_INTERFACE,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Our interface, as `GetInterfaceDescription` gives it.
+pub const DESCRIPTION: &str = include_str!("../../docs/io.minirdr.Control.varlink");
+/// Varlink's own, the same for every service.
+const VARLINK_DESCRIPTION: &str = include_str!("../../docs/org.varlink.service.varlink");
+
+/// The peer went away; its call ends without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+/// Is it worth to wait longer on behalf of a call?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// The peer is there.
+    Waiting,
+    /// The peer went away.
+    Gone,
+    /// The server ends: answer with what there is.
+    Ending,
+}
+
+/// Where the replies to one call go.
+pub trait Replies {
+    /// Sends one; the call ends without more when that fails.
+    ///
+    /// # Errors
+    /// [`Gone`].
+    fn send(&mut self, reply: &Reply) -> Result<(), Gone>;
+
+    /// Asked between slices of a wait.
+    fn interest(&mut self) -> Interest;
+}
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub(in crate::mgmt) enum Trouble {
+    /// An error of our interface.
+    Failure(Failure),
+    /// An error of varlink's: its name and its one field.
+    Varlink(&'static str, Option<(&'static str, String)>),
+    /// Nobody to tell.
+    Gone,
+}
+
+impl From<Gone> for Trouble {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<ControlError> for Trouble {
+    fn from(error: ControlError) -> Self {
+        let text = error.to_string();
+        Self::Failure(match error {
+            ControlError::UnknownTicket(_) => Failure::UnknownTicket(text),
+            ControlError::TooMany => Failure::TooMany(text),
+            ControlError::Refused(_) => Failure::Refused(text),
+        })
+    }
+}
+
+impl Trouble {
+    /// That the parameter of this name is none.
+    pub(in crate::mgmt) fn parameter(name: &str) -> Self {
+        Self::Failure(Failure::InvalidParameter(name.to_owned()))
+    }
+
+    /// The reply that says so; `None` when there is nobody to tell.
+    fn reply(self) -> Option<Reply> {
+        let (error, field) = match self {
+            Self::Gone => return None,
+            Self::Varlink(name, field) => (format!("{VARLINK_INTERFACE}.{name}"), field),
+            Self::Failure(Failure::InvalidParameter(parameter)) => {
+                return Self::Varlink("InvalidParameter", Some(("parameter", parameter))).reply();
+            }
+            Self::Failure(failure) => {
+                let message = failure.to_string();
+                (format!("{INTERFACE}.{}", failure_name(&failure)), Some(("message", message)))
+            }
+        };
+        let parameters = field
+            .map(|(name, value)| (name.to_owned(), Value::String(value)))
+            .into_iter()
+            .collect();
+        Some(Reply { parameters, continues: false, error: Some(error) })
+    }
+}
+
+/// The last part of a failure's name on the wire.
+const fn failure_name(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::NotPermitted(_) => "NotPermitted",
+        Failure::Refused(_) => "Refused",
+        Failure::UnknownTicket(_) => "UnknownTicket",
+        Failure::InvalidParameter(_) => "InvalidParameter",
+        Failure::TooMany(_) => "TooMany",
+    }
+}
+
+/// The reply of a server that takes no more clients; it comes before any request was read.
+#[must_use]
+pub fn too_many_clients() -> Reply {
+    let failure = Failure::TooMany("too many clients of the control socket".to_owned());
+    Trouble::Failure(failure).reply().unwrap_or_default()
+}
+
+/// The reply to a message that is no request.
+#[must_use]
+pub fn not_a_request() -> Reply {
+    Trouble::parameter("method").reply().unwrap_or_default()
+}
+
+/// One call: who makes it, how, and where its replies go.
+pub(in crate::mgmt) struct Call<'call> {
+    pub(in crate::mgmt) peer: &'call Peer,
+    pub(in crate::mgmt) disclosure: Disclosure,
+    /// Does the peer take more than one reply?
+    pub(in crate::mgmt) more: bool,
+    oneway: bool,
+    out: &'call mut dyn Replies,
+}
+
+impl Call<'_> {
+    /// Sends the last, or only, result.
+    pub(in crate::mgmt) fn finish<T: Serialize>(&mut self, result: &T) -> Result<(), Trouble> {
+        self.send(result, false)
+    }
+
+    /// Sends a result that is followed by others.
+    pub(in crate::mgmt) fn part<T: Serialize>(&mut self, result: &T) -> Result<(), Trouble> {
+        self.send(result, true)
+    }
+
+    /// Is it worth to wait longer?
+    pub(in crate::mgmt) fn interest(&mut self) -> Interest {
+        self.out.interest()
+    }
+
+    fn send<T: Serialize>(&mut self, result: &T, continues: bool) -> Result<(), Trouble> {
+        let parameters = match serde_json::to_value(result) {
+            Ok(Value::Object(parameters)) => parameters,
+            Ok(_) | Err(_) => {
+                let text = "the result cannot be put into JSON".to_owned();
+                return Err(Failure::Refused(text).into());
+            }
+        };
+        self.reply(&Reply { parameters, continues, error: None })
+    }
+
+    fn reply(&mut self, reply: &Reply) -> Result<(), Trouble> {
+        if self.oneway { Ok(()) } else { Ok(self.out.send(reply)?) }
+    }
+}
+
+/// The service behind a control socket.
+pub struct Service {
+    pub(in crate::mgmt) control: Arc<dyn Control>,
+    pub(in crate::mgmt) events: Arc<EventQueue>,
+    pub(in crate::mgmt) clock: Arc<dyn Clock>,
+    policy: Policy,
+    scanner: Scanner,
+    scans: AtomicUsize,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Service").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A service that acts through `control`, reads `events` and obeys `policy`.
+    #[must_use]
+    pub fn new(
+        control: Arc<dyn Control>,
+        events: Arc<EventQueue>,
+        policy: Policy,
+        scanner: Scanner,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { control, events, clock, policy, scanner, scans: AtomicUsize::new(0) }
+    }
+
+    /// Who may do what here.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Carries out one request of `peer`.
+    ///
+    /// # Errors
+    /// [`Gone`] when the peer went away before the last reply.
+    pub fn call(&self, peer: &Peer, request: Request, out: &mut dyn Replies) -> Result<(), Gone> {
+        let mut call = Call {
+            peer,
+            disclosure: self.policy.disclosure(peer),
+            more: request.more && !request.oneway,
+            oneway: request.oneway,
+            out,
+        };
+        let Err(trouble) = self.dispatch(&mut call, request) else { return Ok(()) };
+        let Some(reply) = trouble.reply() else { return Err(Gone) };
+        call.reply(&reply).map_err(|_| Gone)
+    }
+
+    fn dispatch(&self, call: &mut Call<'_>, request: Request) -> Result<(), Trouble> {
+        self.authorize(call, Operation::Inquire)?;
+        let (interface, name) = request.method.rsplit_once('.').unwrap_or((&request.method, ""));
+        if request.upgrade {
+            let method = request.method;
+            return Err(Trouble::Varlink("MethodNotImplemented", Some(("method", method))));
+        }
+        match interface {
+            INTERFACE => {
+                let Some(method) = Method::parse(name) else { return Err(no_method(request)) };
+                self.authorize(call, Operation::of(method))?;
+                self.control(call, method, &request.parameters)
+            }
+            VARLINK_INTERFACE => match name {
+                "GetInfo" => call.finish(&info()),
+                "GetInterfaceDescription" => call.finish(&description(&request.parameters)?),
+                _ => Err(no_method(request)),
+            },
+            _ => {
+                let interface = interface.to_owned();
+                Err(Trouble::Varlink("InterfaceNotFound", Some(("interface", interface))))
+            }
+        }
+    }
+
+    /// A call of our interface, which is allowed but for what its parameters add.
+    fn control(
+        &self,
+        call: &mut Call<'_>,
+        method: Method,
+        parameters: &Map<String, Value>,
+    ) -> Result<(), Trouble> {
+        match method {
+            Method::List => {
+                let mounts = vec![call.disclosure.apply(self.status(parameters)?)];
+                call.finish(&ListReply { mounts })
+            }
+            Method::Status => {
+                let status = call.disclosure.apply(self.status(parameters)?);
+                call.finish(&status)
+            }
+            Method::Handles => {
+                parse::<Nothing>(parameters)?;
+                self.handles(call)
+            }
+            Method::Requests => {
+                parse::<Nothing>(parameters)?;
+                let reply = self.requests(call.disclosure);
+                call.finish(&reply)
+            }
+            Method::Check => {
+                parse::<Nothing>(parameters)?;
+                let reply = self.check(call.disclosure)?;
+                call.finish(&reply)
+            }
+            Method::Stop => {
+                let StopParameters { options } = parse(parameters)?;
+                check_options(&options)?;
+                self.authorize(call, Operation::of_stop(&options))?;
+                self.stop(call, options)
+            }
+            Method::Start => {
+                parse::<Nothing>(parameters)?;
+                self.start(call)
+            }
+            Method::Pause => {
+                parse::<Nothing>(parameters)?;
+                call.finish(&PauseReply { result: self.control.pause(call.peer.caller())? })
+            }
+            Method::Resume => {
+                parse::<Nothing>(parameters)?;
+                call.finish(&PauseReply { result: self.control.resume(call.peer.caller())? })
+            }
+            Method::Wait => self.wait(call, &parse(parameters)?),
+            Method::Events => self.events(call, parse(parameters)?),
+        }
+    }
+
+    fn authorize(&self, call: &Call<'_>, operation: Operation) -> Result<(), Trouble> {
+        match self.policy.authorize(operation, call.peer) {
+            Decision::Allow => Ok(()),
+            Decision::Deny(denial) => Err(Failure::NotPermitted(denial.to_string()).into()),
+        }
+    }
+
+    fn status(&self, parameters: &Map<String, Value>) -> Result<MountStatus, Trouble> {
+        parse::<Nothing>(parameters)?;
+        Ok(self.control.status())
+    }
+
+    fn requests(&self, disclosure: Disclosure) -> RequestsReply {
+        let mut requests = self.control.requests();
+        let requests_total = requests.len() as u64;
+        requests.truncate(LISTED_MAX);
+        let requests = disclosure.apply(requests);
+        RequestsReply { requests, requests_total, redacted: disclosure.hides() }
+    }
+
+    fn check(&self, disclosure: Disclosure) -> Result<CheckReply, Trouble> {
+        let check = self.control.check();
+        let mut holders = self.holders(&check.handles)?;
+        let mut requests = check.requests;
+        let (holders_total, requests_total) = (holders.len() as u64, requests.len() as u64);
+        holders.truncate(LISTED_MAX);
+        requests.truncate(LISTED_MAX);
+        Ok(CheckReply {
+            state: check.state,
+            result: check.result,
+            ticket: check.ticket,
+            holders: disclosure.apply(holders),
+            holders_total,
+            requests: disclosure.apply(requests),
+            requests_total,
+            redacted: disclosure.hides(),
+        })
+    }
+
+    /// All handles, then all holders: in pages with `more`, else in one reply if that can hold them.
+    fn handles(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
+        let redacted = call.disclosure.hides();
+        let page_max = if call.more { PAGE_MAX } else { LISTED_MAX };
+        let page =
+            |handles, holders| -> HandlesReply { HandlesReply { handles, holders, redacted } };
+        let mut handles = Vec::new();
+        let mut merged = Vec::new();
+        let mut trouble = None;
+        self.control.handles(&mut |handle| {
+            if handles.len() == page_max {
+                let full = std::mem::take(&mut handles);
+                let sent = if call.more {
+                    call.part(&page(full, Vec::new()))
+                } else {
+                    Err(Trouble::Varlink("ExpectedMore", None))
+                };
+                trouble = sent.err();
+            }
+            if merged.len() < MERGED_MAX {
+                merged.push(handle.clone());
+            }
+            handles.push(call.disclosure.apply(handle));
+            trouble.is_none()
+        });
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        let mut holders = call.disclosure.apply(self.holders(&merged)?);
+        if !call.more {
+            holders.truncate(LISTED_MAX);
+            return call.finish(&page(handles, holders));
+        }
+        while holders.len() > PAGE_MAX {
+            let rest = holders.split_off(PAGE_MAX);
+            let first = std::mem::replace(&mut holders, rest);
+            call.part(&page(std::mem::take(&mut handles), first))?;
+        }
+        call.finish(&page(handles, holders))
+    }
+
+    /// Who holds the mount: its handles merged with a scan of `/proc`, of which few run at once.
+    fn holders(&self, handles: &[HandleInfo]) -> Result<Vec<Holder>, Trouble> {
+        let _scan = Scan::begin(&self.scans)?;
+        let status = self.control.status();
+        let Ok(device) = status.device.parse() else { return Ok(self.scanner.openers(handles)) };
+        let target = Target { device, mount_point: status.mount_point.into() };
+        Ok(self.scanner.holders(&target, handles))
+    }
+}
+
+/// One of the scans that may run at once.
+struct Scan<'count>(&'count AtomicUsize);
+
+impl<'count> Scan<'count> {
+    fn begin(count: &'count AtomicUsize) -> Result<Self, Failure> {
+        let scan = Self(count);
+        if count.fetch_add(1, Ordering::SeqCst) >= SCANS_MAX {
+            return Err(Failure::TooMany("too many look for holders already".to_owned()));
+        }
+        Ok(scan)
+    }
+}
+
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The parameters of a method that has none.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Nothing {}
+
+/// Takes parameters as a `T`, all of whose fields have defaults.
+fn parse<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, Trouble> {
+    let take =
+        |parameters: Map<String, Value>| serde_json::from_value::<T>(Value::Object(parameters));
+    take(parameters.clone()).map_err(|_| {
+        // Taken one by one, the first that does not go is the one to name.
+        let bad = parameters.iter().find(|(name, value)| {
+            take(Map::from_iter([((*name).clone(), (*value).clone())])).is_err()
+        });
+        Trouble::parameter(bad.map_or("parameters", |(name, _)| name))
+    })
+}
+
+/// Are the times of a stop times? A bound that cannot be kept must not become none.
+fn check_options(options: &StopOptions) -> Result<(), Trouble> {
+    if options.grace_s.is_some() && options.grace().is_none() {
+        return Err(Trouble::parameter("options.grace_s"));
+    }
+    if options.deadline_s.is_some() && options.deadline().is_none() {
+        return Err(Trouble::parameter("options.deadline_s"));
+    }
+    Ok(())
+}
+
+fn no_method(request: Request) -> Trouble {
+    Trouble::Varlink("MethodNotFound", Some(("method", request.method)))
+}
+
+/// The result of `org.varlink.service.GetInfo`.
+fn info() -> Value {
+    json!({
+        "vendor": "minirdr",
+        "product": "minirdr",
+        "version": env!("CARGO_PKG_VERSION"),
+        "url": env!("CARGO_PKG_REPOSITORY"),
+        "interfaces": [VARLINK_INTERFACE, INTERFACE],
+    })
+}
+
+/// The result of `org.varlink.service.GetInterfaceDescription`.
+fn description(parameters: &Map<String, Value>) -> Result<Value, Trouble> {
+    let Some(Value::String(interface)) = parameters.get("interface") else {
+        return Err(Trouble::parameter("interface"));
+    };
+    let text = match interface.as_str() {
+        INTERFACE => DESCRIPTION,
+        VARLINK_INTERFACE => VARLINK_DESCRIPTION,
+        other => {
+            let field = Some(("interface", other.to_owned()));
+            return Err(Trouble::Varlink("InterfaceNotFound", field));
+        }
+    };
+    Ok(json!({ "description": text }))
+}

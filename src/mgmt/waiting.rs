@@ -1,0 +1,243 @@
+//! The calls of the control interface that wait: stop and start with their events, wait, events.
+//!
+//! Each waits in slices and asks in between whether anybody still listens, so that the thread of a
+//! client that went away, or of a server that ends, is free within one slice.
+
+use crate::base::clock::Moment;
+use crate::base::ids::{Caller, TicketNumber};
+use crate::base::limits::{CONTROL_WAIT_SLICE, PAGE_MAX};
+use crate::base::status::wire;
+use crate::base::stop::{Answer, CallKind, Notice, Report, StopOptions};
+use crate::mgmt::control::{ControlError, WaitFor};
+use crate::mgmt::events::Cursor;
+use crate::mgmt::proto::{
+    CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, WaitParameters, WaitReply,
+};
+use crate::mgmt::service::{Call, Interest, Service, Trouble};
+use std::time::Duration;
+
+/// How long after a ticket's result its last event may still come.
+const LAST_EVENT_WAIT: Duration = Duration::from_secs(1);
+
+/// What a `Wait` waits for.
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    Ticket(TicketNumber),
+    State(WaitFor),
+}
+
+impl Service {
+    /// `Stop`.
+    pub(in crate::mgmt) fn stop(
+        &self,
+        call: &mut Call<'_>,
+        options: StopOptions,
+    ) -> Result<(), Trouble> {
+        self.begin(call, CallKind::Stop, |caller| self.control.stop(caller, options))
+    }
+
+    /// `Start`.
+    pub(in crate::mgmt) fn start(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
+        self.begin(call, CallKind::Start, |caller| self.control.start(caller))
+    }
+
+    /// Asks for a stop or start and answers at once, or with `more` to its end.
+    fn begin(
+        &self,
+        call: &mut Call<'_>,
+        kind: CallKind,
+        ask: impl FnOnce(Caller) -> Result<Answer<Report>, ControlError>,
+    ) -> Result<(), Trouble> {
+        // Both before the call: its own events and its own ticket come after.
+        let cursor = Cursor::after(self.events.last());
+        let running = self.control.status().running.filter(|running| running.kind == kind);
+        let ticket = match ask(call.peer.caller())? {
+            Answer::Done(report) => return finish(call, report.ticket, report),
+            Answer::Posted(ticket) => ticket,
+        };
+        let running = running.map(|running| running.ticket);
+        let pending = CallReply {
+            status: wire::PENDING,
+            ticket: Some(ticket),
+            running,
+            ..CallReply::default()
+        };
+        if !call.more {
+            return call.finish(&pending);
+        }
+        call.part(&pending)?;
+        self.follow(call, ticket, cursor)
+    }
+
+    /// Sends the events after `cursor` until the ticket is over, then its report: after the ticket's
+    /// own last event, but not waiting long for that.
+    fn follow(
+        &self,
+        call: &mut Call<'_>,
+        ticket: TicketNumber,
+        mut cursor: Cursor,
+    ) -> Result<(), Trouble> {
+        let mut over: Option<(Report, Moment)> = None;
+        let mut told = false;
+        loop {
+            if over.is_none() {
+                let report = self.control.wait_ticket(ticket, Duration::ZERO)?;
+                over = report.map(|report| (report, self.clock.now()));
+            }
+            while let Some(event) = self.events.read(&mut cursor) {
+                told |= ends(ticket, &event);
+                send_event(call, event)?;
+            }
+            if let Some((report, since)) = &over {
+                let late = self.clock.now().since(*since) >= LAST_EVENT_WAIT;
+                if told || late || call.interest() == Interest::Ending {
+                    return finish(call, Some(ticket), report.clone());
+                }
+            }
+            self.still_wanted(call)?;
+            let limit = if over.is_some() { LAST_EVENT_WAIT } else { CONTROL_WAIT_SLICE };
+            if told {
+                // The event is out and its result about to be: nothing else to wait for.
+                let report = self.control.wait_ticket(ticket, CONTROL_WAIT_SLICE)?;
+                over = report.map(|report| (report, self.clock.now()));
+            } else if let Some(event) = self.events.wait(&mut cursor, limit) {
+                told |= ends(ticket, &event);
+                send_event(call, event)?;
+            }
+        }
+    }
+
+    /// `Wait`: for a ticket, a state, or whatever runs now.
+    pub(in crate::mgmt) fn wait(
+        &self,
+        call: &mut Call<'_>,
+        parameters: &WaitParameters,
+    ) -> Result<(), Trouble> {
+        let awaited = self.awaited(parameters)?;
+        let limit = match parameters.timeout_s.map(Duration::try_from_secs_f64) {
+            Some(Ok(limit)) => Some(limit),
+            Some(Err(_)) => return Err(Trouble::parameter("timeout_s")),
+            None => None,
+        };
+        let began = self.clock.now();
+        loop {
+            let left = limit.map(|limit| limit.saturating_sub(self.clock.now().since(began)));
+            let slice = left.map_or(CONTROL_WAIT_SLICE, |left| left.min(CONTROL_WAIT_SLICE));
+            let ended = self.wait_slice(awaited, slice)?;
+            if ended.is_some() || left.is_some_and(|left| left <= slice) {
+                let reply = WaitReply {
+                    timed_out: ended.is_none(),
+                    state: self.control.status().state,
+                    report: call.disclosure.apply(ended.flatten()),
+                };
+                return call.finish(&reply);
+            }
+            self.still_wanted(call)?;
+        }
+    }
+
+    /// Waits up to `slice`; `Some` when it has happened, with the report if there is one.
+    fn wait_slice(
+        &self,
+        awaited: Awaited,
+        slice: Duration,
+    ) -> Result<Option<Option<Report>>, Trouble> {
+        match awaited {
+            Awaited::Ticket(ticket) => Ok(self.control.wait_ticket(ticket, slice)?.map(Some)),
+            Awaited::State(state) if self.control.wait_state(state, slice) => {
+                let status = self.control.status();
+                Ok(Some(match state {
+                    WaitFor::Stopped => status.last_stop,
+                    WaitFor::Running => status.last_start,
+                }))
+            }
+            Awaited::State(_) => Ok(None),
+        }
+    }
+
+    fn awaited(&self, parameters: &WaitParameters) -> Result<Awaited, Trouble> {
+        match (parameters.ticket, parameters.wait_for.as_deref()) {
+            (Some(ticket), None) => Ok(Awaited::Ticket(ticket)),
+            (None, Some("running")) => Ok(Awaited::State(WaitFor::Running)),
+            (None, Some("stopped")) => Ok(Awaited::State(WaitFor::Stopped)),
+            (None, None) => {
+                let running = self.control.status().running;
+                Ok(running.map_or(Awaited::State(WaitFor::Stopped), |running| {
+                    Awaited::Ticket(running.ticket)
+                }))
+            }
+            (_, Some(_)) => Err(Trouble::parameter("for")),
+        }
+    }
+
+    /// `Events`: what is kept, and with `more` what comes.
+    pub(in crate::mgmt) fn events(
+        &self,
+        call: &mut Call<'_>,
+        parameters: EventsParameters,
+    ) -> Result<(), Trouble> {
+        let mut cursor = match parameters.since {
+            // A number from before the daemon was started again: silence would look like peace.
+            Some(since) if since > self.events.last() => return Err(Trouble::parameter("since")),
+            Some(since) => Cursor::after(since),
+            None => Cursor::oldest(),
+        };
+        if !call.more {
+            let events = std::iter::from_fn(|| self.events.read(&mut cursor)).collect();
+            return call.finish(&EventsReply { events: call.disclosure.apply(events) });
+        }
+        loop {
+            let first = self.events.wait(&mut cursor, CONTROL_WAIT_SLICE);
+            let rest = std::iter::from_fn(|| self.events.read(&mut cursor)).take(PAGE_MAX);
+            let events: Vec<Event> = first.into_iter().chain(rest).collect();
+            let (interest, full) = (call.interest(), events.len() > PAGE_MAX);
+            let reply = EventsReply { events: call.disclosure.apply(events) };
+            match interest {
+                Interest::Gone => return Err(Trouble::Gone),
+                Interest::Ending if !full => return call.finish(&reply),
+                Interest::Waiting if reply.events.is_empty() => {}
+                Interest::Waiting | Interest::Ending => call.part(&reply)?,
+            }
+        }
+    }
+
+    /// Ends a wait that nobody is interested in any more.
+    fn still_wanted(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
+        match call.interest() {
+            Interest::Waiting => Ok(()),
+            Interest::Gone => Err(Trouble::Gone),
+            Interest::Ending => {
+                Err(Failure::Refused("the daemon ended before this did".to_owned()).into())
+            }
+        }
+    }
+}
+
+/// Is this the ticket's last event?
+fn ends(ticket: TicketNumber, event: &Event) -> bool {
+    match &event.what {
+        EventKind::Notice(
+            Notice::Stopped { ticket: other, .. } | Notice::Started { ticket: other, .. },
+        ) => *other == Some(ticket),
+        EventKind::Notice(_) | EventKind::Overflow { .. } => false,
+    }
+}
+
+fn send_event(call: &mut Call<'_>, event: Event) -> Result<(), Trouble> {
+    let event = Some(call.disclosure.apply(event));
+    call.part(&CallReply { status: wire::PENDING, event, ..CallReply::default() })
+}
+
+fn finish(
+    call: &mut Call<'_>,
+    ticket: Option<TicketNumber>,
+    report: Report,
+) -> Result<(), Trouble> {
+    let reply = CallReply {
+        status: report.result.code(),
+        ticket,
+        report: Some(call.disclosure.apply(report)),
+        ..CallReply::default()
+    };
+    call.finish(&reply)
+}

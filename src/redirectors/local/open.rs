@@ -1,0 +1,205 @@
+//! Opens, and the I/O through them.
+
+use super::directory::Listing;
+use super::file::LocalFile;
+use super::tree::Tree;
+use crate::base::status::{Errno as StatusErrno, Status};
+use crate::base::sync::{Mutex, Rank};
+use crate::mrx::request::{Access, AllocateMode, Buffering, FileKind, OpenOptions, SeekTo};
+use rustix::buffer::spare_capacity;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use std::sync::Arc;
+
+/// The mini-redirector's half of a SRV_OPEN: a descriptor of its own, which needs no name.
+pub(super) struct LocalOpen {
+    /// Open for what was asked.
+    pub(super) fd: OwnedFd,
+    /// Where a directory is being listed.
+    pub(super) listing: Option<Mutex<Listing>>,
+}
+
+impl LocalOpen {
+    /// An open regular file.
+    pub(super) fn of_file(fd: OwnedFd) -> Self {
+        Self { fd, listing: None }
+    }
+}
+
+/// The open flags for a regular file; `O_TRUNC` is not among them. `direct` is not either: what FUSE
+/// hands over is not aligned as `O_DIRECT` needs it.
+pub(super) fn flags(options: OpenOptions) -> OFlags {
+    let access = match options.access {
+        Access::Read => OFlags::RDONLY,
+        Access::Write => OFlags::WRONLY,
+        Access::ReadWrite => OFlags::RDWR,
+    };
+    let append = if options.append { OFlags::APPEND } else { OFlags::empty() };
+    let synchronous = if options.synchronous { OFlags::DSYNC } else { OFlags::empty() };
+    access | append | synchronous
+}
+
+impl Tree {
+    /// Opens a known file or directory.
+    pub(super) fn open_known(
+        &self,
+        file: &Arc<LocalFile>,
+        options: OpenOptions,
+    ) -> Result<LocalOpen, Status> {
+        let path = self.fd(file)?;
+        match file.kind {
+            FileKind::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+                let fd = self.with_room(|| self.proc.open_for_io(&path, flags))?;
+                let listing = Some(Mutex::new(Rank::Redirector, Listing::default()));
+                return Ok(LocalOpen { fd, listing });
+            }
+            FileKind::Regular => {}
+            FileKind::Symlink => return Err(StatusErrno::ELOOP.into()),
+            // The kernel opens these itself; opening one here could wind a tape or wait for ever.
+            FileKind::CharacterDevice
+            | FileKind::BlockDevice
+            | FileKind::NamedPipe
+            | FileKind::Socket => return Err(StatusErrno::ENXIO.into()),
+        }
+        let at_once = options.truncate && !options.kill_privileges;
+        let truncate = if at_once { OFlags::TRUNC } else { OFlags::empty() };
+        let flags = flags(options);
+        let fd = self.with_room(|| self.proc.open_for_io(&path, flags | truncate))?;
+        if options.truncate && !at_once {
+            self.clear_privileges(&fd)?;
+            if options.access.writes() {
+                rustix::fs::ftruncate(&fd, 0)?;
+            } else {
+                drop(self.with_room(|| self.proc.open_for_io(&path, flags | OFlags::TRUNC))?);
+            }
+        }
+        Ok(LocalOpen::of_file(fd))
+    }
+
+    /// What may be cached for an open. Nothing is held back here, so a close of what was only read
+    /// has nothing to say.
+    pub(super) fn buffering(&self, options: OpenOptions) -> Buffering {
+        Buffering {
+            keep_cache: self.keep_cache,
+            cache_directory: self.keep_cache,
+            no_flush: options.access == Access::Read,
+            ..Buffering::default()
+        }
+    }
+
+    /// Writes all of `data`, or as much as there is room for.
+    pub(super) fn write(
+        &self,
+        fd: &OwnedFd,
+        offset: u64,
+        data: &[u8],
+        kill_privileges: bool,
+    ) -> Result<usize, Status> {
+        if kill_privileges {
+            self.clear_privileges(fd)?;
+        }
+        let mut written = 0;
+        while written < data.len() {
+            let rest = &data[written..];
+            match retry_on_intr(|| pwrite(fd, rest, offset + written as u64)) {
+                Ok(0) => break,
+                Ok(bytes) => written += bytes,
+                Err(_) if written > 0 => break,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(written)
+    }
+
+    /// `fallocate`.
+    pub(super) fn allocate(
+        &self,
+        fd: &OwnedFd,
+        offset: u64,
+        length: u64,
+        mode: AllocateMode,
+    ) -> Result<(), Status> {
+        self.clear_privileges(fd)?;
+        let flags = allocate_flags(mode);
+        Ok(retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, length))?)
+    }
+}
+
+/// Up to `size` bytes at `offset`, fewer only at the end of the file.
+///
+/// A buffer with no more capacity than `size` is filled without being zeroed first.
+pub(super) fn read(
+    fd: impl AsFd,
+    offset: u64,
+    size: usize,
+    mut buffer: Vec<u8>,
+) -> Result<Vec<u8>, Errno> {
+    buffer.clear();
+    if size == 0 {
+        return Ok(buffer);
+    }
+    let fits = buffer.capacity() <= size;
+    if fits {
+        buffer.reserve_exact(size);
+    } else {
+        buffer.resize(size, 0);
+    }
+    let mut filled = 0;
+    while filled < size {
+        let at = offset + filled as u64;
+        let read = if fits {
+            retry_on_intr(|| pread(&fd, spare_capacity(&mut buffer), at))
+        } else {
+            retry_on_intr(|| pread(&fd, &mut buffer[filled..], at))
+        };
+        match read {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(_) if filled > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    buffer.truncate(filled.min(size));
+    Ok(buffer)
+}
+
+/// `fsync` or `fdatasync`.
+pub(super) fn flush(fd: &OwnedFd, data_only: bool) -> Result<(), Errno> {
+    retry_on_intr(|| if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) })
+}
+
+/// `lseek` for data or holes. It moves the descriptor's position, which nobody uses.
+pub(super) fn seek(fd: &OwnedFd, offset: u64, to: SeekTo) -> Result<u64, Errno> {
+    let from = match to {
+        SeekTo::Data => SeekFrom::Data(offset),
+        SeekTo::Hole => SeekFrom::Hole(offset),
+    };
+    rustix::fs::seek(fd, from)
+}
+
+/// `copy_file_range`.
+pub(super) fn copy_range(
+    from: (&OwnedFd, u64),
+    to: (&OwnedFd, u64),
+    length: u64,
+) -> Result<u64, Errno> {
+    let (mut from_at, mut to_at) = (from.1, to.1);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let copied =
+        rustix::fs::copy_file_range(from.0, Some(&mut from_at), to.0, Some(&mut to_at), length)?;
+    Ok(copied as u64)
+}
+
+fn allocate_flags(mode: AllocateMode) -> FallocateFlags {
+    let each = [
+        (mode.keep_size, FallocateFlags::KEEP_SIZE),
+        (mode.punch_hole, FallocateFlags::PUNCH_HOLE),
+        (mode.zero_range, FallocateFlags::ZERO_RANGE),
+        (mode.collapse_range, FallocateFlags::COLLAPSE_RANGE),
+        (mode.insert_range, FallocateFlags::INSERT_RANGE),
+        (mode.unshare_range, FallocateFlags::UNSHARE_RANGE),
+    ];
+    each.iter().filter(|(wanted, _)| *wanted).map(|&(_, flag)| flag).collect()
+}
