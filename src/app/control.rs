@@ -3,7 +3,9 @@
 use crate::app::config::MountConfig;
 use crate::base::clock::Clock;
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions};
+use crate::base::stop::{
+    Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions,
+};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;

@@ -92,7 +92,9 @@ fn parse_stop(flags: &[&str]) -> Result<Command, String> {
                     "stay" => OnDeadline::Stay,
                     "cancel" => OnDeadline::Cancel,
                     "abort" => OnDeadline::Abort,
-                    other => return Err(format!("\"{other}\" is not resume, stay, cancel or abort")),
+                    other => {
+                        return Err(format!("\"{other}\" is not resume, stay, cancel or abort"));
+                    }
                 };
             }
             "--mode" => {
@@ -303,7 +305,8 @@ mod tests {
         };
         assert_eq!(stop, Ok(Command::Stop(expected)));
         assert_eq!(Command::parse("query --ticket 7"), Ok(Command::Query(Some(TicketNumber(7)))));
-        for wrong in ["", "halt", "stop --now", "stop --deadline", "start now", "query --ticket x"] {
+        for wrong in ["", "halt", "stop --now", "stop --deadline", "start now", "query --ticket x"]
+        {
             assert!(Command::parse(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -88,14 +88,12 @@ impl Life {
 pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport, AppError> {
     prepare_process();
     let clock = SystemClock::shared();
-    let factory =
-        redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
+    let factory = redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
     // The name is claimed before anything can be seen of the mount: two daemons never share one.
     let claim = Claim::take(&config.runtime_dir, &config.name)
         .map_err(|error| AppError::failed(error.to_string()))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
-    let publisher =
-        Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
+    let publisher = Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
     let registry = Registry::default();
     let registration = Registration {
         name: config.name.clone(),
@@ -141,8 +139,7 @@ impl Host {
             let why = started.error.unwrap_or_else(|| "the start failed".to_owned());
             return Err(AppError::failed(format!("{}: {why}", self.control.config.source)));
         }
-        let policy =
-            Policy { owner: rustix::process::geteuid().as_raw(), group: None };
+        let policy = Policy { owner: rustix::process::geteuid().as_raw(), group: None };
         let mount = self.mount(policy)?;
         let service = Service::new(
             self.control.clone(),

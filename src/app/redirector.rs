@@ -4,10 +4,10 @@ use crate::app::error::AppError;
 use crate::app::source::Source;
 use crate::base::clock::Clock;
 use crate::mrx::calldown::MiniRedirector;
+use crate::rdbss::register::RedirectorFactory;
 use crate::redirectors::faulty::{FaultPlan, Faulty, FaultyOptions};
 use crate::redirectors::local::{Local, LocalOptions};
 use crate::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
-use crate::rdbss::register::RedirectorFactory;
 use std::sync::Arc;
 
 type Options = Vec<(String, String)>;

@@ -2,11 +2,11 @@
 
 use crate::host::{Daemon, MOUNT_POINT, PATIENCE};
 use crate::plain::run;
+use minirdr::base::clock::{Clock, Moment, SystemClock};
 use minirdr::base::stop::{CallResult, OnDeadline, StopMode, StopOptions};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -40,11 +40,11 @@ impl Waiting {
 
     /// Waits for its end: exit code and stdout.
     fn end(mut self) -> (i32, String) {
-        let began = Instant::now();
+        let clock = SystemClock::new();
         let status = loop {
             match self.0.try_wait().expect("a child") {
                 Some(status) => break status,
-                None => assert!(began.elapsed() < PATIENCE, "it does not end"),
+                None => assert!(clock.now().since(Moment(0)) < PATIENCE, "it does not end"),
             }
             std::thread::yield_now();
         };

@@ -111,6 +111,10 @@ impl Source {
                 at = self.read_attribute(at, &mut attributes);
                 continue;
             }
+            if self.is_word(at, "pub") && self.is_mark(at + 1, "(") {
+                at = closing(&self.tokens, at + 1) + 1;
+                continue;
+            }
             if self.is_word(at, "mod") && self.tokens.get(at + 1).is_some() {
                 let name = self.text(at + 1).to_owned();
                 let line = self.tokens[at].line;
@@ -169,8 +173,7 @@ struct Attributes {
 impl Attributes {
     /// A token of the item they belong to: they are used up unless it is only `pub` or `mod`.
     fn passes(&mut self, text: &str, stray: &mut Vec<usize>) {
-        let visibility = ["pub", "(", ")", "crate", "in", "super", "mod"];
-        if visibility.contains(&text) {
+        if text == "pub" || text == "mod" {
             return;
         }
         stray.extend(self.test.take());
@@ -231,7 +234,7 @@ fn functions(tokens: &[Token]) -> Vec<Function> {
 #[test]
 fn test_modules_are_found() {
     let text = "//! A.\nmod a;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod b;\nfn f() {}\n\
-                #[cfg(test)]\n#[allow(dead_code)]\npub(crate) mod tests {\n  mod inner;\n}\n\
+                #[cfg(test)]\n#[allow(dead_code)]\npub(in crate::base) mod tests {\n  mod inner;\n}\n\
                 fn g() {}\n";
     let source = Source::new("src/base/x.rs", text);
     assert_eq!(source.test_lines, [7..=11]);

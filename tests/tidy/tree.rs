@@ -154,7 +154,7 @@ fn is_root(path: &str) -> bool {
 fn candidates(file: &str, declaration: &Declaration) -> Vec<String> {
     let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
     if let Some(path) = &declaration.path {
-        return vec![format!("{folder}/{path}")];
+        return vec![normal(&format!("{folder}/{path}"))];
     }
     let stem = name.strip_suffix(".rs").unwrap_or(name);
     let mut base = folder.to_owned();
@@ -166,6 +166,18 @@ fn candidates(file: &str, declaration: &Declaration) -> Vec<String> {
     }
     let name = &declaration.name;
     vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")]
+}
+
+/// The path without its `..`.
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
 }
 
 fn collect(root: &Path, path: &Path, files: &mut Vec<(String, String)>) {
@@ -199,6 +211,7 @@ fn files_reached_only_by_tests_are_tests() {
         ("src/a/dead.rs", ""),
         ("tests/x.rs", "#[path = \"x/y.rs\"]\nmod y;\nmod common;\nmod gone;\n"),
         ("tests/x/y.rs", ""),
+        ("benches/b.rs", "#[path = \"../tests/common/mod.rs\"]\nmod common;\n"),
         ("tests/common/mod.rs", ""),
     ]);
     let tests: Vec<&str> = tree

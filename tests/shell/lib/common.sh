@@ -22,6 +22,24 @@ need() {
 }
 need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need_fuse() { [ -e /dev/fuse ] || skip "needs /dev/fuse"; }
+# user COMMAND... : as nobody in particular.
+user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+# need_user : a normal user can mount. Most machines let everybody open /dev/fuse; on others the case
+# goes on in a mount namespace where everybody may.
+need_user() {
+  need_root
+  need setpriv fusermount3 unshare jq
+  need_fuse
+  if [ -n "${TEST_INSIDE:-}" ]; then
+    mount --make-rprivate /
+    mkdir "$TEST_DIR/dev" && mount -t tmpfs none "$TEST_DIR/dev"
+    mknod -m 666 "$TEST_DIR/dev/fuse" c 10 229
+    mount --bind "$TEST_DIR/dev/fuse" /dev/fuse
+  elif [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+    unshare -m true 2>/dev/null || skip "needs /dev/fuse for everybody, or unshare -m"
+    TEST_INSIDE=1 exec unshare -m bash "$0"
+  fi
+}
 
 # run COMMAND... : its exit code is in $code, what it said in $out and $err.
 run() {
@@ -142,15 +160,14 @@ has_answered() { read -r -t 0 -u "${puppet_out[$1]}"; }
 
 # At the end of every case: what it mounted is unmounted in the orderly way, or the daemon is ended.
 finish() {
-  local code=$? name pid
+  local code=$? pid
   trap - ERR
   set +e
-  for name in "${!puppet_pid[@]}"; do
-    kill -9 "${puppet_pid[$name]}" 2>/dev/null
-  done
+  for pid in $(jobs -p); do kill -9 "$pid" && wait "$pid"; done 2>/dev/null
   if is_mounted "$TEST_MNT"; then
-    [ "$code" = 0 ] || rdr events "$NAME"
+    [ "$code" = 0 ] || timeout 5 "$MINIRDR" events "$NAME"
     timeout 20 "$MINIRDR" umount "$NAME" --deadline 5s --on-deadline abort
+    is_mounted "$TEST_MNT" && umount -l "$TEST_MNT"
   fi
   [ "$code" = 0 ] || [ "$code" = 77 ] || tail -n 20 "$TEST_DIR/daemon.log" 2>/dev/null
   exit "$code"

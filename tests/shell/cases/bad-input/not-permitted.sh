@@ -2,10 +2,8 @@
 # TIMEOUT: 30
 # S-08: who may not mount there is told so in one line, exit 5, and nothing is left behind.
 . "$TEST_LIB/common.sh"
-need_root && need setpriv fusermount3
-need_fuse
+need_user
 chown 65534:65534 "$TEST_DIR/run"
-user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 expect 5 user "$MINIRDR" mount memory: "$TEST_MNT" --name t
 assert_one_line "$err"
 assert_has "$err" "$TEST_MNT"

@@ -2,10 +2,9 @@
 # TIMEOUT: 90
 # S-10, S-04: the tour goes through as a normal user.
 . "$TEST_LIB/common.sh"
-need_root && need setpriv fusermount3
-need_fuse
+need_user
 chown 65534:65534 "$TEST_DIR"/{run,tmp,home}
 before=$(cat /proc/self/mountinfo)
-expect 0 setpriv --reuid 65534 --regid 65534 --clear-groups "$MINIRDR" demo
+expect 0 user "$MINIRDR" demo
 assert_eq "$(cat /proc/self/mountinfo)" "$before" "mounts"
 assert_eq "$(ls -A "$TEST_DIR/tmp")" "" "temporary files"

@@ -3,7 +3,7 @@
 # S-01: with -f the daemon stays in front, says its line once the mount answers, and TERM ends it.
 . "$TEST_LIB/common.sh"
 need_fuse
-rdr mount memory: "$TEST_MNT" --name t -f >"$TEST_DIR/front.out" 2>"$TEST_DIR/front.err" &
+"$MINIRDR" mount memory: "$TEST_MNT" --name t -f >"$TEST_DIR/front.out" 2>"$TEST_DIR/front.err" &
 pid=$!
 wait_until "it says so" grep -q "^t: memory: mounted on $TEST_MNT\$" "$TEST_DIR/front.out"
 echo hello >"$TEST_MNT/f"

@@ -2,9 +2,7 @@
 # TIMEOUT: 60
 # S-04: a normal user mounts with fusermount3, sees and stops what is theirs, and nobody else's.
 . "$TEST_LIB/common.sh"
-need_root && need setpriv fusermount3 jq
-need_fuse
-user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+need_user
 mkdir "$TEST_DIR/back" "$TEST_DIR/user"
 chown -R 65534:65534 "$TEST_DIR"/{back,run,tmp,home,mnt,user}
 expect 0 user "$MINIRDR" mount "local:$TEST_DIR/back" "$TEST_MNT" --name t

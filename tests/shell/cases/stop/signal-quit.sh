@@ -3,7 +3,7 @@
 # S-46: QUIT aborts: the daemon goes at once, and its exit code tells that a write was lost.
 . "$TEST_LIB/common.sh"
 need_fuse
-rdr mount faulty:memory: "$TEST_MNT" --name t -f -o write=hang-uncancellable \
+"$MINIRDR" mount faulty:memory: "$TEST_MNT" --name t -f -o write=hang-uncancellable \
   >"$TEST_DIR/front.out" 2>&1 &
 pid=$!
 wait_until "it says so" grep -q "mounted on" "$TEST_DIR/front.out"
