@@ -436,7 +436,8 @@ mod tests {
         let options = parse(
             "ro,allow_other,no_default_permissions,entry_timeout=5,attr_timeout=1.5s,\
              negative_timeout=10ms,control_dir=.ctl,stop_grace=5m,stop_deadline=infinity,\
-             on_deadline=stay,request_deadline=off,survivors=stale,fuse_threads=8,fsname=nas:/x,name=bk",
+             on_deadline=stay,request_deadline=off,survivors=stale,\
+             fuse_threads=8,fsname=nas:/x,name=bk",
         );
         assert!(options.read_only && options.allow_other && !options.default_permissions);
         assert_eq!(options.entry_timeout, Duration::from_secs(5));
@@ -542,9 +543,12 @@ mod tests {
         /// Whatever is accepted reads back as itself from its own words.
         #[test]
         fn accepted_options_read_back(
-            words in proptest::collection::vec("(ro|rw|suid|noexec|user|noatime|lazytime|allow_other\
+            words in proptest::collection::vec(
+                "(ro|rw|suid|noexec|user|noatime|lazytime|allow_other\
                 |stop_grace=[0-9]{1,4}(ms|s|m)?|request_deadline=[0-9]{1,3}|[a-z]{1,6}=[a-z\\\\,\"]{0,6}\
-                |fuse_threads=[0-9]{1,2}|control_dir=[a-z.]{1,4})", 0..8),
+                |fuse_threads=[0-9]{1,2}|control_dir=[a-z.]{1,4})",
+                0..8,
+            ),
         ) {
             if let Ok(options) = MountOptions::parse(&words.join(",")) {
                 let again = MountOptions::parse(&options.words().join(","));

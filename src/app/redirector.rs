@@ -8,6 +8,7 @@ use crate::rdbss::register::RedirectorFactory;
 use crate::redirectors::faulty::{FaultPlan, Faulty, FaultyOptions};
 use crate::redirectors::local::{Local, LocalOptions};
 use crate::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
+use crate::redirectors::options::OptionError;
 use std::sync::Arc;
 
 type Options = Vec<(String, String)>;
@@ -26,15 +27,21 @@ pub fn factory(
         Source::Memory => memory(options, clock),
         Source::Local(root) => local(root, options),
         Source::Faulty(inner) => {
-            let (plan, rest) = FaultyOptions::split(options).map_err(AppError::usage)?;
+            let (plan, rest) =
+                FaultyOptions::split(options).map_err(|error| of("faulty", &error))?;
             let inner = factory(inner, &rest, clock)?;
             Ok(faulty(inner, plan))
         }
     }
 }
 
+/// Whose option it was: a source may be two mini-redirectors, one inside the other.
+fn of(redirector: &str, error: &OptionError) -> AppError {
+    AppError::usage(format!("{redirector}: {error}"))
+}
+
 fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory, AppError> {
-    let options = MemoryOptions::parse(options).map_err(AppError::usage)?;
+    let options = MemoryOptions::parse(options).map_err(|error| of("memory", &error))?;
     let server = MemoryServer::new(clock.clone());
     Ok(Box::new(move || {
         let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options));
@@ -43,7 +50,7 @@ fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory
 }
 
 fn local(root: &std::path::Path, options: &Options) -> Result<RedirectorFactory, AppError> {
-    let options = LocalOptions::parse(options).map_err(AppError::usage)?;
+    let options = LocalOptions::parse(options).map_err(|error| of("local", &error))?;
     Local::probe(root).map_err(|error| AppError::failed(error.to_string()))?;
     let root = root.to_owned();
     Ok(Box::new(move || {

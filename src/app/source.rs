@@ -85,7 +85,8 @@ impl Source {
         match self {
             Self::Memory => Ok(Self::Memory),
             Self::Local(path) => change(path).map(Self::Local),
-            // One level: `parse` refuses faulty inside faulty, and boxing stays out of the recursion.
+            // One level: `parse` refuses faulty inside faulty, and boxing stays out of the
+            // recursion.
             Self::Faulty(inner) => match *inner {
                 Self::Local(path) => {
                     change(path).map(|path| Self::Faulty(Box::new(Self::Local(path))))

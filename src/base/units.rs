@@ -71,12 +71,14 @@ pub fn age(age: Duration) -> String {
     }
 }
 
-/// How long something took: `0.03 s`, `4.8 s`, and from a minute on as [`age`].
+/// How long something took: `3 ms`, `0.03 s`, `4.8 s`, and from a minute on as [`age`].
 #[must_use]
 pub fn elapsed(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     // The bounds are those at which rounding would show the next unit.
-    if seconds < 0.995 {
+    if seconds < 0.0095 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else if seconds < 0.995 {
         format!("{seconds:.2} s")
     } else if seconds < 59.95 {
         format!("{seconds:.1} s")
@@ -199,7 +201,14 @@ mod tests {
 
     #[test]
     fn elapsed_never_shows_a_full_next_unit() {
-        let cases = [(0.031, "0.03 s"), (0.9999, "1.0 s"), (4.81, "4.8 s"), (59.99, "1m")];
+        let cases = [
+            (0.0031, "3 ms"),
+            (0.0099, "0.01 s"),
+            (0.031, "0.03 s"),
+            (0.9999, "1.0 s"),
+            (4.81, "4.8 s"),
+            (59.99, "1m"),
+        ];
         for (seconds, text) in cases {
             assert_eq!(elapsed(Duration::from_secs_f64(seconds)), text);
         }

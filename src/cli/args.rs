@@ -112,8 +112,8 @@ pub struct MountArgs {
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
-    /// This process is the daemon `mount` started: its stdout is the pipe its parent waits on. Said by
-    /// [`READY_ON_STDOUT`], never by a user.
+    /// This process is the daemon `mount` started: its stdout is the pipe its parent waits on. Said
+    /// by [`READY_ON_STDOUT`], never by a user.
     #[arg(skip)]
     pub ready_on_stdout: bool,
 }
@@ -188,14 +188,14 @@ pub struct StopArgs {
     pub deadline: Option<Bound>,
     /// What the stop does at its deadline
     ///
-    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
-    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and
+    /// give up what a server never answers, exit 13 if data was lost. abort: stop now.
     #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
     pub on_deadline: Option<OnDeadline>,
     /// How hard it is from its beginning
     ///
-    /// drain: what runs finishes. cancel: what can be cancelled is, at once. abort: nothing is waited
-    /// for.
+    /// drain: what runs finishes. cancel: what can be cancelled is, at once. abort: nothing is
+    /// waited for.
     #[arg(long, value_parser = stop_mode(), default_value = "drain", hide_default_value = true)]
     pub mode: StopMode,
     /// What it does when handles are open
@@ -310,8 +310,8 @@ pub struct UmountArgs {
     pub deadline: Option<Bound>,
     /// What the stop does at its deadline
     ///
-    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and give
-    /// up what a server never answers, exit 13 if data was lost. abort: stop now.
+    /// resume: be as it was, exit 12. stay: keep draining, exit 11. cancel: cancel what can be and
+    /// give up what a server never answers, exit 13 if data was lost. abort: stop now.
     #[arg(long, value_name = "POLICY", value_parser = on_deadline(), requires = "deadline")]
     pub on_deadline: Option<OnDeadline>,
     /// Why; kept with the report

@@ -1,7 +1,9 @@
-//! A daemon in the background: this program started again, with a pipe on which it says how it went.
+//! A daemon in the background: this program started again, with a pipe on which it says how it
+//! went.
 //!
-//! The child leaves the session at once; it keeps the caller's stderr until the mount answers, so that
-//! its warnings are seen, and lets go of everything then. The parent relays the one line it says.
+//! The child leaves the session at once; it keeps the caller's stderr until the mount answers, so
+//! that its warnings are seen, and lets go of everything then. The parent relays the one line it
+//! says.
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args::{Environment, daemon_words};
@@ -41,7 +43,8 @@ enum Word {
 /// The child: serves with `serve`, which is given what to do once the mount answers.
 ///
 /// # Errors
-/// The pipe cannot be written; everything else is said on it, or logged once the mount has answered.
+/// The pipe cannot be written; everything else is said on it, or logged once the mount has
+/// answered.
 pub fn child(
     log_on_stderr: bool,
     serve: impl FnOnce(WhenReady<'_>) -> Result<Exit, Trouble>,

@@ -65,6 +65,7 @@ impl Finding {
 
 const COLUMNS: &[&str] = &["CHECK", "STATE", "DETAIL"];
 const INSTALL: &str = "apt-get install fuse3";
+const OPEN_DEVICE: &str = "as root: chmod 666 /dev/fuse, which udev does where it runs";
 
 /// `minirdr doctor`.
 ///
@@ -123,7 +124,7 @@ fn lines(findings: &[Finding]) -> Result<Vec<String>, Trouble> {
 /// Looks at everything.
 pub(in crate::cli) fn examine(environment: &Environment) -> Vec<Finding> {
     let is_root = environment.uid == 0;
-    let mut findings = vec![device(Path::new("/dev/fuse"))];
+    let mut findings = vec![device(Path::new("/dev/fuse"), is_root)];
     findings.push(helper(environment.path.as_deref(), is_root));
     findings.push(match std::fs::read_to_string("/etc/fuse.conf") {
         Ok(text) => configuration(Some(&text), is_root),
@@ -138,7 +139,7 @@ pub(in crate::cli) fn examine(environment: &Environment) -> Vec<Finding> {
     findings
 }
 
-fn device(path: &Path) -> Finding {
+fn device(path: &Path, is_root: bool) -> Finding {
     const CHECK: &str = "/dev/fuse";
     let load = "modprobe fuse; in a container: run it with --device /dev/fuse";
     let metadata = match std::fs::metadata(path) {
@@ -150,12 +151,16 @@ fn device(path: &Path) -> Finding {
     }
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from) {
+        Ok(_) if is_root && metadata.mode() & 0o006 != 0o006 => {
+            Finding::warning(CHECK, "present, open to root alone; only root can mount", OPEN_DEVICE)
+        }
         Ok(_) => Finding::ok(CHECK, "present, opens for reading and writing"),
         // A normal user gets a descriptor from fusermount3, whatever the mode of the device.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::warning(
+        // fusermount3 opens it as the user who called it: being setuid root does not help.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::missing(
             CHECK,
-            "present, not open to this user; fusermount3 opens it instead",
-            "nothing, if fusermount3 is ok",
+            "not open to this user, nor to fusermount3 for him",
+            OPEN_DEVICE,
         ),
         Err(error) => Finding::missing(CHECK, super::exit::plain(&error), load),
     }
@@ -226,7 +231,8 @@ fn kernel(release: &str) -> Finding {
     }
 }
 
-/// The kernel aborts the whole connection when one request is older than this (reference users.md 6).
+/// The kernel aborts the whole connection when one request is older than this (reference users.md
+/// 6).
 fn request_timeout(text: Option<&str>) -> Option<Finding> {
     const CHECK: &str = "request timeout";
     let seconds: u64 = text?.trim().parse().ok()?;
@@ -240,7 +246,8 @@ fn request_timeout(text: Option<&str>) -> Option<Finding> {
             CHECK,
             format!("the kernel ends the whole mount when one request takes {seconds} s"),
             format!(
-                "mount with -o request_deadline={}, or raise fs.fuse.max_request_timeout over {ours}",
+                "mount with -o request_deadline={}, or raise fs.fuse.max_request_timeout \
+                 over {ours}",
                 (seconds / 2).max(1)
             ),
         )),
@@ -348,11 +355,16 @@ mod tests {
 
     #[test]
     fn a_missing_device_says_how_to_get_one() {
-        let finding = device(Path::new("/nonexistent/fuse"));
+        let finding = device(Path::new("/nonexistent/fuse"), false);
         assert_eq!(finding.health, Health::Missing);
         assert!(finding.cure.is_some_and(|cure| cure.contains("modprobe fuse")));
-        assert_eq!(device(Path::new("/etc/passwd")).health, Health::Missing, "a plain file");
-        assert_ne!(device(Path::new("/dev/null")).health, Health::Missing, "opens");
+        let plain = device(Path::new("/etc/passwd"), false);
+        assert_eq!(plain.health, Health::Missing, "a plain file");
+        assert_eq!(
+            device(Path::new("/dev/null"), false).health,
+            Health::Ok,
+            "opens, for everybody"
+        );
     }
 
     #[test]

@@ -63,11 +63,13 @@ pub fn check(name: &str, reply: &CheckReply, last: Option<&Report>, strict: bool
     };
     let busy = holders > 0 || reply.result == CallResult::HasOpenHandles;
     let exit = if busy { Exit::BUSY } else { Exit::DONE };
-    if reply.result == CallResult::AlreadyStopped {
+    if reply.state == State::Startable {
         let mut verdict = already_stopped(name, last, strict);
         if holders > 0 {
-            verdict.lines.push(format!("{} of before still open", count(holders, "holder")));
+            let line = format!("{} left from before the stop", count(holders, "holder"));
+            verdict.lines.push(line);
             verdict.list_holders = true;
+            verdict.exit = if strict { verdict.exit } else { Exit::BUSY };
         }
         return verdict;
     }
@@ -114,6 +116,23 @@ pub fn already_stopped(name: &str, last: Option<&Report>, strict: bool) -> Verdi
     let line = format!("{name}: already stopped{}", when.unwrap_or_default());
     let exit = if strict { Exit::ALREADY } else { Exit::DONE };
     Verdict::new(exit, "already_stopped", line)
+}
+
+/// An unmount found it stopped before, and it is still mounted.
+#[must_use]
+pub fn still_mounted(name: &str, mount_point: &str, holders: u64) -> Verdict {
+    let place = printable(mount_point.as_bytes());
+    match holders {
+        0 => {
+            let line = format!("{name}: already stopped, and still mounted on {place}");
+            Verdict::new(Exit::FAILED, "failed", line)
+        }
+        _ => {
+            let holders = count(holders, "holder");
+            let line = format!("{name}: already stopped; {place} is busy, {holders}");
+            Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
+        }
+    }
 }
 
 /// A stop ended with this report. `last` is the last finished stop, for one that found itself done.
@@ -206,8 +225,10 @@ pub fn start_ended(name: &str, report: &Report, strict: bool) -> Verdict {
     match report.result {
         CallResult::Success => {
             let took: f64 = report.steps.iter().map(|step| step.seconds).sum();
-            let took = elapsed(Duration::try_from_secs_f64(took).unwrap_or_default());
-            Verdict::new(Exit::DONE, result, format!("{name}: running (same mount, {took})"))
+            let took = Duration::try_from_secs_f64(took).unwrap_or_default();
+            // Without steps nobody has measured it.
+            let took = if took.is_zero() { String::new() } else { format!(", {}", elapsed(took)) };
+            Verdict::new(Exit::DONE, result, format!("{name}: running (same mount{took})"))
         }
         CallResult::AlreadyStarted => {
             let exit = if strict { Exit::ALREADY } else { Exit::DONE };
@@ -351,8 +372,8 @@ fn running_text(running: &RunningCall) -> String {
     text
 }
 
-/// What there is to do, as the tail of a line: `, 1 request, 2 handles, 8.2 MiB unsent`; nothing when
-/// there is nothing.
+/// What there is to do, as the tail of a line: `, 1 request, 2 handles, 8.2 MiB unsent`; nothing
+/// when there is nothing.
 #[must_use]
 pub fn load(status: &MountStatus) -> String {
     let mut text = String::new();

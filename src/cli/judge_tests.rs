@@ -141,7 +141,8 @@ fn the_designs_console_example() {
         line(&verdict),
         (
             11,
-            "bk: deadline passed: 1 handle, 41.0 MiB unsent; still draining (ticket 7), still mounted"
+            "bk: deadline passed: 1 handle, 41.0 MiB unsent; still draining (ticket 7), \
+             still mounted"
         )
     );
 
@@ -261,6 +262,7 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
             "bk: already stopping (ticket 7), waits for nobody",
         ),
         (check_reply(AlreadyStopped, State::Startable, 0, 0), 0, "bk: already stopped"),
+        (check_reply(HasOpenHandles, State::Startable, 1, 0), 10, "bk: already stopped"),
     ];
     for (reply, code, text) in cases {
         assert_eq!(line(&check("bk", &reply, None, false)), (code, text));
@@ -268,8 +270,17 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
     let survivors = check_reply(AlreadyStopped, State::Startable, 1, 0);
     let verdict = check("bk", &survivors, None, true);
     assert_eq!(verdict.exit, Exit::ALREADY);
-    assert_eq!(verdict.lines, ["bk: already stopped", "1 holder of before still open"]);
+    assert_eq!(verdict.lines, ["bk: already stopped", "1 holder left from before the stop"]);
     assert!(verdict.list_holders);
+}
+
+#[test]
+fn an_unmount_that_did_not_unmount_is_no_success() {
+    let busy = still_mounted("bk", "/mnt/bk", 2);
+    assert_eq!(line(&busy), (10, "bk: already stopped; /mnt/bk is busy, 2 holders"));
+    assert!(busy.list_holders);
+    let odd = still_mounted("bk", "/mnt/bk", 0);
+    assert_eq!(line(&odd), (1, "bk: already stopped, and still mounted on /mnt/bk"));
 }
 
 #[test]
@@ -358,7 +369,8 @@ fn a_status_is_0_while_it_lives_and_3_when_stopped() {
             "bk: stopped for 1m12s, 1 handle, 41.0 MiB unsent",
             "  memory: not mounted any more; was on /mnt/bk",
             "  1 handle open since before the last stop",
-            "  stop of ticket 7 at \"drain\" for 1m12s, asked by uid 0 pid 2301, 30s to its deadline",
+            "  stop of ticket 7 at \"drain\" for 1m12s, asked by uid 0 pid 2301, \
+             30s to its deadline",
             "  last stop 2026-11-21T01:12:07Z, asked by uid 0: has open handles: upgrade",
             "  2 defects seen; the log says more",
             "  pid 10, uid 0, generation 1, 5 answered, 0 refused, version 0.1.0",

@@ -206,8 +206,8 @@ pub fn resolve(path: &Path, mounts: &[Mount]) -> Result<PathBuf, Trouble> {
     walk(&absolute, &is_foreign, &read_link).map_err(|error| Trouble::system(attempt(), &error))
 }
 
-/// Resolves an absolute path. `is_foreign` says where symlinks must not be looked for from there on;
-/// `read_link` gives a symlink's target, nothing for anything else.
+/// Resolves an absolute path. `is_foreign` says where symlinks must not be looked for from there
+/// on; `read_link` gives a symlink's target, nothing for anything else.
 fn walk(
     path: &Path,
     is_foreign: &dyn Fn(&Path) -> bool,
@@ -274,7 +274,8 @@ pub fn explain(name: &str, error: &ClientError) -> Trouble {
                 Trouble::not_permitted(format!("{text}: {}", super::exit::plain(source)))
             }
             io::ErrorKind::ConnectionRefused => Trouble::unreachable(format!(
-                "{name}: its daemon is gone and left its socket; `minirdr doctor` says how to clear it"
+                "{name}: its daemon is gone and left its socket; \
+                 `minirdr doctor` says how to clear it"
             )),
             _ => Trouble::unreachable(format!("{text}: {}", super::exit::plain(source))),
         },
@@ -282,7 +283,8 @@ pub fn explain(name: &str, error: &ClientError) -> Trouble {
             Trouble::unreachable(text)
         }
         ClientError::Denied(_) => Trouble::not_permitted(text),
-        // What the command line allowed and the daemon cannot take, such as an event not yet numbered.
+        // What the command line allowed and the daemon cannot take, such as an event not yet
+        // numbered.
         ClientError::Failed { name: word, message } if word.ends_with(".InvalidParameter") => {
             let what = message.strip_prefix("InvalidParameter: ").unwrap_or(message);
             Trouble::usage(format!("{name}: the daemon does not take this value of \"{what}\""))

@@ -12,14 +12,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// Starts logging. `directives` is `MINIRDR_LOG`; none: `info`. Under journald a line has no time.
-pub fn start(directives: Option<&str>, journal: bool) {
+/// Starts logging. `directives` is `MINIRDR_LOG`; without it `usual` decides. Under journald a line
+/// has no time.
+pub fn start(directives: Option<&str>, usual: LevelFilter, journal: bool) {
     let mut builder = env_logger::Builder::new();
     if journal {
         builder.format_timestamp(None);
     }
     let level = match directives {
-        None => Some(LevelFilter::Info),
+        None => Some(usual),
         Some(text) => text.trim().parse().ok(),
     };
     match (level, directives) {

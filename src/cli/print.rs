@@ -1,7 +1,7 @@
 //! The only file that writes to stdout and stderr.
 //!
-//! stdout is the answer, stderr is progress and complaints. A reader that went away (`| head -1`) is
-//! no error: the command ends quietly with the exit code it would have had.
+//! stdout is the answer, stderr is progress and complaints. A reader that went away (`| head -1`)
+//! is no error: the command ends quietly with the exit code it would have had.
 
 use crate::cli::exit::{Trouble, plain};
 use std::io::{self, IsTerminal, Write};

@@ -1,5 +1,5 @@
-//! What is said on stderr while a command waits: one rewritten line on a terminal, a plain line every
-//! five seconds otherwise.
+//! What is said on stderr while a command waits: one rewritten line on a terminal, a plain line
+//! every five seconds otherwise.
 
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::units::{age, size};
@@ -22,8 +22,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing is said yet; the first plain line comes after five seconds, because what is waited for
-    /// was said before.
+    /// Nothing is said yet; the first plain line comes after five seconds, because what is waited
+    /// for was said before.
     #[must_use]
     pub fn new() -> Self {
         let clock = SystemClock::new();

@@ -6,8 +6,8 @@ use crate::cli::exit::{Exit, Trouble};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
 
-/// Runs this process's command. What went wrong is one line on stderr, and with `--json` an object on
-/// stdout.
+/// Runs this process's command. What went wrong is one line on stderr, and with `--json` an object
+/// on stdout.
 #[must_use]
 pub fn run() -> Exit {
     let words = args::words();

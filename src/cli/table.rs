@@ -2,8 +2,8 @@
 
 use crate::cli::exit::Trouble;
 
-/// Which columns, in which order, and whether they are headed. Made before a command acts, so that a
-/// wrong column name changes nothing.
+/// Which columns, in which order, and whether they are headed. Made before a command acts, so that
+/// a wrong column name changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     columns: &'static [&'static str],
@@ -33,8 +33,8 @@ impl Layout {
         Ok(Self { columns, chosen: wanted.iter().map(find).collect::<Result<_, _>>()?, header })
     }
 
-    /// The lines of a table, without trailing blanks; no rows, no lines, not even a header. Each row
-    /// has a cell for every column, chosen or not.
+    /// The lines of a table, without trailing blanks; no rows, no lines, not even a header. Each
+    /// row has a cell for every column, chosen or not.
     #[must_use]
     pub fn lines(&self, rows: &[Vec<String>]) -> Vec<String> {
         if rows.is_empty() {

@@ -1,8 +1,8 @@
 //! What `--json` prints: one envelope for every answer, and the shapes inside it; pure.
 //!
-//! The shapes are the control protocol's own, changed in two ways for readers: times are RFC 3339 UTC,
-//! and `state` is the word people see, with the machine's own in `device_state`. `docs/schema/`
-//! describes them and a test holds them to it.
+//! The shapes are the control protocol's own, changed in two ways for readers: times are RFC 3339
+//! UTC, and `state` is the word people see, with the machine's own in `device_state`.
+//! `docs/schema/` describes them and a test holds them to it.
 
 use crate::cli::exit::{Exit, Trouble};
 use crate::mgmt::proto::SCHEMA;

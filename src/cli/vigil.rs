@@ -50,8 +50,8 @@ impl Vigil {
         Ok(Self { interrupted: interrupt_flag()?, deadline_passed: Arc::default() })
     }
 
-    /// Has whatever `client` waits for watched. `end_at` is the policy of a stop whose deadline ends
-    /// the wait, if it is `stay`.
+    /// Has whatever `client` waits for watched. `end_at` is the policy of a stop whose deadline
+    /// ends the wait, if it is `stay`.
     pub fn keep(&self, client: &mut Client, target: &Target, end_at: Option<OnDeadline>) {
         let clock = SystemClock::new();
         let mut watch = Watch {
@@ -67,8 +67,8 @@ impl Vigil {
         client.while_waiting(move || watch.look());
     }
 
-    /// Whether to go on, for callbacks between messages: while they come thick and fast, nothing else
-    /// asks.
+    /// Whether to go on, for callbacks between messages: while they come thick and fast, nothing
+    /// else asks.
     pub fn go_on(&self) -> ControlFlow<()> {
         match self.interrupted.load(Ordering::SeqCst) {
             true => ControlFlow::Break(()),

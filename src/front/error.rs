@@ -58,7 +58,7 @@ pub enum FrontError {
     Handshake(String),
     /// No thread, no descriptor, no memory.
     #[error("cannot start serving: {0}")]
-    Start(#[source] std::io::Error),
+    Start(std::io::Error),
     /// The live descriptor could not be taken away; the mount is served as before.
     #[error("cannot detach from the connection: {0}")]
     Detach(String),

@@ -1,19 +1,18 @@
 //! A mount from start to end: opens a connection, shakes hands, serves, attaches, takes it down.
 //!
 //! ```text
-//!  start ─► open ─► shake hands ─► workers ─► attach ─► (serving) ─► kernel gone ─► join
-//!                                     ▲                     │
-//!                                   adopt ◄──────────── detach
+//!  start ─► open ─► shake hands ─► prepare ─► attach ─► go ─► (serving) ─► kernel gone ─► join
+//!                                     ▲                          │
+//!                                   adopt ◄───────────────── detach
 //! ```
 
 use crate::base::clock::Clock;
-use crate::base::ids::NodeNumber;
 use crate::base::threads::Thread;
 use crate::front::adapter::filesystem::Adapter;
 use crate::front::adapter::front::Front;
 use crate::front::control_dir::device::ControlDevice;
 use crate::front::control_dir::directory::ControlDirectory;
-use crate::front::control_dir::events::EventDesk;
+use crate::front::control_dir::events::{EventDesk, PollWaker};
 use crate::front::control_dir::nodes::Owner;
 use crate::front::error::FrontError;
 use crate::front::inodes::Inodes;
@@ -88,7 +87,7 @@ impl Drop for Plumbing {
 /// A mount that is served.
 pub struct Mount {
     // Declared in the order they must go: first the workers, then what they use.
-    workers: Option<Workers>,
+    workers: Workers,
     front: Arc<Front>,
     plumbing: Plumbing,
     registration: Arc<Registration>,
@@ -117,16 +116,16 @@ impl Mount {
         let served = shake_hands(opened.device(), wishes).and_then(|agreement| {
             let device = duplicate(opened.device())?;
             let line = Connection { device, agreement, inodes: None };
-            Self::serve(config, line, dispatcher, control, on_gone)
+            Self::prepare(config, line, dispatcher, control, on_gone)
         });
         match (served, opened) {
             (Ok(mount), Opened::Ours(_, unmounted, target)) => {
-                // On an error the file system goes with `unmounted`, and the workers with it.
+                // On an error the file system goes with `unmounted`.
                 let id = unmounted.attach(&target, config.flags)?;
-                Ok(mount.registered(id, connection, Some(&target.path)))
+                Ok(mount.registered(id, connection, Some(&target.path)).go())
             }
             (Ok(mount), Opened::Elsewhere(_, path)) => {
-                Ok(mount.registered(None, connection, path.as_deref()))
+                Ok(mount.registered(None, connection, path.as_deref()).go())
             }
             (Err(error), Opened::Elsewhere(device, Some(path))) => {
                 take_back(device, connection, &path);
@@ -149,13 +148,13 @@ impl Mount {
         on_gone: OnEnd,
     ) -> Result<Self, FrontError> {
         let number = device::connection(connection.device.as_fd());
-        let mount = Self::serve(config, connection, dispatcher, control, on_gone)?;
-        resend(mount.workers().device()).map_err(|errno| FrontError::Start(errno.into()))?;
-        Ok(mount.registered(None, number, Some(&config.mount_point)))
+        let mount = Self::prepare(config, connection, dispatcher, control, on_gone)?;
+        resend(mount.workers.device()).map_err(|errno| FrontError::Start(errno.into()))?;
+        Ok(mount.registered(None, number, Some(&config.mount_point)).go())
     }
 
-    /// Starts everything that serves a connection.
-    fn serve(
+    /// Makes everything that serves a connection; it begins to with [`Mount::go`].
+    fn prepare(
         config: &MountConfig,
         connection: Connection,
         dispatcher: Arc<dyn Dispatcher>,
@@ -186,23 +185,24 @@ impl Mount {
         let registration = Arc::new(Registration::new(None, duplicate(device.as_fd())?));
         let adapter = Adapter(front.clone());
         let count = config.threads.max(WORKERS_MIN);
-        let workers = Workers::start(device, agreement, door, &adapter, count, on_gone)?;
-        Ok(Self { workers: Some(workers), front, plumbing, registration, clock })
+        let workers = Workers::prepare(device, agreement, door, &adapter, count, on_gone)?;
+        Ok(Self { workers, front, plumbing, registration, clock })
     }
 
     /// Finds out which mount it is.
     fn registered(mut self, id: Option<u64>, connection: Option<u32>, at: Option<&Path>) -> Self {
         let table = mountinfo::read().unwrap_or_default();
         let identity = identify(&table, id, connection, at);
-        match duplicate(self.workers().device()) {
+        match duplicate(self.workers.device()) {
             Ok(device) => self.registration = Arc::new(Registration::new(identity, device)),
             Err(error) => log::error!("this mount cannot be unmounted from here: {error}"),
         }
         self
     }
 
-    fn workers(&self) -> &Workers {
-        self.workers.as_ref().expect("a mount has workers until it is taken apart")
+    fn go(mut self) -> Self {
+        self.workers.go();
+        self
     }
 
     /// The kernel's caches, for the core.
@@ -238,7 +238,7 @@ impl Mount {
     /// Panics and senseless answers in the front, and workers that died; should be 0.
     #[must_use]
     pub fn defects(&self) -> u64 {
-        self.front.defects() + self.workers().replaced()
+        self.front.defects() + self.workers.replaced()
     }
 
     /// Requests between the kernel and the core at this moment.
@@ -256,7 +256,7 @@ impl Mount {
     /// Waits until the kernel is gone and the workers have ended; false when `limit` passed first.
     #[must_use]
     pub fn wait_gone(&self, limit: Duration) -> bool {
-        self.workers().wait_ended(&*self.clock, limit)
+        self.workers.wait_ended(&*self.clock, limit)
     }
 
     /// The last resort: ends the connection, with ECONNABORTED for whoever waits. False when the
@@ -268,59 +268,47 @@ impl Mount {
 
     /// Waits until the kernel is gone, then ends every thread.
     pub fn join(mut self) {
-        if let Some(workers) = self.workers.take() {
-            workers.join();
-        }
+        self.workers.join();
     }
 
     /// Stops serving between two requests and hands out the live connection; whoever uses the mount
     /// meanwhile waits. `on_gone` is not called.
     ///
     /// # Errors
-    /// [`FrontError::Detach`] with the mount, served as before: it is out of our namespace, or what
-    /// runs did not end within `limit`.
-    pub fn detach(mut self, limit: Duration) -> Result<Connection, (FrontError, Self)> {
-        let Some(path) = self.mount_point() else {
-            let gone = "the mount is not in this namespace any more".to_owned();
-            return Err((FrontError::Detach(gone), self));
-        };
-        let Some(workers) = self.workers.take() else { unreachable!("see Mount::workers") };
-        let agreement = workers.agreement();
+    /// [`FrontError::Detach`], and it is served as before: it is out of our namespace, or what runs
+    /// did not end within `limit`.
+    pub fn detach(&mut self, limit: Duration) -> Result<Connection, FrontError> {
+        let path = self.mount_point().ok_or_else(|| {
+            FrontError::Detach("the mount is not in this namespace any more".to_owned())
+        })?;
+        let agreement = self.workers.agreement();
         let adapter = Adapter(self.front.clone());
         let desk = self.plumbing.desk.as_ref().map(|(desk, _)| desk.clone());
         let quiesce = || desk.iter().for_each(|desk| desk.freeze());
-        match workers.detach(&adapter, quiesce, &path, &*self.clock, limit) {
-            Ok(device) => {
-                let inodes = Some(self.front.inodes());
-                Ok(Connection { device, agreement, inodes })
-            }
-            Err((error, workers)) => {
-                desk.iter().for_each(|desk| desk.thaw());
-                self.workers = Some(workers);
-                Err((error, self))
-            }
+        let detached = self.workers.detach(&adapter, quiesce, &path, &*self.clock, limit);
+        if detached.is_err() {
+            desk.iter().for_each(|desk| desk.thaw());
         }
+        Ok(Connection { device: detached?, agreement, inodes: Some(self.front.inodes()) })
     }
 }
 
 impl Drop for Mount {
     /// A mount that is dropped while it is served goes: lazily, then by force.
     fn drop(&mut self) {
-        let Some(workers) = self.workers.take() else { return };
-        if workers.wait_ended(&*self.clock, Duration::ZERO) {
-            return workers.join();
+        // Ended, detached, or never begun.
+        if self.workers.running() == 0 {
+            return self.workers.join();
         }
         if let Err(error) = self.registration.deregister(true) {
             log::warn!("dropping a mount: {error}");
         }
-        if !workers.wait_ended(&*self.clock, DROP_WAIT) {
-            let aborted = self.registration.abort();
-            if !aborted || !workers.wait_ended(&*self.clock, DROP_WAIT) {
-                log::error!("the FUSE workers do not end: giving up on them");
-                return workers.abandon();
-            }
+        let gone = self.wait_gone(DROP_WAIT) || (self.abort() && self.wait_gone(DROP_WAIT));
+        if !gone {
+            log::error!("the FUSE workers do not end: giving up on them");
+            return self.workers.abandon();
         }
-        workers.join();
+        self.workers.join();
     }
 }
 
@@ -359,7 +347,7 @@ fn duplicate(device: BorrowedFd<'_>) -> Result<OwnedFd, FrontError> {
     device::duplicate(device).map_err(|errno| FrontError::Start(errno.into()))
 }
 
-fn poll_waker(device: OwnedFd) -> Box<dyn Fn(&[u64]) + Send + Sync> {
+fn poll_waker(device: OwnedFd) -> PollWaker {
     Box::new(move |handles: &[u64]| {
         for &handle in handles {
             // A handle whose file was closed is none any more.
@@ -375,5 +363,3 @@ fn owner(clock: &dyn Clock) -> Owner {
         since: clock.wall().into(),
     }
 }
-
-const _: () = assert!(NodeNumber::ROOT.0 == 1, "FUSE_ROOT_ID");

@@ -1,8 +1,8 @@
 //! Who may ask for what (management.md §2): a pure function, asked on every call before any effect.
 //!
-//! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations differently.
-//! `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from inside the
-//! process and from signals are never asked about.
+//! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations
+//! differently. `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from
+//! inside the process and from signals are never asked about.
 
 use crate::base::ids::Caller;
 use crate::base::stop::{
@@ -167,27 +167,18 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// Asked by a local user without the right to it.
-    #[error("user {uid} may not {} this mount: only {} may", operation.word(), who_may(*operation))]
+    #[error("user {uid} may not {} this mount: only {who_may} may", operation.word())]
     User {
         /// What was asked for.
         operation: Operation,
         /// By whom.
         uid: u32,
+        /// Those who may, in words.
+        who_may: &'static str,
     },
     /// Asked from a network.
     #[error("nothing may be asked of this mount from {0}")]
     Remote(SocketAddr),
-}
-
-/// The people of a refusal.
-const fn who_may(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Abort => "root and its owner",
-        Operation::Inquire | Operation::Read => "users of this machine",
-        Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
-            "root, its owner and its group"
-        }
-    }
 }
 
 impl Policy {
@@ -212,9 +203,26 @@ impl Policy {
             return Decision::Allow;
         }
         Decision::Deny(match peer {
-            Peer::Local { uid, .. } => Denial::User { operation, uid: *uid },
+            Peer::Local { uid, .. } => {
+                Denial::User { operation, uid: *uid, who_may: self.who_may(operation) }
+            }
             Peer::Remote(address) => Denial::Remote(*address),
         })
+    }
+
+    /// The people of a refusal.
+    const fn who_may(&self, operation: Operation) -> &'static str {
+        match operation {
+            Operation::Inquire | Operation::Read => "users of this machine",
+            Operation::Abort => "root and its owner",
+            Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
+                if self.group.is_some() {
+                    "root, its owner and its group"
+                } else {
+                    "root and its owner"
+                }
+            }
+        }
     }
 
     /// How much of an answer `peer` may see.

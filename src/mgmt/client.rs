@@ -1,9 +1,9 @@
 //! The other end of the control socket, for the CLI and for tests.
 //!
-//! A call that has nothing to wait for is given [`CONTROL_REPLY_TIMEOUT`]; a call that waits, waits as
-//! long as it takes, and asks [`Client::while_waiting`]'s check a few times a second whether it should.
-//! A connection is made when it is needed and dropped when a call was left in its middle, so that a
-//! client can be used again after any error.
+//! A call that has nothing to wait for is given [`CONTROL_REPLY_TIMEOUT`]; a call that waits, waits
+//! as long as it takes, and asks [`Client::while_waiting`]'s check a few times a second whether it
+//! should. A connection is made when it is needed and dropped when a call was left in its middle,
+//! so that a client can be used again after any error.
 
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::ids::TicketNumber;
@@ -182,7 +182,8 @@ impl Client {
         Ok(all)
     }
 
-    /// The same page by page, for mounts with more handles than one wants in memory; `Break` ends it.
+    /// The same page by page, for mounts with more handles than one wants in memory; `Break` ends
+    /// it.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -217,8 +218,8 @@ impl Client {
         self.ask(Method::Stop, &StopParameters { options: options.clone() })
     }
 
-    /// Asks for a stop and waits for its report; `None` when `on_progress` broke off. The stop goes on
-    /// whatever happens here.
+    /// Asks for a stop and waits for its report; `None` when `on_progress` broke off. The stop goes
+    /// on whatever happens here.
     ///
     /// # Errors
     /// [`ClientError`].

@@ -1,8 +1,9 @@
 //! Varlink framing: one JSON object and a NUL byte per message. Pure: bytes in, messages out.
 //!
 //! The decoder is incremental and capped: an owner who takes the messages that are whole before he
-//! gives more bytes never makes it hold more than its limit plus those bytes, whatever a peer sends. Once a message was too long the stream cannot be understood any
-//! more, so the decoder stays in that error.
+//! gives more bytes never makes it hold more than its limit plus those bytes, whatever a peer
+//! sends. Once a message was too long the stream cannot be understood any more, so the decoder
+//! stays in that error.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -167,7 +168,10 @@ mod tests {
         /// However the bytes are cut, the same messages come out, and memory stays bounded.
         #[test]
         fn cutting_does_not_matter(
-            bytes in proptest::collection::vec(prop_oneof![3 => 1..=255_u8, 1 => Just(0_u8)], 0..400),
+            bytes in proptest::collection::vec(
+                prop_oneof![3 => 1..=255_u8, 1 => Just(0_u8)],
+                0..400,
+            ),
             piece in 1..50_usize,
             limit in 1..60_usize,
         ) {

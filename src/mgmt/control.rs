@@ -35,8 +35,8 @@ pub trait Control: Send + Sync {
     /// Everything about the mount at this moment.
     fn status(&self) -> MountStatus;
 
-    /// Hands each open handle to `visit` until it answers false. Streams: the world goes on, no lock
-    /// is held while `visit` runs.
+    /// Hands each open handle to `visit` until it answers false. Streams: the world goes on, no
+    /// lock is held while `visit` runs.
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool);
 
     /// Requests in flight.
@@ -79,7 +79,7 @@ pub trait Control: Send + Sync {
         limit: Duration,
     ) -> Result<Option<Report>, ControlError>;
 
-    /// Waits up to `limit` for a state; false when the time ran out. After it the last report of that
-    /// kind, if any, is in [`MountStatus`].
+    /// Waits up to `limit` for a state; false when the time ran out. After it the last report of
+    /// that kind, if any, is in [`MountStatus`].
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
 }

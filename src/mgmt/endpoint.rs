@@ -1,9 +1,10 @@
-//! The place where a daemon listens: its name's lock and its socket, in a directory others can read.
+//! The place where a daemon listens: its name's lock and its socket, in a directory others can
+//! read.
 //!
-//! One daemon a name: `NAME.lock` is locked from before anything is mounted until the daemon is gone,
-//! so that of two that start at once one is told so. Under that lock a socket that refuses is stale (its
-//! daemon was killed) and is replaced; one that answers is never touched. At the end only what was made
-//! here is removed: an inode is compared, never just a name.
+//! One daemon a name: `NAME.lock` is locked from before anything is mounted until the daemon is
+//! gone, so that of two that start at once one is told so. Under that lock a socket that refuses is
+//! stale (its daemon was killed) and is replaced; one that answers is never touched. At the end
+//! only what was made here is removed: an inode is compared, never just a name.
 
 use crate::mgmt::client::socket_path;
 use nix::sys::socket::getsockopt;
@@ -22,7 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// How often to try again when the lock file is replaced while it is being locked.
 const LOCK_ATTEMPTS: usize = 16;
-/// The directory: everybody may look, its owner alone may make files. Who may do what is decided inside.
+/// The directory: everybody may look, its owner alone may make files. Who may do what is decided
+/// inside.
 const DIRECTORY_MODE: u32 = 0o755;
 /// The socket: everybody may connect. Who may do what is decided inside.
 const SOCKET_MODE: u32 = 0o666;
@@ -32,14 +34,14 @@ const SOCKET_MODE: u32 = 0o666;
 pub enum EndpointError {
     /// The name cannot be a file's.
     #[error(
-        "{0:?} cannot name a mount: it is empty, or has a slash, a leading dot or a control character"
+        "{0:?} names no mount: it is empty, or has a slash, a leading dot or a control character"
     )]
     BadName(String),
     /// The kernel takes about 100 bytes for a socket's path.
     #[error("{} is too long for a socket's path: choose a shorter name", .0.display())]
     PathTooLong(PathBuf),
     /// Another daemon has this name.
-    #[error("a daemon named {name} is already running{}", .pid.map_or_else(String::new, |pid| format!(", pid {pid}")))]
+    #[error("a daemon named {name} is already running{}", and_pid(*pid))]
     AlreadyRunning {
         /// The name.
         name: String,
@@ -63,6 +65,11 @@ pub enum EndpointError {
         #[source]
         source: io::Error,
     },
+}
+
+/// The process in a message, if it is known.
+fn and_pid(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(", pid {pid}"))
 }
 
 /// Makes a [`EndpointError::System`] of what the system said.
@@ -178,8 +185,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Still locked, so nobody can hold the name through this file any more once it is gone; whoever
-        // waits for its lock finds the name gone and makes a new one.
+        // Still locked, so nobody can hold the name through this file any more once it is gone;
+        // whoever waits for its lock finds the name gone and makes a new one.
         let ours = fstat(&self.file).ok().map(|file| (file.st_dev, file.st_ino));
         if ours.is_some() && identity(&self.lock).map(|(identity, _)| identity) == ours {
             let _ = std::fs::remove_file(&self.lock);

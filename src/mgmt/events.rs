@@ -1,15 +1,17 @@
 //! The event queue of a daemon: numbered, bounded, never waiting for a reader (management.md §3).
 //!
-//! A reader holds a [`Cursor`] and nothing of the queue's, so there can be any number of them and none
-//! can slow the publisher. What a slow reader missed it is told: one `overflow` for each run of
-//! numbers that is gone, so that the numbers it saw and those it was told lost are all there were.
+//! A reader holds a [`Cursor`] and nothing of the queue's, so there can be any number of them and
+//! none can slow the publisher. What a slow reader missed it is told: one `overflow` for each run
+//! of numbers that is gone, so that the numbers it saw and those it was told lost are all there
+//! were.
 //!
 //! Three lanes are kept. What happened on the way is overtaken first; losses and survivors have a
 //! lane of their own, and results another, so that neither can push out the other nor the present.
 //!
-//! Progress and refusals are coalesced per device, kind and operation: the first is told at once, the
-//! next no sooner than [`EVENTS_COALESCED_FOR`] later, with what came in between. No thread drives this:
-//! whoever publishes, reads or waits next brings out what is due, and a waiter wakes up for it.
+//! Progress and refusals are coalesced per device, kind and operation: the first is told at once,
+//! the next no sooner than [`EVENTS_COALESCED_FOR`] later, with what came in between. No thread
+//! drives this: whoever publishes, reads or waits next brings out what is due, and a waiter wakes
+//! up for it.
 
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::Generation;
@@ -92,8 +94,8 @@ impl EventQueue {
         self.arrived.notify_all();
     }
 
-    /// Brings out what is due. Needs no call while anybody reads or publishes; for an owner who wants
-    /// listeners told in time on a quiet queue.
+    /// Brings out what is due. Needs no call while anybody reads or publishes; for an owner who
+    /// wants listeners told in time on a quiet queue.
     pub fn tick(&self) {
         self.advance(|_, _, _| ());
     }
@@ -135,8 +137,8 @@ impl EventQueue {
         self.ring.lock().last
     }
 
-    /// Calls `listener` after each new event, on the publisher's thread and without locks. `None` when
-    /// [`EVENT_LISTENERS_MAX`] listen already.
+    /// Calls `listener` after each new event, on the publisher's thread and without locks. `None`
+    /// when [`EVENT_LISTENERS_MAX`] listen already.
     pub fn subscribe(&self, listener: Listener) -> Option<ListenerNumber> {
         let mut listeners = self.listeners.lock();
         if listeners.all.len() >= EVENT_LISTENERS_MAX {
@@ -656,8 +658,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
-        /// What a reader saw and what it was told lost are together all numbers, once, in order; and
-        /// refusals are told completely. `burst` is how often each notice is repeated.
+        /// What a reader saw and what it was told lost are together all numbers, once, in order;
+        /// and refusals are told completely. `burst` is how often each notice is repeated.
         #[test]
         fn a_reader_accounts_for_every_number(
             steps in proptest::collection::vec((any_notice(), 1..900_usize, any::<bool>()), 1..40),

@@ -1,12 +1,12 @@
 //! Who holds a mount: the daemon's own handles merged with a scan of `/proc` (cli.md).
 //!
-//! The handle table knows ages, unsent bytes and what was opened by processes we may not look at. Only
-//! `/proc` knows a working directory, a mapping that outlived its descriptor, a descriptor inherited or
-//! passed on, a bind mount elsewhere. A handle that the scan sees too is one row.
+//! The handle table knows ages, unsent bytes and what was opened by processes we may not look at.
+//! Only `/proc` knows a working directory, a mapping that outlived its descriptor, a descriptor
+//! inherited or passed on, a bind mount elsewhere. A handle that the scan sees too is one row.
 //!
-//! Found by device number, never by asking the mount: it answers while the mount hangs. Threads that
-//! left their process's descriptor table or working directory, and descriptors on their way through a
-//! socket, are seen by the handle table only.
+//! Found by device number, never by asking the mount: it answers while the mount hangs. Threads
+//! that left their process's descriptor table or working directory, and descriptors on their way
+//! through a socket, are seen by the handle table only.
 
 use crate::base::stop::HandleInfo;
 use crate::mgmt::proc::{Access, Device, MountEntry, Proc, users};
@@ -98,8 +98,8 @@ impl Scanner {
         Self { proc, passwd: passwd.to_owned(), own_pid }
     }
 
-    /// Everybody who holds `target`, its open `handles` among them: by process, then kind, then path;
-    /// what belongs to no known process comes first.
+    /// Everybody who holds `target`, its open `handles` among them: by process, then kind, then
+    /// path; what belongs to no known process comes first.
     #[must_use]
     pub fn holders(&self, target: &Target, handles: &[HandleInfo]) -> Vec<Holder> {
         let pids = self.proc.processes();
@@ -270,8 +270,8 @@ impl<'proc> Openers<'proc> {
         Self { proc, threads: HashMap::new() }
     }
 
-    /// The process; `None` when the kernel did not know the thread, when it is gone, or when the one
-    /// of that number began after the handle was opened.
+    /// The process; `None` when the kernel did not know the thread, when it is gone, or when the
+    /// one of that number began after the handle was opened.
     fn find(&mut self, handle: &HandleInfo) -> Option<u32> {
         let thread = handle.opened_by.pid;
         if thread == 0 {
@@ -475,8 +475,8 @@ fn sees_all(proc: &Proc, pid: u32) -> bool {
     proc.link(pid, "root").is_some_and(|root| root == b"/")
 }
 
-/// Would unmounting `main` take `entry`, of another namespace, away too? It does where the mount it is
-/// mounted in receives from the one `main` is mounted in, at the same place.
+/// Would unmounting `main` take `entry`, of another namespace, away too? It does where the mount it
+/// is mounted in receives from the one `main` is mounted in, at the same place.
 fn goes_with(entry: &MountEntry, table: &Table, main: &MountEntry, own: &Table) -> bool {
     let parent = |table: &Table, entry: &MountEntry| {
         table.entries.iter().find(|other| other.id == entry.parent).cloned()
@@ -766,7 +766,8 @@ mod tests {
         );
     }
 
-    /// A file without a name is still held, and so is one that cannot be looked at but by its mount.
+    /// A file without a name is still held, and so is one that cannot be looked at but by its
+    /// mount.
     #[test]
     fn deleted_files_and_directories() {
         let fake = Fake::new();
@@ -780,8 +781,8 @@ mod tests {
         );
     }
 
-    /// Bind mounts hold it; copies in other namespaces do unless they go with it. A file seen through
-    /// one of them has another path and is the same file.
+    /// Bind mounts hold it; copies in other namespaces do unless they go with it. A file seen
+    /// through one of them has another path and is the same file.
     #[test]
     fn mounts_elsewhere() {
         let fake = Fake::new();

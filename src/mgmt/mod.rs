@@ -2,6 +2,12 @@
 //!
 //! It acts only through [`control::Control`], which `app` implements; it knows no redirector and no
 //! FUSE (management.md). It never touches the mount point: it answers while the mount hangs.
+//!
+//! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
+//! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
+//! wait are in `waiting`. What happens comes in at [`events`]. Who holds a mount is found by
+//! [`holders`], which reads `/proc` through [`proc`]. [`endpoint`] is the place of the socket, and
+//! [`client`] its other end. `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;

@@ -1,4 +1,5 @@
-//! The control protocol's messages as plain types: interface `io.minirdr.Control` (management.md §4).
+//! The control protocol's messages as plain types: interface `io.minirdr.Control` (management.md
+//! §4).
 //!
 //! Field names are the JSON's names: snake_case, units in names. `docs/io.minirdr.Control.varlink`
 //! describes the same, and a test holds the two together. Errors are the [`Failure`] names.
@@ -296,8 +297,8 @@ pub struct StopParameters {
     pub options: StopOptions,
 }
 
-/// Reply of `Stop` and `Start`: over (`report`) or pending (`ticket`). With `more`, a pending call is
-/// followed by `event`s and ends with the `report`.
+/// Reply of `Stop` and `Start`: over (`report`) or pending (`ticket`). With `more`, a pending call
+/// is followed by `event`s and ends with the `report`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CallReply {

@@ -1,9 +1,9 @@
 //! The control socket's server: accepts, knows who it is, hands requests to the [`Service`].
 //!
-//! One thread accepts and one serves each client, bounded by [`CONTROL_CLIENTS_MAX`], of which strangers
-//! cannot take all. [`Server::stop`] takes no new call, lets those that run reply, and wakes and joins
-//! everybody: idle and half-sent connections never delay it. A client that does not take its replies is
-//! dropped.
+//! One thread accepts and one serves each client, bounded by [`CONTROL_CLIENTS_MAX`], of which
+//! strangers cannot take all. [`Server::stop`] takes no new call, lets those that run reply, and
+//! wakes and joins everybody: idle and half-sent connections never delay it. A client that does not
+//! take its replies is dropped.
 
 use crate::base::limits::{
     CONTROL_CLIENTS_MAX, CONTROL_CLIENTS_RESERVED, CONTROL_REQUEST_BYTES_MAX, CONTROL_WAIT_SLICE,
@@ -27,7 +27,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How long [`Server::stop`] waits for calls that run: a reply may take its whole time to be written.
+/// How long [`Server::stop`] waits for calls that run: a reply may take its whole time to be
+/// written.
 const STOP_WAIT: Duration = CONTROL_WRITE_TIMEOUT.saturating_mul(2);
 /// How long it waits then for those whose connection was cut.
 const CUT_WAIT: Duration = Duration::from_secs(1);
@@ -93,7 +94,8 @@ impl Server {
         self.shared.clients.lock().connections.len()
     }
 
-    /// Takes no new call, lets those that run reply, and ends; the socket is gone afterwards.
+    /// Takes no new call, lets those that run reply, and ends; the socket is gone afterwards. Never
+    /// from inside a call: it would wait for itself.
     pub fn stop(mut self) {
         self.stop_now();
     }
@@ -320,7 +322,8 @@ impl Replies for Connection<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Gone),
             }
-            // Each write has the socket's time; one that takes a little of each must not have it all.
+            // Each write has the socket's time; one that takes a little of each must not have it
+            // all.
             if !rest.is_empty() && clock.now() >= deadline {
                 return Err(Gone);
             }

@@ -1,7 +1,7 @@
 //! Carries out one request: who asks, may he, do it, answer. No sockets.
 //!
-//! Every call is authorised before any effect, and nothing is said of a mount to whom it is not to be
-//! told (management.md §2). Calls that wait are in [`crate::mgmt::waiting`].
+//! Every call is authorised before any effect, and nothing is said of a mount to whom it is not to
+//! be told (management.md §2). Calls that wait are in `waiting`.
 
 use crate::base::clock::Clock;
 use crate::base::limits::{LISTED_MAX, MERGED_MAX, PAGE_MAX, SCANS_MAX};
@@ -331,7 +331,7 @@ impl Service {
 
     fn check(&self, disclosure: Disclosure) -> Result<CheckReply, Trouble> {
         let check = self.control.check();
-        let mut holders = self.holders(&check.handles)?;
+        let mut holders = self.holders(&check.handles, disclosure)?;
         let mut requests = check.requests;
         let (holders_total, requests_total) = (holders.len() as u64, requests.len() as u64);
         holders.truncate(LISTED_MAX);
@@ -340,7 +340,7 @@ impl Service {
             state: check.state,
             result: check.result,
             ticket: check.ticket,
-            holders: disclosure.apply(holders),
+            holders,
             holders_total,
             requests: disclosure.apply(requests),
             requests_total,
@@ -348,7 +348,8 @@ impl Service {
         })
     }
 
-    /// All handles, then all holders: in pages with `more`, else in one reply if that can hold them.
+    /// All handles, then all holders: in pages with `more`, else in one reply if that can hold
+    /// them.
     fn handles(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
         let redacted = call.disclosure.hides();
         let page_max = if call.more { PAGE_MAX } else { LISTED_MAX };
@@ -376,7 +377,7 @@ impl Service {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        let mut holders = call.disclosure.apply(self.holders(&merged)?);
+        let mut holders = self.holders(&merged, call.disclosure)?;
         if !call.more {
             holders.truncate(LISTED_MAX);
             return call.finish(&page(handles, holders));
@@ -389,13 +390,21 @@ impl Service {
         call.finish(&page(handles, holders))
     }
 
-    /// Who holds the mount: its handles merged with a scan of `/proc`, of which few run at once.
-    fn holders(&self, handles: &[HandleInfo]) -> Result<Vec<Holder>, Trouble> {
-        let _scan = Scan::begin(&self.scans)?;
+    /// Who holds the mount: its handles merged with a scan of `/proc`, of which few run at once,
+    /// and strangers' not all of those.
+    fn holders(
+        &self,
+        handles: &[HandleInfo],
+        disclosure: Disclosure,
+    ) -> Result<Vec<Holder>, Trouble> {
+        let room = if disclosure.hides() { SCANS_MAX / 2 } else { SCANS_MAX };
+        let _scan = Scan::begin(&self.scans, room)?;
         let status = self.control.status();
-        let Ok(device) = status.device.parse() else { return Ok(self.scanner.openers(handles)) };
+        let Ok(device) = status.device.parse() else {
+            return Ok(disclosure.apply(self.scanner.openers(handles)));
+        };
         let target = Target { device, mount_point: status.mount_point.into() };
-        Ok(self.scanner.holders(&target, handles))
+        Ok(disclosure.apply(self.scanner.holders(&target, handles)))
     }
 }
 
@@ -403,9 +412,9 @@ impl Service {
 struct Scan<'count>(&'count AtomicUsize);
 
 impl<'count> Scan<'count> {
-    fn begin(count: &'count AtomicUsize) -> Result<Self, Failure> {
+    fn begin(count: &'count AtomicUsize, room: usize) -> Result<Self, Failure> {
         let scan = Self(count);
-        if count.fetch_add(1, Ordering::SeqCst) >= SCANS_MAX {
+        if count.fetch_add(1, Ordering::SeqCst) >= room {
             return Err(Failure::TooMany("too many look for holders already".to_owned()));
         }
         Ok(scan)

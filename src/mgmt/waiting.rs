@@ -69,8 +69,8 @@ impl Service {
         self.follow(call, ticket, cursor)
     }
 
-    /// Sends the events after `cursor` until the ticket is over, then its report: after the ticket's
-    /// own last event, but not waiting long for that.
+    /// Sends the events after `cursor` until the ticket is over, then its report: after the
+    /// ticket's own last event, but not waiting long for that.
     fn follow(
         &self,
         call: &mut Call<'_>,

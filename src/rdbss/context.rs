@@ -280,7 +280,8 @@ mod tests {
 
     impl Responder for Tell {
         fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
-            self.0.send(answer).expect("the test listens");
+            // A context that a test drops unanswered after it stopped listening is its own affair.
+            let _ = self.0.send(answer);
         }
     }
 

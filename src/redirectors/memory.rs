@@ -17,11 +17,11 @@ mod delay;
 mod namespace;
 mod node;
 mod open;
-pub mod options;
+mod options;
 mod pages;
 mod parked;
 mod rename;
-pub mod server;
+mod server;
 mod space;
 #[cfg(test)]
 mod tests;

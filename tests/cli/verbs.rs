@@ -2,8 +2,8 @@
 
 use crate::host::{Daemon, MOUNT_POINT, PATIENCE};
 use crate::plain::run;
-use minirdr::base::clock::{Clock, Moment, SystemClock};
 use minirdr::base::stop::{CallResult, OnDeadline, StopMode, StopOptions};
+use rustix::event::{PollFd, PollFlags};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -40,14 +40,14 @@ impl Waiting {
 
     /// Waits for its end: exit code and stdout.
     fn end(mut self) -> (i32, String) {
-        let clock = SystemClock::new();
-        let status = loop {
-            match self.0.try_wait().expect("a child") {
-                Some(status) => break status,
-                None => assert!(clock.now().since(Moment(0)) < PATIENCE, "it does not end"),
-            }
-            std::thread::yield_now();
-        };
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+        let process = process.expect("a child that was not waited for");
+        let limit = rustix::event::Timespec::try_from(PATIENCE).expect("seconds");
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let ready = rustix::event::poll(&mut ended, Some(&limit)).expect("no interrupt");
+        assert_eq!(ready, 1, "it does not end");
+        let status = self.0.wait().expect("a child");
         let mut out = String::new();
         let mut stream = self.0.stdout.take().expect("a pipe");
         stream.read_to_string(&mut out).expect("text");

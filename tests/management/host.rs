@@ -47,6 +47,7 @@ struct Inner {
     handles: Vec<HandleInfo>,
     calls: usize,
     waits: usize,
+    handed_out: usize,
 }
 
 /// An open handle of this process.
@@ -116,6 +117,7 @@ impl Host {
             handles: Vec::new(),
             calls: 0,
             waits: 0,
+            handed_out: 0,
         };
         Self {
             events: Arc::new(EventQueue::new(SystemClock::shared())),
@@ -151,44 +153,49 @@ impl Host {
         self.events.publish(NAME, Generation(1), notice);
     }
 
-    /// Ends everything that was posted, in order: result, `stopped` event, waiters (stop.md §4, 11).
+    /// Ends everything that was posted, in order: result, event, waiters (stop.md §4, step 11).
     pub fn finish(&self) {
-        loop {
-            let (ticket, kind, result) = {
-                let mut inner = self.inner.lock();
-                if inner.pending.is_empty() {
-                    break;
-                }
-                let (ticket, kind, asked_by) = inner.pending.remove(0);
-                let stopped = inner.state == State::Startable;
-                let result = match (kind, stopped) {
-                    (CallKind::Stop, true) => CallResult::AlreadyStopped,
-                    (CallKind::Start, false) => CallResult::AlreadyStarted,
-                    (CallKind::Stop, false) | (CallKind::Start, true) => CallResult::Success,
-                };
-                let mut over = report(kind, result, Some(ticket));
-                over.asked_by = asked_by;
-                match kind {
-                    CallKind::Stop => {
-                        inner.state = State::Startable;
-                        inner.last_stop = Some(over.clone());
-                    }
-                    CallKind::Start => {
-                        inner.state = State::Started;
-                        inner.generation += 1;
-                        inner.last_start = Some(over.clone());
-                    }
-                }
-                inner.results.insert(ticket, over);
-                (ticket, kind, result)
-            };
-            let ticket = Some(ticket);
-            self.announce(match kind {
-                CallKind::Stop => Notice::Stopped { ticket, result },
-                CallKind::Start => Notice::Started { ticket, result, generation: Generation(2) },
-            });
+        while let Some(notice) = self.settle() {
+            self.announce(notice);
             self.changed.notify_all();
         }
+    }
+
+    /// Gives the oldest posted call its result and returns what is still to be announced of it.
+    pub fn settle(&self) -> Option<Notice> {
+        let mut inner = self.inner.lock();
+        if inner.pending.is_empty() {
+            return None;
+        }
+        let (ticket, kind, asked_by) = inner.pending.remove(0);
+        let stopped = inner.state == State::Startable;
+        let result = match (kind, stopped) {
+            (CallKind::Stop, true) => CallResult::AlreadyStopped,
+            (CallKind::Start, false) => CallResult::AlreadyStarted,
+            (CallKind::Stop, false) | (CallKind::Start, true) => CallResult::Success,
+        };
+        let mut over = report(kind, result, Some(ticket));
+        over.asked_by = asked_by;
+        inner.results.insert(ticket, over.clone());
+        let ticket = Some(ticket);
+        Some(match kind {
+            CallKind::Stop => {
+                inner.state = State::Startable;
+                inner.last_stop = Some(over);
+                Notice::Stopped { ticket, result }
+            }
+            CallKind::Start => {
+                inner.state = State::Started;
+                inner.generation += 1;
+                inner.last_start = Some(over);
+                Notice::Started { ticket, result, generation: Generation(inner.generation) }
+            }
+        })
+    }
+
+    /// Results that were handed to who waited for their ticket.
+    pub fn handed_out(&self) -> usize {
+        self.inner.lock().handed_out
     }
 
     fn post(&self, kind: CallKind, asked_by: Caller) -> Answer<Report> {
@@ -310,7 +317,9 @@ impl Control for Host {
                 break;
             }
         }
-        Ok(inner.results.get(&ticket).cloned())
+        let result = inner.results.get(&ticket).cloned();
+        inner.handed_out += usize::from(result.is_some());
+        Ok(result)
     }
 
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool {
@@ -367,6 +376,6 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let began = clock.now();
     while !condition() {
         assert!(clock.now().since(began) < Duration::from_secs(20), "never: {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }

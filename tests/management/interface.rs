@@ -1,5 +1,5 @@
-//! `docs/io.minirdr.Control.varlink` against the code: every method, and every field of what goes over
-//! the wire.
+//! `docs/io.minirdr.Control.varlink` against the code: every method, and every field of what goes
+//! over the wire.
 
 use crate::host::{Host, handle, report, request};
 use minirdr::base::ids::{Caller, Generation, TicketNumber};

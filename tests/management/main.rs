@@ -81,6 +81,37 @@ fn i1_one_stopped_event_per_pending_stop() {
     assert_eq!(client.events(None).expect("answered"), events, "nothing came after");
 }
 
+/// Invariant 1: the report comes after the `stopped` event also where the result was there first; and
+/// it comes where that event never does.
+#[test]
+fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
+    let running = serve(Host::new());
+    let mut client = running.client();
+    for (round, announced) in [(1, true), (2, false)] {
+        let mut events = 0;
+        let report = client
+            .stop_streaming(&StopOptions::default(), &mut |step| {
+                match step {
+                    Progress::Pending { .. } => {
+                        let last = running.host.settle().expect("it is pending");
+                        eventually("the result was seen", || running.host.handed_out() >= round);
+                        if announced {
+                            running.host.announce(last);
+                        }
+                    }
+                    Progress::Event(event) => events += stopped(&[event]).len(),
+                }
+                ControlFlow::Continue(())
+            })
+            .expect("answered")
+            .expect("to its end");
+        assert_eq!(report.result, CallResult::Success);
+        assert_eq!(events, usize::from(announced));
+        client.start().expect("answered");
+        running.host.finish();
+    }
+}
+
 /// Invariant 2: numbers have no gaps, and a client that comes after the end learns the result.
 #[test]
 fn i2_late_clients_get_the_result() {
@@ -175,8 +206,8 @@ fn i4_concurrent_stops_have_one_winner() {
     assert_eq!(ended.len(), CALLERS, "one each");
 }
 
-/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's end,
-/// and a wait in progress is answered, not cut.
+/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's
+/// end, and a wait in progress is answered, not cut.
 #[test]
 fn i5_the_server_ends_in_time() {
     let running = serve(Host::new());
@@ -231,8 +262,8 @@ impl Replies for Kept {
     }
 }
 
-/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and the
-/// owner may; the group may all but abort; a network may nothing.
+/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
+/// the owner may; the group may all but abort; a network may nothing.
 #[test]
 fn i6_nothing_happens_that_is_not_allowed() {
     const OWNER: u32 = 1000;

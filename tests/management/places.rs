@@ -1,5 +1,5 @@
-//! Where a daemon listens: names, locks, stale and live sockets (management.md §7, invariant 10), and
-//! what a client says when nobody is there.
+//! Where a daemon listens: names, locks, stale and live sockets (management.md §7, invariant 10),
+//! and what a client says when nobody is there.
 
 use crate::host::{Host, NAME, Running, own_policy, serve, service};
 use minirdr::base::threads;

@@ -14,8 +14,9 @@ unset MINIRDR_LOG XDG_STATE_HOME JOURNAL_STREAM
 left_processes() { grep -lsF "TEST_DIR=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 left_mounts() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }
 
-sweep() { # Clears up after a case; says what there was.
-  local mount pid
+sweep() { # Clears up after a case; says what there was. What is on its way out gets a moment.
+  local mount pid end=$((SECONDS + 3))
+  while [ -n "$(left_processes "$1")" ] && [ "$SECONDS" -lt "$end" ]; do sleep 0.1; done
   for pid in $(left_processes "$1"); do
     echo "left behind: process $pid ($(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null))"
     kill -9 "$pid" 2>/dev/null

@@ -102,8 +102,8 @@ impl Answer {
         Ok(self.verdict.exit)
     }
 
-    /// Fills in who is in the way, where the verdict wants it said: the daemon knows best; when it is
-    /// gone, the report does.
+    /// Fills in who is in the way, where the verdict wants it said: the daemon knows best; when it
+    /// is gone, the report does.
     pub fn find_holders(&mut self, client: &mut Client) {
         if !self.verdict.list_holders {
             return;

@@ -134,7 +134,8 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     (
         "TERM",
-        "the daemon stops with the configured grace and deadline, unmounts, and exits 0 if all was saved",
+        "the daemon stops with the configured grace and deadline, unmounts, \
+         and exits 0 if all was saved",
     ),
     ("INT", "the same; a second INT is mode cancel"),
     ("QUIT", "mode abort"),

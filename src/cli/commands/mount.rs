@@ -11,6 +11,7 @@ use crate::cli::print;
 use crate::cli::table::printable;
 use crate::cli::view;
 use crate::mgmt::client::{Client, socket_path};
+use log::LevelFilter;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -27,12 +28,15 @@ pub fn mount(
     environment: &Environment,
 ) -> Result<Exit, Trouble> {
     if args.ready_on_stdout {
-        return daemon::child(args.log.is_some(), |ready| serve(args, environment, ready));
+        return daemon::child(args.log.is_some(), |ready| {
+            serve(args, environment, prepare(args, environment)?, ready)
+        });
     }
     let config = prepare(args, environment)?;
     let answer = mounted(args, &config);
     if args.foreground {
-        return serve(args, environment, Box::new(|| print::answer(&answer).map(|_| ())));
+        let ready = Box::new(|| print::answer(&answer).map(|_| ()));
+        return serve(args, environment, config, ready);
     }
     daemon::launch(words, environment, &config.name)?;
     print::answer(&answer)?;
@@ -46,11 +50,14 @@ pub type WhenReady<'a> = Box<dyn FnOnce() -> Result<(), Trouble> + 'a>;
 fn serve(
     args: &MountArgs,
     environment: &Environment,
+    config: MountConfig,
     ready: WhenReady<'_>,
 ) -> Result<Exit, Trouble> {
     let log = args.log.as_deref().map(LogFile::open).transpose()?;
-    logging::start(environment.log.as_deref(), environment.journal);
-    let config = prepare(args, environment)?;
+    // In the background without a log, only what went wrong on the way up has a reader: the caller.
+    let has_reader = args.foreground || log.is_some();
+    let usual = if has_reader { LevelFilter::Info } else { LevelFilter::Warn };
+    logging::start(environment.log.as_deref(), usual, environment.journal);
     make_runtime_dir(environment)?;
     let mut outcome = Ok(());
     let report = app::run(config, |_| outcome = ready())

@@ -61,7 +61,10 @@ pub fn list(args: &ListArgs, environment: &Environment) -> Result<Exit, Trouble>
 
 /// The JSON of `list`.
 pub(in crate::cli) fn list_json(mounts: &[MountStatus], silent: &[(String, Trouble)]) -> Value {
-    let one = |(name, trouble): &(String, Trouble)| json!({ "name": name, "code": trouble.code, "message": trouble.message });
+    let one = |(name, trouble): &(String, Trouble)| {
+        let Trouble { code, message, .. } = trouble;
+        json!({ "name": name, "code": code, "message": message })
+    };
     let silent: Vec<Value> = silent.iter().map(one).collect();
     view::envelope("list", &json!({ "mounts": mounts, "unreachable": silent }))
 }

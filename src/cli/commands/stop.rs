@@ -2,7 +2,7 @@
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::TicketNumber;
-use crate::base::stop::{CallResult, Report, StopOptions};
+use crate::base::stop::{CallResult, Report, State, StopOptions};
 use crate::cli::args::{Environment, StopArgs, UmountArgs};
 use crate::cli::commands::answer::Answer;
 use crate::cli::exit::{Exit, Trouble};
@@ -60,8 +60,8 @@ fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<E
     let mut client = target.connect()?;
     let failed = |error: ClientError| explain(&target.name, &error);
     let reply = client.check().map_err(failed)?;
-    let last = match reply.result {
-        CallResult::AlreadyStopped => client.status().map_err(failed)?.last_stop,
+    let last = match reply.state {
+        State::Startable => client.status().map_err(failed)?.last_stop,
         _ => None,
     };
     let verdict = judge::check(&target.name, &reply, last.as_ref(), strict);
@@ -179,6 +179,11 @@ impl Asking {
         answer.ticket = report.ticket;
         answer.running_ticket = joined;
         answer.set_status(status.as_ref());
+        // It was stopped before, and what was asked for besides did not happen.
+        if already && self.options.unmount && status.is_some_and(|status| status.mounted) {
+            let holders = client.check().map_or(0, |reply| reply.holders_total);
+            answer.verdict = judge::still_mounted(&self.target.name, mount_point, holders);
+        }
         answer.report = Some(report);
         answer.find_holders(client);
         if gone {

@@ -177,7 +177,7 @@ mod tests {
         let (code, _) = judge(&reply(Some(rolled_back), State::Started), None, None);
         assert_eq!(code, 12);
         let (code, line) = judge(&reply(Some(started), State::Started), None, None);
-        assert_eq!((code, line.as_str()), (0, "bk: running (same mount, 0.00 s)"));
+        assert_eq!((code, line.as_str()), (0, "bk: running (same mount)"));
         let running = reply(Some(stopped), State::Started);
         let wanted = Some(WaitState::Running);
         assert_eq!(judge(&running, None, wanted), (0, "bk: running".to_owned()));

@@ -185,7 +185,8 @@ impl Stage {
         print::answer(&format!("$ {shown}"))?;
         let seen = self.run(command, STEP_LIMIT);
         let seen = seen.map_err(|what| self.otherwise(shown, "an end", &what))?;
-        for text in [&seen.out, &seen.err] {
+        // What is said on the way comes before the answer, as it does on a terminal.
+        for text in [&seen.err, &seen.out] {
             if !text.is_empty() {
                 print::answer(text)?;
             }
@@ -213,7 +214,8 @@ impl Stage {
         }
     }
 
-    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the pipes.
+    /// Runs a command to its end, but no longer than `limit`. Its output is small: it fits the
+    /// pipes.
     fn run(&self, mut command: Command, limit: Duration) -> Result<Seen, String> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! Mounting without help: the kernel's mount interface of Linux 5.2, by which a file system is made,
-//! shaken hands with and served before anybody can see it, and then put in its place in one step.
+//! Mounting without help: the kernel's mount interface of Linux 5.2, by which a file system is made
+//! and shaken hands with before anybody can see it, and then put in its place in one step.
 //!
 //! So a mount that fails half-way leaves nothing behind, and one that succeeds answers at once.
 

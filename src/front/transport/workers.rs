@@ -29,6 +29,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// How a connection's service ended.
@@ -63,15 +64,18 @@ struct Running {
 /// The workers.
 pub struct Workers {
     line: Arc<Line>,
+    /// Hand the workers their sessions. Dropped unused, the workers end without having served: so
+    /// it goes before `threads`, which are joined.
+    starters: Vec<Box<dyn FnOnce() + Send>>,
     threads: Vec<Thread>,
 }
 
 impl Workers {
-    /// Starts `count` workers on an initialised connection.
+    /// Makes `count` workers for an initialised connection, ready to [`go`](Self::go).
     ///
     /// # Errors
-    /// [`FrontError::Start`]; then none runs, and the connection is unharmed.
-    pub fn start<F: Filesystem + Clone>(
+    /// [`FrontError::Start`]; the connection is unharmed.
+    pub fn prepare<F: Filesystem + Clone>(
         device: OwnedFd,
         agreement: Agreement,
         door: Arc<Door>,
@@ -88,38 +92,42 @@ impl Workers {
             running: Mutex::new(Rank::Leaf, Running { workers: 0, on_end: Some(on_end) }),
             changed: Condvar::new(),
         });
-        let mut workers = Self { line, threads: Vec::new() };
+        let mut workers = Self { line, starters: Vec::new(), threads: Vec::new() };
         workers.fill(filesystem, count)?;
         Ok(workers)
     }
 
-    /// Starts workers until `count` run.
+    /// Has the workers serve. Cannot fail: all that can was done before.
+    pub fn go(&mut self) {
+        // All are counted before the first runs: the last one out must know that it is.
+        self.line.running.lock().workers += self.starters.len();
+        for start in self.starters.drain(..) {
+            start();
+        }
+    }
+
+    /// Makes workers until `count` run or are ready to.
     fn fill<F: Filesystem + Clone>(
         &mut self,
         filesystem: &F,
         count: usize,
     ) -> Result<(), FrontError> {
-        // All sessions first: what can fail fails before anybody serves.
-        let missing = count.saturating_sub(self.running());
-        let mut sessions = Vec::with_capacity(missing);
+        let missing = count.saturating_sub(self.running() + self.starters.len());
         for _ in 0..missing {
             let number = self.line.new_worker();
-            let session = self.line.session(number, filesystem.clone());
-            sessions.push((number, session.map_err(FrontError::Start)?));
-        }
-        for (number, session) in sessions {
+            let session =
+                self.line.session(number, filesystem.clone()).map_err(FrontError::Start)?;
             let (line, filesystem) = (self.line.clone(), filesystem.clone());
-            line.running.lock().workers += 1;
-            let spawned = threads::spawn(&format!("fuse-{number}"), move || {
-                line.work(number, session, &filesystem);
-            });
-            match spawned {
-                Ok(thread) => self.threads.push(thread),
-                Err(error) => {
-                    self.line.running.lock().workers -= 1;
-                    return Err(FrontError::Start(error));
+            let (sender, receiver) = channel();
+            let body = move || {
+                if let Ok(session) = receiver.recv() {
+                    line.work(number, session, &filesystem);
                 }
-            }
+            };
+            let thread = threads::spawn(&format!("fuse-{number}"), body);
+            self.threads.push(thread.map_err(FrontError::Start)?);
+            // The receiver lives as long as its thread waits.
+            self.starters.push(Box::new(move || drop(sender.send(session))));
         }
         Ok(())
     }
@@ -164,14 +172,15 @@ impl Workers {
     }
 
     /// Waits for every worker to end, which they do when the kernel is gone.
-    pub fn join(mut self) {
+    pub fn join(&mut self) {
+        self.starters.clear();
         for thread in self.threads.drain(..) {
             thread.join();
         }
     }
 
     /// Gives up on workers that do not end.
-    pub fn abandon(mut self) {
+    pub fn abandon(&mut self) {
         for thread in self.threads.drain(..) {
             if thread.is_finished() { thread.join() } else { thread.abandon() }
         }
@@ -183,31 +192,28 @@ impl Workers {
     /// the successor asks for those we read and did not answer with [`resend`].
     ///
     /// # Errors
-    /// [`FrontError::Detach`] with the workers, which serve as before: requests did not end or
-    /// workers could not be woken within `limit`.
+    /// [`FrontError::Detach`], and the workers serve as before: requests did not end or workers could
+    /// not be woken within `limit`.
     pub fn detach<F: Filesystem + Clone>(
-        mut self,
+        &mut self,
         filesystem: &F,
         quiesce: impl Fn(),
         mount_point: &Path,
         clock: &dyn Clock,
         limit: Duration,
-    ) -> Result<OwnedFd, (FrontError, Self)> {
+    ) -> Result<OwnedFd, FrontError> {
         let count = self.running();
         match self.try_detach(quiesce, mount_point, clock, limit) {
             Ok(device) => {
-                for thread in self.threads.drain(..) {
-                    thread.join();
-                }
+                self.join();
                 Ok(device)
             }
             Err(reason) => {
-                let restored = self.restore(filesystem, count);
-                let words = match restored {
+                let words = match self.restore(filesystem, count) {
                     Ok(()) => reason,
                     Err(error) => format!("{reason}; and then: {error}"),
                 };
-                Err((FrontError::Detach(words), self))
+                Err(FrontError::Detach(words))
             }
         }
     }
@@ -248,6 +254,7 @@ impl Workers {
         self.line.door.open();
         redirected.map_err(|errno| FrontError::Start(errno.into()))?;
         self.fill(filesystem, count)?;
+        self.go();
         resend(self.device()).map_err(|errno| FrontError::Start(errno.into()))
     }
 }

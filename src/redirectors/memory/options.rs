@@ -114,13 +114,11 @@ mod tests {
     fn errors_say_what_to_do_in_one_line() {
         assert_eq!(
             parse(&[("latancy", "5ms")]),
-            Err("unknown option `latancy` for memory: known are files, latency, size".to_owned())
+            Err("unknown option \"latancy\": known are files, latency, size".to_owned())
         );
         assert_eq!(
             parse(&[("latency", "soon")]),
-            Err("bad value `soon` for option `latency` of memory: \
-                 expected a duration such as 50ms"
-                .to_owned())
+            Err("option latency=soon: expected a duration such as 50ms".to_owned())
         );
         assert!(parse(&[("files", "0")]).is_err());
     }

@@ -12,7 +12,7 @@ mod slow;
 use super::Memory;
 use super::options::MemoryOptions;
 use super::server::MemoryServer;
-use crate::base::clock::{Clock, ManualClock, Moment};
+use crate::base::clock::{Clock, ManualClock, Moment, SystemClock};
 use crate::base::ids::{Caller, SerialNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
@@ -144,6 +144,15 @@ fn pended<T: Send + 'static>(
 /// What a pending request ended with, within a bound no healthy machine reaches.
 fn outcome<T>(receiver: &Receiver<Result<T, Status>>) -> Result<T, Status> {
     receiver.recv_timeout(Duration::from_secs(20)).expect("the request ends")
+}
+
+/// Waits for what another thread is about to do, within the same bound.
+fn until(condition: impl Fn() -> bool) {
+    let clock = SystemClock::new();
+    while !condition() {
+        assert!(clock.now() < Moment(0).after(Duration::from_secs(20)), "it does not come");
+        std::thread::yield_now();
+    }
 }
 
 /// An open file, as the core would hold it.

@@ -81,7 +81,7 @@ fn reads_and_writes_overlap_and_keep_their_order() {
     }
     assert_eq!(outcome(&read), Ok(vec![99; 8]));
     let took = slow.clock.now().since(began);
-    assert!(took >= SHORT && took < 50 * SHORT, "101 answers one after the other: {took:?}");
+    assert!(took >= SHORT && took < 100 * SHORT, "101 answers one after the other: {took:?}");
     let written = slow.stat(&context).expect("answered").modified;
     assert!(written <= now(&slow.clock));
 }
@@ -95,9 +95,7 @@ fn a_cancelled_wait_ends_at_once_and_did_nothing() {
             let set = SetAttributes { permissions: Some(0), ..Default::default() };
             slow.memory.set_file_information(&context, of(&slow.file), None, set)
         });
-        while !context.has_routine() {
-            std::thread::yield_now();
-        }
+        until(|| context.has_routine());
         context.cancel();
         assert_eq!(removing.join().expect("no panic"), Err(Status::Cancelled));
     });
@@ -156,9 +154,7 @@ fn more_than_the_timer_holds_waits_for_itself() {
         let one_more = scope.spawn(|| {
             done(|submission| slow.memory.flush(&context, slow.handle.open(), false, submission))
         });
-        while !context.has_routine() {
-            std::thread::yield_now();
-        }
+        until(|| context.has_routine());
         context.cancel();
         assert_eq!(one_more.join().expect("no panic"), Err(Status::Cancelled));
     });
@@ -177,9 +173,7 @@ fn bytes_held_back_are_bounded() {
                 slow.memory.write(&context, slow.handle.open(), 0, b"x", false, submission)
             })
         });
-        while !context.has_routine() {
-            std::thread::yield_now();
-        }
+        until(|| context.has_routine());
         context.cancel();
         assert_eq!(one_more.join().expect("no panic"), Err(Status::Cancelled));
     });
