@@ -22,5 +22,5 @@ assert_has "$(cat "$control/handles")" held
 ask_ok holder close f
 echo start >"$control/control"
 wait_until "it runs" is_state running
-assert_errno "Invalid argument" sh -c "echo nonsense >'$control/control'"
+assert_errno "Invalid argument" bash -c "echo nonsense >'$control/control'"
 is_state running || fail "nonsense changed it"

@@ -6,8 +6,14 @@
 need python3 jq
 ioctl() { python3 "$TEST_LIB/ioctl.py" "$TEST_MNT/.minirdr/control" "$@"; }
 mount_rdr faulty:memory: -o write=delay:1s
+cat "$TEST_MNT/.minirdr/events" >"$TEST_DIR/events" &
 puppet writer
 ask_ok writer open f c "$TEST_MNT/f"
+expect 0 ioctl stop 0x1
+assert_eq "$out" "0x80000023 0" "a check: STATUS_REDIRECTOR_HAS_OPEN_HANDLES"
+expect 0 ioctl stop 0x8
+assert_eq "$out" "0x80000023 0" "only if idle, which it is not"
+is_state running || fail "that changed something"
 tell writer write f text
 running() { rdr requests t | grep -q write; }
 wait_until "the write is on its way" running
@@ -15,10 +21,9 @@ took_less 1 expect 0 ioctl stop
 assert_eq "$out" "0x00000103 2" "status and ticket"
 assert_errno "shutdown" touch "$TEST_MNT/new"
 assert_eq "$(answer writer)" "ok 4"
-result() { timeout 5 head -n 50 "$TEST_MNT/.minirdr/events" | grep '"stopped"'; }
-told() { result | grep -q has_open_handles; }
-wait_until "the result is among the events" told
-assert_eq "$(result | jq .ticket)" 2
+result() { grep '"kind":"stopped"' "$TEST_DIR/events"; }
+wait_until "the result is among the events" result
+assert_eq "$(result | jq -r '"\(.ticket) \(.result)"')" "2 has_open_handles"
 expect 0 ioctl query 0 2
 assert_eq "$out" "0x80000023 2" "STATUS_REDIRECTOR_HAS_OPEN_HANDLES"
 expect 0 ioctl stop

@@ -6,7 +6,7 @@ mount_rdr memory:
 exec 5<>"$TEST_MNT/.minirdr/control"
 echo "stop --check" >&5
 read -r -t 10 line <&5
-assert_has "$line" "would wait for nobody"
+assert_has "$line" "would wait for 0 handles"
 echo pause >&5
 read -r -t 10 line <&5
 assert_has "$line" paused

@@ -10,7 +10,7 @@ tell writer write f text
 running() { rdr requests t | grep -q write; }
 wait_until "the write hangs" running
 took_less 5 expect 11 rdr stop t --wait --deadline 1s --on-deadline stay
-assert_has "$out" "t: deadline passed: 1 request, 1 handle; still draining (ticket 2)"
+assert_has "$out" "t: deadline passed: 1 request, 1 handle, 4 B unsent; still draining"
 is_state stopping || fail "it does not drain any more"
 assert_errno "shutdown" touch "$TEST_MNT/new"
 took_less 8 expect 13 rdr stop t --wait --deadline 1s --on-deadline cancel
