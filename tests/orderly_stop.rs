@@ -5,9 +5,11 @@ mod common;
 
 use common::null::{Hold, Null, NullRedirector};
 use common::{Host, LIMIT, wait_until};
-use minirdr::base::ids::Generation;
+use minirdr::base::ids::{Generation, NodeNumber};
 use minirdr::base::status::Status;
 use minirdr::base::stop::{Answer as Called, CallResult, OnDeadline, State, StopMode, StopOptions};
+use minirdr::rdbss::device::KernelSide;
+use minirdr::rdbss::notice::{DeregisterError, FileSystemRegistration, KernelCache};
 use minirdr::rdbss::operation::operand::Access;
 use minirdr::rdbss::operation::{Answer, Operation};
 use minirdr::rdbss::register::{DeviceOptions, SurvivorPolicy};
@@ -369,6 +371,38 @@ fn mode_abort_stops_now() {
     assert!(matches!(read.recv_timeout(LIMIT), Ok(Err(Status::IoTimeout))));
     null.release();
     host.release(handle).expect("a survivor closes");
+}
+
+/// A mount point that counts how often it was taken away.
+#[derive(Default)]
+struct MountPoint(std::sync::atomic::AtomicU32);
+
+impl FileSystemRegistration for MountPoint {
+    fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
+        Ok(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+    }
+}
+
+impl KernelCache for MountPoint {
+    fn flush_file(&self, _: NodeNumber) {}
+    fn forget_names(&self) {}
+    fn settle(&self, _: std::time::Duration) -> bool {
+        true
+    }
+}
+
+/// `--unmount` of what is stopped already unmounts it, and says that it was stopped.
+#[test]
+fn a_stopped_device_can_still_be_unmounted() {
+    let null = Null::inline();
+    let host = host(&null);
+    let mount_point = Arc::new(MountPoint::default());
+    let (cache, registration) = (mount_point.clone(), mount_point.clone());
+    host.device.attach_kernel(KernelSide { cache, registration });
+    assert!(!host.stop().unmounted);
+    let report = host.stop_with(StopOptions { unmount: true, ..StopOptions::default() });
+    assert_eq!((report.result, report.unmounted), (CallResult::AlreadyStopped, true));
+    assert_eq!(mount_point.0.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
 /// S7 and stop.md §4: the report names its steps, in the document's order; so do the notices.

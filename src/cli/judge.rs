@@ -118,18 +118,18 @@ pub fn already_stopped(name: &str, last: Option<&Report>, strict: bool) -> Verdi
     Verdict::new(exit, "already_stopped", line)
 }
 
-/// An unmount found it stopped before, and it is still mounted.
+/// It is stopped, and still mounted although an unmount was asked for.
 #[must_use]
 pub fn still_mounted(name: &str, mount_point: &str, holders: u64) -> Verdict {
     let place = printable(mount_point.as_bytes());
     match holders {
         0 => {
-            let line = format!("{name}: already stopped, and still mounted on {place}");
+            let line = format!("{name}: stopped, but still mounted on {place}");
             Verdict::new(Exit::FAILED, "failed", line)
         }
         _ => {
             let holders = count(holders, "holder");
-            let line = format!("{name}: already stopped; {place} is busy, {holders}");
+            let line = format!("{name}: stopped, but still mounted: {place} is busy, {holders}");
             Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
         }
     }

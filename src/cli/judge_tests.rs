@@ -277,10 +277,10 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
 #[test]
 fn an_unmount_that_did_not_unmount_is_no_success() {
     let busy = still_mounted("bk", "/mnt/bk", 2);
-    assert_eq!(line(&busy), (10, "bk: already stopped; /mnt/bk is busy, 2 holders"));
+    assert_eq!(line(&busy), (10, "bk: stopped, but still mounted: /mnt/bk is busy, 2 holders"));
     assert!(busy.list_holders);
     let odd = still_mounted("bk", "/mnt/bk", 0);
-    assert_eq!(line(&odd), (1, "bk: already stopped, and still mounted on /mnt/bk"));
+    assert_eq!(line(&odd), (1, "bk: stopped, but still mounted on /mnt/bk"));
 }
 
 #[test]

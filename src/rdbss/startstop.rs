@@ -265,7 +265,9 @@ impl Device {
         if inner.queue.len() >= CONTROL_QUEUE_MAX {
             return Err(CallError::TooMany);
         }
-        let event = Event::StopCalled { quiet: inner.quiet(), grace: options.grace().is_some() };
+        // A stopped device that is to be unmounted has work to do for the control thread.
+        let quiet = inner.quiet() && !options.unmount;
+        let event = Event::StopCalled { quiet, grace: options.grace().is_some() };
         let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
         if let Action::Answer(result) = action {
             drop(inner);

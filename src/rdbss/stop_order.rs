@@ -67,7 +67,15 @@ impl Device {
             abandoning: false,
         };
         match self.step(token, Event::StopTaken { grace }) {
-            Ok(Action::Answer(result)) => run.report.result = result,
+            Ok(Action::Answer(result)) => {
+                run.report.result = result;
+                // Stopped already, but to be unmounted still: step 7 is all there is to do.
+                if job.options.unmount {
+                    run.begin("deregister_file_system");
+                    run.deregister_file_system();
+                    run.end_step();
+                }
+            }
             Ok(Action::RunGrace) => run.run(true),
             Ok(_) => run.run(false),
             Err(refused) => {

@@ -378,10 +378,10 @@ fn events_are_shown_and_followed() {
     );
 }
 
-/// `--watch` ends when nobody reads any more, and says what changed.
+/// `--watch` says what changed, and ends with its daemon.
 #[test]
 fn a_watch_says_who_comes_and_goes() {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     let mut watching = Waiting::start(&daemon, "handles bk --watch");
     let mut lines = BufReader::new(watching.0.stdout.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
@@ -392,6 +392,9 @@ fn a_watch_says_who_comes_and_goes() {
     daemon.host.close_all();
     let line = next();
     assert!(line.ends_with(" left a"), "{line}");
+    drop(lines);
+    daemon.leave();
+    assert_eq!(watching.0.wait().expect("a child").code(), Some(3), "not running any more");
 }
 
 #[test]
