@@ -38,7 +38,8 @@ fn a_stopped_device_still_answers_here() {
     let (fixture, _control) = mounted();
     fixture.shell("echo x > $M/f");
     fixture.host.stop();
-    // stop.md G2 and G4: everything else is refused at once; the root and the control files are not.
+    // stop.md G2 and G4: everything else is refused at once; the root and the control files are
+    // not.
     fixture.python(
         "import os, errno\nm = os.environ['M']\nos.stat(m); os.statvfs(m)\n\
          try: open(m + '/f'); assert False\nexcept OSError as e: assert e.errno == errno.ESHUTDOWN, e\n\

@@ -299,8 +299,8 @@ fn locks_of_the_servers_own_are_given_up_at_the_close() {
     host.device.connection_gone();
 }
 
-/// fuser 0.18 panics while it decodes some times, outside any handler. Its thread dies; the caller is
-/// never answered. The worker is replaced and the others do not notice.
+/// fuser 0.18 panics while it decodes some times, outside any handler. Its thread dies; the caller
+/// is never answered. The worker is replaced and the others do not notice.
 #[test]
 fn a_dead_worker_is_replaced() {
     if !can_mount() {
