@@ -231,9 +231,8 @@ impl Dispatcher for Locking {
                 hear(format!("{:?} {}..={} {wait}", lock.kind, lock.start, lock.end));
                 responder.respond(Ok(Answer::Empty));
             }
-            Operation::GetLock { lock, .. } => {
-                let held =
-                    Lock { kind: LockKind::Shared, start: 3, end: 4, owner: 9, pid: 1, ..lock };
+            Operation::GetLock { .. } => {
+                let held = Lock { kind: LockKind::Shared, start: 3, end: 4, owner: 9, pid: 1 };
                 responder.respond(Ok(Answer::Lock(Some(held))));
             }
             other => {
