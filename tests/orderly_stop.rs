@@ -39,7 +39,8 @@ fn g2_g4_stopped_means_refused_at_once_but_the_root_answers() {
     assert_eq!(host.device.status().refused_total, 2);
 }
 
-/// C2: from the moment the stop is answered PENDING nothing new passes, though a request still runs.
+/// C2: from the moment the stop is answered PENDING nothing new passes, though a request still
+/// runs.
 #[test]
 fn c2_only_cleanup_and_close_pass_once_the_call_is_issued() {
     for null in [Null::posted(), Null::inline()] {

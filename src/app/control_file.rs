@@ -135,7 +135,6 @@ fn result_line(report: &Report) -> String {
         CallResult::AlreadyStarted => "already running".to_owned(),
         CallResult::RolledBack => "deadline passed, rolled back".to_owned(),
         CallResult::Lost => format!("stopped, {} losses", report.losses.len()),
-        CallResult::UnmountBusy => "stopped, the mount point is busy".to_owned(),
         CallResult::Failed => "failed".to_owned(),
     };
     if let Some(error) = &report.error {
