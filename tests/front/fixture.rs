@@ -187,7 +187,8 @@ impl Client {
         assert!(status.success(), "the client: {status:?}");
     }
 
-    /// Kills it (and `timeout`, whose child it is) and waits: it must be gone within a second or so.
+    /// Kills it (and `timeout`, whose child it is) and waits: it must be gone within a second or
+    /// so.
     pub fn kill(mut self, pid: i32) {
         let pid = rustix::process::Pid::from_raw(pid).expect("a real process");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it lives");

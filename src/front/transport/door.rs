@@ -1,5 +1,5 @@
-//! The door of a connection: counts requests inside, and can be closed so that the loop may be taken
-//! away between two requests.
+//! The door of a connection: counts requests inside, and can be closed so that the loop may be
+//! taken away between two requests.
 //!
 //! While it is closed a request is left unanswered on purpose: the kernel keeps it, and sends it
 //! again to whoever serves the connection next (FUSE_NOTIFY_RESEND).
@@ -82,8 +82,8 @@ impl Door {
         self.wakers.lock().contains(&thread)
     }
 
-    /// A statfs came while the door was closed. If it is a waker's it is answered, past fuser, whose
-    /// descriptor leads nowhere by now: nobody need wait for the successor. True if it was.
+    /// A statfs came while the door was closed. If it is a waker's it is answered, past fuser,
+    /// whose descriptor leads nowhere by now: nobody need wait for the successor. True if it was.
     pub fn dismiss_waker(&self, thread: u32, unique: u64) -> bool {
         let mut wakers = self.wakers.lock();
         let Some(at) = wakers.iter().position(|&waker| waker == thread) else { return false };

@@ -89,8 +89,8 @@ impl Registration {
 
     fn entry<'a>(&self, table: &'a [MountEntry]) -> Option<&'a MountEntry> {
         let identity = self.identity?;
-        // A file system that is gone has no mount: what bears its numbers now is another's. They are
-        // given out again at once, all of them.
+        // A file system that is gone has no mount: what bears its numbers now is another's. They
+        // are given out again at once, all of them.
         if !device::is_alive(self.device.as_fd()) {
             return None;
         }
