@@ -48,8 +48,13 @@ pub enum FrontError {
     #[error("mounting needs root or the program fusermount3: install the package fuse3")]
     HelperMissing,
     /// The helper would not do it; in its own words.
-    #[error("{0}")]
-    Helper(String),
+    #[error("cannot mount on {}: {words}", path.display())]
+    Helper {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        words: String,
+    },
     /// `/dev/fd/N` names no descriptor of ours.
     #[error("{} is no open descriptor of this process", .0.display())]
     NotADescriptor(PathBuf),
@@ -73,7 +78,7 @@ impl FrontError {
                 matches!(*errno, Errno::ACCESS | Errno::PERM)
             }
             // fusermount3 speaks English to a child of ours: its locale is C.
-            Self::Helper(words) => {
+            Self::Helper { words, .. } => {
                 words.contains("ermission denied") || words.contains("not permitted")
             }
             _ => false,
@@ -113,9 +118,7 @@ mod tests {
         let line = FrontError::NoDevice(Errno::NOENT).to_string();
         assert!(line.contains("No such file") && line.contains("modprobe fuse"), "{line}");
         assert!(FrontError::NoDevice(Errno::ACCESS).is_permission());
-        assert!(
-            FrontError::Helper("fusermount3: mount failed: Permission denied".into())
-                .is_permission()
-        );
+        let words = "fusermount3: mount failed: Permission denied".into();
+        assert!(FrontError::Helper { path: "/mnt".into(), words }.is_permission());
     }
 }
