@@ -79,7 +79,9 @@ impl FrontError {
             }
             // fusermount3 speaks English to a child of ours: its locale is C.
             Self::Helper { words, .. } => {
-                words.contains("ermission denied") || words.contains("not permitted")
+                ["ermission denied", "not permitted", "no write access", "only allowed if"]
+                    .iter()
+                    .any(|refusal| words.contains(refusal))
             }
             _ => false,
         }
@@ -118,7 +120,13 @@ mod tests {
         let line = FrontError::NoDevice(Errno::NOENT).to_string();
         assert!(line.contains("No such file") && line.contains("modprobe fuse"), "{line}");
         assert!(FrontError::NoDevice(Errno::ACCESS).is_permission());
-        let words = "fusermount3: mount failed: Permission denied".into();
-        assert!(FrontError::Helper { path: "/mnt".into(), words }.is_permission());
+        for words in [
+            "fusermount3: failed to open /dev/fuse: Permission denied",
+            "fusermount3: user has no write access to mountpoint /mnt",
+            "fusermount3: option allow_other only allowed if 'user_allow_other' is set",
+        ] {
+            let error = FrontError::Helper { path: "/mnt".into(), words: words.into() };
+            assert!(error.is_permission(), "{error}");
+        }
     }
 }
