@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # TIMEOUT: 30
-# S-03, S-47: stop --unmount takes the mount away too; a busy one stays, and is told who holds it.
+# S-03, S-47: stop --unmount takes the mount away too; where somebody is still inside it stays, stopped,
+# and the answer names them.
 . "$TEST_LIB/common.sh"
 need jq
 mount_rdr memory:
 puppet holder
 ask_ok holder cd "$TEST_MNT"
 expect 10 rdr umount t
-assert_has "$out" "$TEST_MNT is busy; rolled back, running" "holder["
-is_state running || fail "it was not rolled back"
+assert_has "$out" "t: stopped, but still mounted: $TEST_MNT is busy, 1 holder" "holder[" cwd
+is_state stopped || fail "it is not stopped"
+expect 0 rdr start t
 touch "$TEST_MNT/new"
 ask_ok holder cd /
 expect 0 rdr stop t --wait --unmount
