@@ -1,7 +1,8 @@
 //! Dead mounts: what a killed daemon leaves, and how `mount` clears it out of its own way
 //! (management.md §7, 10).
 //!
-//! The one place that touches a mount point, and only when it is ours, no daemon was found for it, and
+//! The one place that touches a mount point, and only when it is ours, no daemon was found for it,
+//! and
 //! `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to hang.
 
 use crate::base::threads;

@@ -200,7 +200,6 @@ fn every_end_of_a_stop_has_its_line_and_code() {
             true,
         ),
         (report(CallResult::RolledBack), 12, "bk: deadline passed: rolled back, running", true),
-        (report(CallResult::UnmountBusy), 10, "bk: /mnt/bk is busy; rolled back, running", true),
         (failed, 1, "bk: stop failed, running: deregister: no such mount", false),
         (
             report(CallResult::Failed),

@@ -356,7 +356,9 @@ impl StopRun<'_> {
             let Some(grace) = running.options.grace() else { return Ok(()) };
             let now = self.device.clock.now();
             let left = running.asked_at.after(grace).since(now);
-            let over = left.is_zero() || running.deadline_passed || inner.state != State::Paused;
+            // `stay` stays: the grace goes on although the deadline has passed (cli.md).
+            let cut = running.deadline_passed && running.options.on_deadline != OnDeadline::Stay;
+            let over = left.is_zero() || cut || inner.state != State::Paused;
             if over || self.device.handles.is_empty() {
                 return Ok(());
             }
@@ -594,6 +596,8 @@ impl StopRun<'_> {
         self.device.deferred.run_all();
         self.end_step();
         self.report.result = CallResult::RolledBack;
+        (self.report.survivors, self.report.survivors_total) =
+            self.device.handle_list(SURVIVORS_LISTED_MAX);
         if !by_resume {
             self.device.announce(Notice::Resumed);
         }

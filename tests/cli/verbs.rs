@@ -128,7 +128,6 @@ fn every_end_of_a_stop_has_its_code() {
             13,
             "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md",
         ),
-        (CallResult::UnmountBusy, 10, "bk: /nonexistent/mnt/bk is busy; rolled back, running"),
         (CallResult::Failed, 1, "bk: stop failed, running: no route to host"),
     ];
     for (result, expected, line) in cases {

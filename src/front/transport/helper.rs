@@ -1,6 +1,7 @@
 //! `fusermount3`: the set-user-id program that mounts and unmounts for users other than root.
 //!
-//! It opens `/dev/fuse` itself and sends the descriptor back over a socket, whose number it finds in
+//! It opens `/dev/fuse` itself and sends the descriptor back over a socket, whose number it finds
+//! in
 //! `_FUSE_COMMFD`. The socket is the child's standard input: so nothing else is inherited.
 
 use crate::base::limits::WRITE_BYTES_MAX;

@@ -174,8 +174,8 @@ impl Faulty {
         LowIo::Pending
     }
 
-    /// A completer that keeps the answer back for a while, and the call inside until then. A cancelled
-    /// request is not kept back: its caller was promised to be let go soon.
+    /// A completer that keeps the answer back for a while, and the call inside until then. A
+    /// cancelled request is not kept back: its caller was promised to be let go soon.
     fn slow<T: Send + 'static>(
         &self,
         completer: Completer<T>,

@@ -1,7 +1,7 @@
 //! What the instance, its timer thread and its controls share: the plan, the counts, who hangs.
 //!
-//! One lock (rank `Redirector`) and one condition. Nothing of anybody else's is called under it: jobs
-//! are taken out and run after.
+//! One lock (rank `Redirector`) and one condition. Nothing of anybody else's is called under it:
+//! jobs are taken out and run after.
 
 use super::callout::Callout;
 use super::plan::{FaultPlan, Script};

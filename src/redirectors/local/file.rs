@@ -1,13 +1,14 @@
-//! A known file: its identity, the name it was last seen under, and its descriptor while it has one.
+//! A known file: its identity, the name it was last seen under, and its descriptor while it has
+//! one.
 //!
 //! A million known files must not need a million descriptors. So a file has an `O_PATH` descriptor
 //! only while the cache (`fds.rs`) can afford it, and is otherwise found again by walking from the
 //! nearest open ancestor; the identity is compared, so that a wrong file is never taken for it. Two
-//! things keep a descriptor from being given up: a [`Hold`], while an operation changes the name, and
-//! having no name at all any more (unlinked, or the root).
+//! things keep a descriptor from being given up: a [`Hold`], while an operation changes the name,
+//! and having no name at all any more (unlinked, or the root).
 //!
-//! Locks: the cache's ring, then one file's `place`. Nothing that may drop a [`LocalFile`] is dropped
-//! under either, because its end takes both.
+//! Locks: the cache's ring, then one file's `place`. Nothing that may drop a [`LocalFile`] is
+//! dropped under either, because its end takes both.
 
 use super::node::FileKey;
 use super::registry::Registry;

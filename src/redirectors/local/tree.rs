@@ -99,8 +99,8 @@ impl Tree {
         self.with_room(|| openat2(&directory, name.as_os(), flags, Mode::empty(), beneath()))
     }
 
-    /// A descriptor of the file: the cached one, or a new one found by walking from its nearest open
-    /// ancestor. ESTALE when it is not there any more.
+    /// A descriptor of the file: the cached one, or a new one found by walking from its nearest
+    /// open ancestor. ESTALE when it is not there any more.
     pub(super) fn fd(&self, file: &Arc<LocalFile>) -> Result<Arc<OwnedFd>, Status> {
         for _ in 0..MOVED_RETRIES {
             if let Some(fd) = self.walk(file)? {
@@ -172,8 +172,8 @@ impl Tree {
         Err(Status::FileInvalid)
     }
 
-    /// Finds a name. A directory gets its descriptor at once if it can: it then stays itself for the
-    /// processes that work in it although others rename it.
+    /// Finds a name. A directory gets its descriptor at once if it can: it then stays itself for
+    /// the processes that work in it although others rename it.
     pub(super) fn lookup(&self, parent: &Arc<LocalFile>, name: &Name) -> Result<Found, Status> {
         let directory = self.fd(parent)?;
         let node = node_at(&directory, name.as_bytes())?;

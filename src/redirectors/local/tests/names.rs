@@ -328,7 +328,8 @@ fn what_others_turn_inside_out_makes_no_circle() {
 
 #[test]
 fn mounts_beneath_the_root_have_numbers_of_their_own() {
-    // /dev, if it has another file system mounted in it (/dev/shm or /dev/pts), and it nearly always has.
+    // /dev, if it has another file system mounted in it (/dev/shm or /dev/pts), and it nearly
+    // always has.
     let local = Local::new("/dev".into(), LocalOptions::default());
     let context = TestContext::new();
     local.start(&context, TestUpcalls::shared()).expect("started");
