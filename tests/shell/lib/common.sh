@@ -163,7 +163,7 @@ finish() {
   local code=$? pid
   trap - ERR
   set +e
-  for pid in $(jobs -p); do kill -9 "$pid" && wait "$pid"; done 2>/dev/null
+  for pid in $(jobs -p); do kill -9 "$pid"; done 2>/dev/null
   if is_mounted "$TEST_MNT"; then
     [ "$code" = 0 ] || timeout 5 "$MINIRDR" events "$NAME"
     timeout 20 "$MINIRDR" umount "$NAME" --deadline 5s --on-deadline abort
