@@ -153,8 +153,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// The NTSTATUS number for the control plane. `Posix` is a customer code (bit 29) with the errno
-    /// in its low bits, because NT has no number for it.
+    /// The NTSTATUS number for the control plane. `Posix` is a customer code (bit 29) with the
+    /// errno in its low bits, because NT has no number for it.
     #[must_use]
     pub const fn code(self) -> u32 {
         match self {
