@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 30
-# S-21: set-id bits and device nodes mean nothing in a mount unless asked for; the options of mount(8)
-# are taken.
+# S-21: set-id bits and device nodes mean nothing in a mount unless asked for; the options of
+# mount(8) are taken.
 . "$TEST_LIB/common.sh"
 need_root
 flags() { awk -v dir="$TEST_MNT" '$5 == dir { print $6 }' /proc/self/mountinfo; }
