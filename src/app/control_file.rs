@@ -84,6 +84,7 @@ fn parse_stop(flags: &[&str]) -> Result<Command, String> {
             "--check" => check = true,
             "--unmount" => options.unmount = true,
             "--lazy" => options.lazy = true,
+            "--refuse-if-busy" => options.refuse_if_busy = true,
             "--grace" => options.grace_s = Some(parse_duration(value()?)?.as_secs_f64()),
             "--deadline" => options.deadline_s = Some(parse_duration(value()?)?.as_secs_f64()),
             "--on-deadline" => {
@@ -134,7 +135,6 @@ fn result_line(report: &Report) -> String {
         CallResult::AlreadyStarted => "already running".to_owned(),
         CallResult::RolledBack => "deadline passed, rolled back".to_owned(),
         CallResult::Lost => format!("stopped, {} losses", report.losses.len()),
-        CallResult::UnmountBusy => "stopped, the mount point is busy".to_owned(),
         CallResult::Failed => "failed".to_owned(),
     };
     if let Some(error) = &report.error {

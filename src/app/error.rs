@@ -24,18 +24,23 @@ impl AppError {
     pub fn usage(error: impl std::fmt::Display) -> Self {
         Self { message: error.to_string(), code: 2 }
     }
+
+    /// Something went wrong, told with everything that caused it: one line has it all. Exit 1.
+    #[must_use]
+    pub fn caused(error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut next = error.source();
+        while let Some(source) = next {
+            message = format!("{message}: {source}");
+            next = source.source();
+        }
+        Self { message, code: 1 }
+    }
 }
 
 impl From<FrontError> for AppError {
     fn from(error: FrontError) -> Self {
         let code = if error.is_permission() { 5 } else { 1 };
-        // The source of an error is part of what a user must read: one line has it all.
-        let mut message = error.to_string();
-        let mut next = std::error::Error::source(&error);
-        while let Some(source) = next {
-            message = format!("{message}: {source}");
-            next = source.source();
-        }
-        Self { message, code }
+        Self { code, ..Self::caused(&error) }
     }
 }

@@ -90,8 +90,8 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let clock = SystemClock::shared();
     let factory = redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
     // The name is claimed before anything can be seen of the mount: two daemons never share one.
-    let claim = Claim::take(&config.runtime_dir, &config.name)
-        .map_err(|error| AppError::failed(error.to_string()))?;
+    let claim =
+        Claim::take(&config.runtime_dir, &config.name).map_err(|error| AppError::caused(&error))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
     let publisher = Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
     let registry = Registry::default();
@@ -162,7 +162,7 @@ impl Host {
         ready: impl FnOnce(&Ready),
     ) -> Result<(), AppError> {
         let failed = |error: String| AppError::failed(error);
-        let endpoint = claim.listen().map_err(|error| failed(error.to_string()))?;
+        let endpoint = claim.listen().map_err(|error| AppError::caused(&error))?;
         let server = Server::start(endpoint, Arc::new(service))
             .map_err(|error| failed(format!("the control socket: {error}")))?;
         let life = self.life.clone();
@@ -273,9 +273,11 @@ impl Host {
         }
         let options = signals::stop_options(&self.control, StopMode::Drain, "unmounted");
         let options = crate::base::stop::StopOptions { unmount: false, grace_s: None, ..options };
-        match self.device.stop(signals::own_caller(), options) {
-            Ok(called) => drop(self.report_of(called)),
-            Err(error) => log::error!("the last stop: {error}"),
+        if self.device.state() != State::Startable {
+            match self.device.stop(signals::own_caller(), options) {
+                Ok(called) => drop(self.report_of(called)),
+                Err(error) => log::error!("the last stop: {error}"),
+            }
         }
         self.device.wait_state(|state| state == State::Startable, EVENTS_COALESCED_FOR);
     }

@@ -119,7 +119,7 @@ fn carry_out(
 pub fn stop_options(control: &HostControl, mode: StopMode, reason: &str) -> StopOptions {
     let options = &control.config.options;
     let grace = (mode == StopMode::Drain && !options.stop_grace.is_zero())
-        .then(|| options.stop_grace.as_secs_f64());
+        .then_some(options.stop_grace.as_secs_f64());
     StopOptions {
         mode,
         grace_s: grace,

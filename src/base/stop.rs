@@ -124,8 +124,6 @@ pub enum CallResult {
     RolledBack,
     /// Stopped, but data was abandoned: see the losses of the report.
     Lost,
-    /// The mount is busy: `unmount` was asked for and the kernel refused; rolled back.
-    UnmountBusy,
     /// A step failed; everything it did was undone. The report's `error` says what.
     Failed,
 }
@@ -141,7 +139,6 @@ impl CallResult {
             Self::AlreadyStarted => wire::REDIRECTOR_STARTED,
             Self::RolledBack => Status::IoTimeout.code(),
             Self::Lost => 0xC000_0222, // STATUS_LOST_WRITEBEHIND_DATA
-            Self::UnmountBusy => 0xC000_0108, // STATUS_CONNECTION_IN_USE
             Self::Failed => Status::Unsuccessful.code(),
         }
     }
@@ -151,7 +148,7 @@ impl CallResult {
     pub const fn is_stopped(self) -> bool {
         match self {
             Self::Success | Self::HasOpenHandles | Self::AlreadyStopped | Self::Lost => true,
-            Self::AlreadyStarted | Self::RolledBack | Self::UnmountBusy | Self::Failed => false,
+            Self::AlreadyStarted | Self::RolledBack | Self::Failed => false,
         }
     }
 }
@@ -242,7 +239,8 @@ pub struct Report {
     pub kind: CallKind,
     /// How it ended.
     pub result: CallResult,
-    /// The failing step's words, for `Failed` and `UnmountBusy`.
+    /// The failing step's words: why it `Failed`, or what went wrong on the way of a stop that did
+    /// not (`MRxStop` failed, the mount point is busy).
     pub error: Option<String>,
     /// The generation that was stopped or started.
     pub generation: Generation,

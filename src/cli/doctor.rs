@@ -1,6 +1,7 @@
 //! `doctor`: what this machine needs, what it lacks, what was left behind, and what to do about it.
 
 use crate::cli::args::{Environment, JsonArgs};
+use crate::cli::corpse::{self, Pulse};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::mountinfo::Mount;
@@ -305,15 +306,27 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
     let mounts = locate::read_mounts().unwrap_or_default();
     // A normal user cannot ask other users' daemons, and must not call their mounts dead.
     let is_known = |mount: &Mount| environment.uid == 0 || mount.owner == Some(environment.uid);
-    let is_dead = |mount: &&Mount| {
+    let is_lost = |mount: &&Mount| {
         mount.is_ours()
             && is_known(mount)
             && !answering.iter().any(|(device, point)| {
                 *device == mount.device || *point == mount.mount_point.to_string_lossy()
             })
     };
-    findings.extend(mounts.iter().filter(is_dead).map(|mount| dead_mount(mount, environment.uid)));
+    let lost = mounts.iter().filter(is_lost);
+    findings.extend(lost.map(|mount| match corpse::pulse(&mount.mount_point) {
+        Pulse::Dead => dead_mount(mount, environment.uid),
+        Pulse::Alive => unknown_daemon(mount, "its control socket was not found"),
+        Pulse::Silent => unknown_daemon(mount, "no control socket was found, and it hangs"),
+    }));
     findings
+}
+
+/// A mount served from elsewhere: another runtime directory, another namespace.
+fn unknown_daemon(mount: &Mount, what: &str) -> Finding {
+    let shown = printable(mount.mount_point.as_os_str().as_bytes());
+    let cure = "run doctor with the XDG_RUNTIME_DIR it was mounted with";
+    Finding::warning("unknown daemon", format!("{shown}: {what}"), cure)
 }
 
 fn dead_mount(mount: &Mount, uid: u32) -> Finding {
@@ -321,7 +334,7 @@ fn dead_mount(mount: &Mount, uid: u32) -> Finding {
     let command = if uid == 0 { "umount -l" } else { "fusermount3 -uz" };
     Finding::warning(
         "dead mount",
-        format!("{shown}: no daemon answers for it"),
+        format!("{shown}: its daemon has died"),
         format!("{command} '{}'", shown.replace('\'', "'\\''")),
     )
 }

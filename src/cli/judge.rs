@@ -43,7 +43,6 @@ const fn result_word(result: CallResult) -> &'static str {
         CallResult::AlreadyStarted => "already_started",
         CallResult::RolledBack => "rolled_back",
         CallResult::Lost => "lost",
-        CallResult::UnmountBusy => "unmount_busy",
         CallResult::Failed => "failed",
     }
 }
@@ -118,18 +117,18 @@ pub fn already_stopped(name: &str, last: Option<&Report>, strict: bool) -> Verdi
     Verdict::new(exit, "already_stopped", line)
 }
 
-/// An unmount found it stopped before, and it is still mounted.
+/// It is stopped, and still mounted although an unmount was asked for.
 #[must_use]
 pub fn still_mounted(name: &str, mount_point: &str, holders: u64) -> Verdict {
     let place = printable(mount_point.as_bytes());
     match holders {
         0 => {
-            let line = format!("{name}: already stopped, and still mounted on {place}");
+            let line = format!("{name}: stopped, but still mounted on {place}");
             Verdict::new(Exit::FAILED, "failed", line)
         }
         _ => {
             let holders = count(holders, "holder");
-            let line = format!("{name}: already stopped; {place} is busy, {holders}");
+            let line = format!("{name}: stopped, but still mounted: {place} is busy, {holders}");
             Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
         }
     }
@@ -161,6 +160,9 @@ pub fn stop_ended(
             let line = format!("{name}: stopped, {open} still open{}, {place}", achieved(report));
             Verdict::new(Exit::BUSY, result, line).listing()
         }
+        CallResult::AlreadyStopped if report.unmounted => {
+            Verdict::new(Exit::DONE, result, format!("{name}: already stopped, {place}"))
+        }
         CallResult::AlreadyStopped => already_stopped(name, last, strict),
         CallResult::RolledBack => {
             let line =
@@ -168,10 +170,6 @@ pub fn stop_ended(
             Verdict::new(Exit::ROLLED_BACK, result, line).listing()
         }
         CallResult::Lost => lost(name, &place, report),
-        CallResult::UnmountBusy => {
-            let line = format!("{name}: {mount_point} is busy; rolled back, running");
-            Verdict::new(Exit::BUSY, result, line).listing()
-        }
         CallResult::AlreadyStarted => {
             Verdict::new(Exit::FAILED, result, format!("{name}: started again before it stopped"))
         }
@@ -241,7 +239,6 @@ pub fn start_ended(name: &str, report: &Report, strict: bool) -> Verdict {
         CallResult::HasOpenHandles
         | CallResult::RolledBack
         | CallResult::Lost
-        | CallResult::UnmountBusy
         | CallResult::Failed => {
             let line = format!("{name}: start failed, still stopped: {}", error(report));
             Verdict::new(Exit::FAILED, result, line)

@@ -200,7 +200,6 @@ fn every_end_of_a_stop_has_its_line_and_code() {
             true,
         ),
         (report(CallResult::RolledBack), 12, "bk: deadline passed: rolled back, running", true),
-        (report(CallResult::UnmountBusy), 10, "bk: /mnt/bk is busy; rolled back, running", true),
         (failed, 1, "bk: stop failed, running: deregister: no such mount", false),
         (
             report(CallResult::Failed),
@@ -277,10 +276,10 @@ fn a_check_says_who_and_changes_the_code_only_for_holders() {
 #[test]
 fn an_unmount_that_did_not_unmount_is_no_success() {
     let busy = still_mounted("bk", "/mnt/bk", 2);
-    assert_eq!(line(&busy), (10, "bk: already stopped; /mnt/bk is busy, 2 holders"));
+    assert_eq!(line(&busy), (10, "bk: stopped, but still mounted: /mnt/bk is busy, 2 holders"));
     assert!(busy.list_holders);
     let odd = still_mounted("bk", "/mnt/bk", 0);
-    assert_eq!(line(&odd), (1, "bk: already stopped, and still mounted on /mnt/bk"));
+    assert_eq!(line(&odd), (1, "bk: stopped, but still mounted on /mnt/bk"));
 }
 
 #[test]

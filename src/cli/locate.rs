@@ -3,6 +3,7 @@
 //! A path is resolved by hand: symlinks are followed only outside of FUSE mounts, because a
 //! `readlink` inside one asks its daemon, and that daemon may hang.
 
+use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args::Environment;
 use crate::cli::exit::Trouble;
 use crate::cli::mountinfo::{self, Mount};
@@ -14,6 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 /// The longest path a Unix socket can be bound to (`sun_path` less its NUL).
 const SOCKET_PATH_MAX: usize = 107;
@@ -61,7 +63,26 @@ pub struct Target {
     pub socket: PathBuf,
 }
 
+/// How long a daemon that has unmounted is given to go away.
+const DEPARTURE_WAIT: Duration = Duration::from_secs(3);
+/// How often it is looked for.
+const DEPARTURE_LOOK: Duration = Duration::from_millis(20);
+
 impl Target {
+    /// Waits a moment for the daemon's socket to go, so that `umount` and `mount` in a row do not
+    /// meet; did it go?
+    pub fn await_departure(&self) -> bool {
+        let clock = SystemClock::new();
+        let end = clock.now().after(DEPARTURE_WAIT);
+        while Client::connect(&self.socket).is_ok() {
+            if clock.now() >= end {
+                return false;
+            }
+            std::thread::sleep(DEPARTURE_LOOK);
+        }
+        !exists(&self.socket)
+    }
+
     /// Connects to the daemon.
     ///
     /// # Errors
@@ -169,7 +190,12 @@ pub fn read_mounts() -> Result<Vec<Mount>, Trouble> {
 }
 
 /// Asks each daemon whether the path is its mount point, or a bind mount of it.
-fn find_by_mount_point(path: &Path, mounts: &[Mount], directories: &[PathBuf]) -> Option<Target> {
+#[must_use]
+pub fn find_by_mount_point(
+    path: &Path,
+    mounts: &[Mount],
+    directories: &[PathBuf],
+) -> Option<Target> {
     let device = mountinfo::at(mounts, path).filter(|mount| mount.is_ours());
     let device = device.map(|mount| mount.device.as_str());
     let likely = path.file_name();

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod corpse;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;

@@ -1,19 +1,20 @@
 //! Node numbers the kernel knows, and how often it looked each up.
 //!
-//! The kernel counts every entry it is sent (LOOKUP, MKNOD, MKDIR, SYMLINK, LINK, CREATE, READDIRPLUS)
-//! and takes the count back with FORGET, which may come long after and says a number, not a file. So:
+//! The kernel counts every entry it is sent (LOOKUP, MKNOD, MKDIR, SYMLINK, LINK, CREATE,
+//! READDIRPLUS) and takes the count back with FORGET, which may come long after and says a
+//! number, not a file. So:
 //!
 //! - An entry is counted **before** its reply is sent: the FORGET for it cannot come earlier.
 //! - An entry that was counted and not sent after all is undone.
 //! - A number may be used again for another file (same number, other reuse generation) while the
 //!   kernel still holds the old one. It then keeps the two apart and will send a FORGET for each,
 //!   both by the same number. One count for the number, the sum of both, is exact: the old file's
-//!   FORGET takes away the old file's share and leaves the new one's. Requests by number mean the new
-//!   file from then on: the kernel sends none for a file it knows to be replaced, and what is open
-//!   goes by handle.
+//!   FORGET takes away the old file's share and leaves the new one's. Requests by number mean the
+//!   new file from then on: the kernel sends none for a file it knows to be replaced, and what is
+//!   open goes by handle.
 //! - The root is pinned; it is never counted and never forgotten.
-//! - A node is never dropped under a lock of this table: the last drop of a file locks the FCB table,
-//!   which comes before ours in the order.
+//! - A node is never dropped under a lock of this table: the last drop of a file locks the FCB
+//!   table, which comes before ours in the order.
 
 use crate::base::ids::NodeNumber;
 use crate::base::name::Name;
@@ -105,8 +106,8 @@ impl<N: KernelNode> Inodes<N> {
         drop(replaced);
     }
 
-    /// Takes lookups back: a FORGET, or an entry that was not sent after all. More than were counted
-    /// are as many as were counted.
+    /// Takes lookups back: a FORGET, or an entry that was not sent after all. More than were
+    /// counted are as many as were counted.
     pub fn forget(&self, number: NodeNumber, lookups: u64) {
         let mut shard = self.shard(number).write();
         let forgotten = match shard.get_mut(&number) {

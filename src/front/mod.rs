@@ -1,4 +1,5 @@
-//! FUSE: the only folder that names `fuser`. It unpacks, asks the core, replies; it decides nothing.
+//! FUSE: the only folder that names `fuser`. It unpacks, asks the core, replies; it decides
+//! nothing.
 //!
 //! Read [`session`] (a mount from start to end), then [`adapter`] (a request's way through), then
 //! [`transport`] (the life of the connection, taken out of fuser's hands).

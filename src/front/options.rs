@@ -22,8 +22,8 @@ pub struct FrontOptions {
     pub posix_acl: bool,
     /// `fcntl` locks are the server's; by default the kernel keeps them for this machine.
     pub posix_locks: bool,
-    /// `flock` locks are the server's. fuser cannot tell them from `fcntl` locks (fuse.md 1.8): they
-    /// come as locks of the whole file by another owner.
+    /// `flock` locks are the server's. fuser cannot tell them from `fcntl` locks (fuse.md 1.8):
+    /// they come as locks of the whole file by another owner.
     pub flock: bool,
 }
 

@@ -45,6 +45,8 @@ pub struct Connection {
     pub device: OwnedFd,
     /// What INIT agreed on.
     pub agreement: Agreement,
+    /// Which mount it is, if that is known.
+    pub mount_id: Option<u64>,
     /// What the kernel knows, if the predecessor was in this process.
     pub inodes: Option<Arc<Inodes>>,
 }
@@ -92,6 +94,8 @@ pub struct Mount {
     plumbing: Plumbing,
     registration: Arc<Registration>,
     clock: Arc<dyn Clock>,
+    /// The connection was given away: what becomes of the mount is the successor's business.
+    detached: bool,
 }
 
 impl Mount {
@@ -115,7 +119,7 @@ impl Mount {
         };
         let served = shake_hands(opened.device(), wishes).and_then(|agreement| {
             let device = duplicate(opened.device())?;
-            let line = Connection { device, agreement, inodes: None };
+            let line = Connection { device, agreement, mount_id: None, inodes: None };
             Self::prepare(config, line, dispatcher, control, on_gone)
         });
         match (served, opened) {
@@ -147,10 +151,10 @@ impl Mount {
         control: Option<Arc<dyn ControlDevice>>,
         on_gone: OnEnd,
     ) -> Result<Self, FrontError> {
-        let number = device::connection(connection.device.as_fd());
+        let (id, number) = (connection.mount_id, device::connection(connection.device.as_fd()));
         let mount = Self::prepare(config, connection, dispatcher, control, on_gone)?;
         resend(mount.workers.device()).map_err(|errno| FrontError::Start(errno.into()))?;
-        Ok(mount.registered(None, number, Some(&config.mount_point)).go())
+        Ok(mount.registered(id, number, Some(&config.mount_point)).go())
     }
 
     /// Makes everything that serves a connection; it begins to with [`Mount::go`].
@@ -161,7 +165,7 @@ impl Mount {
         control: Option<Arc<dyn ControlDevice>>,
         on_gone: OnEnd,
     ) -> Result<Self, FrontError> {
-        let Connection { device, agreement, inodes } = connection;
+        let Connection { device, agreement, inodes, .. } = connection;
         let clock = config.clock.clone();
         let inodes = inodes.unwrap_or_else(|| Arc::new(Inodes::new(dispatcher.root())));
         let door = Door::new(duplicate(device.as_fd())?);
@@ -186,7 +190,7 @@ impl Mount {
         let adapter = Adapter(front.clone());
         let count = config.threads.max(WORKERS_MIN);
         let workers = Workers::prepare(device, agreement, door, &adapter, count, on_gone)?;
-        Ok(Self { workers, front, plumbing, registration, clock })
+        Ok(Self { workers, front, plumbing, registration, clock, detached: false })
     }
 
     /// Finds out which mount it is.
@@ -253,6 +257,12 @@ impl Mount {
         self.front.known_nodes()
     }
 
+    /// Reads of the `events` control file that wait for an event.
+    #[must_use]
+    pub fn waiting_reads(&self) -> usize {
+        self.plumbing.desk.as_ref().map_or(0, |(desk, _)| desk.waiters())
+    }
+
     /// Waits until the kernel is gone and the workers have ended; false when `limit` passed first.
     #[must_use]
     pub fn wait_gone(&self, limit: Duration) -> bool {
@@ -269,6 +279,7 @@ impl Mount {
     /// Waits until the kernel is gone, then ends every thread.
     pub fn join(mut self) {
         self.workers.join();
+        // The rest is `drop`'s.
     }
 
     /// Stops serving between two requests and hands out the live connection; whoever uses the mount
@@ -289,18 +300,23 @@ impl Mount {
         if detached.is_err() {
             desk.iter().for_each(|desk| desk.thaw());
         }
-        Ok(Connection { device: detached?, agreement, inodes: Some(self.front.inodes()) })
+        let device = detached?;
+        self.detached = true;
+        let (mount_id, inodes) = (self.mount_id(), Some(self.front.inodes()));
+        Ok(Connection { device, agreement, mount_id, inodes })
     }
 }
 
 impl Drop for Mount {
-    /// A mount that is dropped while it is served goes: lazily, then by force.
+    /// A mount that is dropped while it is served goes: lazily, then by force. One that was aborted
+    /// leaves a dead mount point, which is taken away.
     fn drop(&mut self) {
-        // Ended, detached, or never begun.
-        if self.workers.running() == 0 {
+        let known = self.registration.identity().is_some();
+        if self.detached || (!known && self.workers.running() == 0) {
+            // Given away, or never attached.
             return self.workers.join();
         }
-        if let Err(error) = self.registration.deregister(true) {
+        if known && let Err(error) = self.registration.deregister(true) {
             log::warn!("dropping a mount: {error}");
         }
         let gone = self.wait_gone(DROP_WAIT) || (self.abort() && self.wait_gone(DROP_WAIT));

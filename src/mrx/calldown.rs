@@ -1,12 +1,13 @@
 //! `MiniRedirector`: what the core asks of a mini-redirector, mirroring MINIRDR_DISPATCH.
 //!
-//! Every callout has a safe default (STATUS_NOT_IMPLEMENTED, or a harmless answer where the document
-//! says the result is ignored), so an empty slot is never a crash (rdbss.md 5). The core calls with
-//! none of its locks held, catches panics, and never calls for a context already cancelled.
+//! Every callout has a safe default (STATUS_NOT_IMPLEMENTED, or a harmless answer where the
+//! document says the result is ignored), so an empty slot is never a crash (rdbss.md 5). The core
+//! calls with none of its locks held, catches panics, and never calls for a context already
+//! cancelled.
 //!
-//! Callouts take file *extensions*, not paths: whatever a mini-redirector needs to find a file again
-//! it puts into the extension it returned for it. Permission checks of the calling user are done by
-//! the kernel (`default_permissions`) from the attributes returned here.
+//! Callouts take file *extensions*, not paths: whatever a mini-redirector needs to find a file
+//! again it puts into the extension it returned for it. Permission checks of the calling user are
+//! done by the kernel (`default_permissions`) from the attributes returned here.
 
 use crate::base::name::Name;
 use crate::base::status::Status;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 /// What a mini-redirector says of itself at registration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Callouts may block for long (a network): they are posted to the file system process and never
-    /// run on a thread that serves the kernel.
+    /// Callouts may block for long (a network): they are posted to the file system process and
+    /// never run on a thread that serves the kernel.
     pub blocking: bool,
     /// Byte-range locks are enforced by the server; otherwise the kernel keeps them locally.
     pub locks: bool,
@@ -37,8 +38,8 @@ pub struct Capabilities {
 
 type Context<'a> = &'a dyn RequestContext;
 
-/// One kind of server. One value serves one generation: the core makes a fresh one for each start and
-/// keeps the old one alive for its survivors (stop.md S3).
+/// One kind of server. One value serves one generation: the core makes a fresh one for each start
+/// and keeps the old one alive for its survivors (stop.md S3).
 #[allow(unused_variables)]
 pub trait MiniRedirector: Send + Sync {
     /// `memory`, `local`, …
@@ -226,8 +227,8 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Err(Status::NotImplemented))
     }
 
-    /// MRxLowIOSubmit[WRITE]: all of `data` at `offset`, or at the end for an append open. Returns the
-    /// bytes written. `kill_privileges` as in [`SetAttributes`].
+    /// MRxLowIOSubmit[WRITE]: all of `data` at `offset`, or at the end for an append open. Returns
+    /// the bytes written. `kill_privileges` as in [`SetAttributes`].
     fn write(
         &self,
         context: Context<'_>,

@@ -5,8 +5,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// A mini-redirector's private half of one of the core's objects. The core keeps it alive as long as
-/// the object and never looks inside; dropping it is `MRxDeallocateFor…`.
+/// A mini-redirector's private half of one of the core's objects. The core keeps it alive as long
+/// as the object and never looks inside; dropping it is `MRxDeallocateFor…`.
 pub type Extension = Arc<dyn Any + Send + Sync>;
 
 /// What makes a file the same file, whatever its name.

@@ -18,8 +18,8 @@ pub trait RequestContext: Send + Sync {
     /// Has it been cancelled? A callout that polls may end with `Status::Cancelled`.
     fn is_cancelled(&self) -> bool;
     /// Makes the request cancellable (RxSetMinirdrCancelRoutine): `routine` is called at most once,
-    /// from another thread, with no lock held, and must make the request end soon. It stays until the
-    /// request ends or [`RequestContext::clear_cancel_routine`].
+    /// from another thread, with no lock held, and must make the request end soon. It stays until
+    /// the request ends or [`RequestContext::clear_cancel_routine`].
     ///
     /// # Errors
     /// `Cancelled` when the request was cancelled already; the routine is dropped uncalled.

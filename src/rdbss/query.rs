@@ -170,9 +170,8 @@ impl Device {
         };
         let (handles, _) = self.handle_list(usize::MAX);
         let result = match state {
-            State::Startable if handles.is_empty() => CallResult::AlreadyStopped,
-            State::Startable
-            | State::StartInProgress
+            State::Startable => CallResult::AlreadyStopped,
+            State::StartInProgress
             | State::Started
             | State::Paused
             | State::Draining

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// The control thread looks at least this often whether the stop was tightened or taken back.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The same while the kernel writes back.
+const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// After `cancel` at the deadline, requests get this long to end by themselves.
 const CANCEL_GRACE: Duration = Duration::from_millis(500);
 /// Survivors listed in a report; the count is exact whatever their number.
@@ -111,12 +113,14 @@ impl StopRun<'_> {
             self.advance(Event::GraceOver)?;
         }
         self.begin("write_back");
-        self.write_back_kernel();
+        // Queued only: the kernel cannot flush a page that a request in flight holds.
+        self.flush_kernel();
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
-        // Pages dirtied by requests that ran while it drained.
-        self.write_back_kernel();
+        // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
+        self.flush_kernel();
+        self.settle_kernel()?;
         self.begin("seal");
         self.device.deferred.begin();
         self.advance(Event::Drained)?;
@@ -144,7 +148,8 @@ impl StopRun<'_> {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
-        if !self.report.losses.is_empty() || self.report.abandoned > 0 {
+        // A read that was given up on is no loss: nothing that was acknowledged is missing.
+        if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
         } else if self.report.survivors_total > 0 {
             self.report.result = CallResult::HasOpenHandles;
@@ -356,7 +361,9 @@ impl StopRun<'_> {
             let Some(grace) = running.options.grace() else { return Ok(()) };
             let now = self.device.clock.now();
             let left = running.asked_at.after(grace).since(now);
-            let over = left.is_zero() || running.deadline_passed || inner.state != State::Paused;
+            // `stay` stays: the grace goes on although the deadline has passed (cli.md).
+            let cut = running.deadline_passed && running.options.on_deadline != OnDeadline::Stay;
+            let over = left.is_zero() || cut || inner.state != State::Paused;
             if over || self.device.handles.is_empty() {
                 return Ok(());
             }
@@ -366,7 +373,7 @@ impl StopRun<'_> {
 
     /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs, which
     /// pass as cleanup (G3), before the gate is sealed.
-    fn write_back_kernel(&self) {
+    fn flush_kernel(&self) {
         let Some(kernel) = self.device.kernel.get() else { return };
         let mut files = Vec::new();
         self.device.handles.visit(|_, fobx| {
@@ -381,10 +388,20 @@ impl StopRun<'_> {
         for file in files {
             kernel.cache.flush_file(file);
         }
-        let limit = self.time_left().unwrap_or(WRITE_BACK_WAIT).min(WRITE_BACK_WAIT);
-        if !kernel.cache.settle(limit) {
-            log::warn!("{}: the kernel did not finish its write-back in time", self.device.name);
+    }
+
+    /// Waits for the kernel's write-back, as long as the stop may wait at all.
+    fn settle_kernel(&mut self) -> Result<(), Ended> {
+        let Some(kernel) = self.device.kernel.get() else { return Ok(()) };
+        let until = self.device.clock.now().after(WRITE_BACK_WAIT);
+        while !kernel.cache.settle(SETTLE_LOOK_EVERY) {
+            self.look()?;
+            if !self.may_wait() || self.device.clock.now() >= until {
+                log::warn!("{}: the kernel's write-back did not end in time", self.device.name);
+                break;
+            }
         }
+        Ok(())
     }
 
     /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's own
@@ -594,6 +611,8 @@ impl StopRun<'_> {
         self.device.deferred.run_all();
         self.end_step();
         self.report.result = CallResult::RolledBack;
+        (self.report.survivors, self.report.survivors_total) =
+            self.device.handle_list(SURVIVORS_LISTED_MAX);
         if !by_resume {
             self.device.announce(Notice::Resumed);
         }

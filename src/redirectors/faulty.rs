@@ -1,7 +1,7 @@
 //! `faulty`: wraps another mini-redirector and makes its callouts slow, hang, fail or panic.
 //!
-//! What goes wrong is a [`FaultPlan`]: rules by callout, and a seed for what is left to chance. A test
-//! steers a running one by its [`FaultControl`]; a user by options:
+//! What goes wrong is a [`FaultPlan`]: rules by callout, and a seed for what is left to chance. A
+//! test steers a running one by its [`FaultControl`]; a user by options:
 //!
 //! | option | is |
 //! | --- | --- |
@@ -11,13 +11,15 @@
 //! | `lookup=error:EIO@0.1` | fails one time in ten |
 //! | `open=panic#3` | panics at the third call |
 //! | `read=sync-hang` | hangs and keeps the thread |
-//! | `all=delay:10ms`, `seed=7`, `blocking=yes` | every callout; the seed; counts as blocking from the start |
+//! | `all=delay:10ms` | every callout |
+//! | `seed=7` | what chance is made of |
+//! | `blocking=yes` | counts as blocking although nothing blocks yet |
 //!
-//! The faults of one call add up, in the order of the plan, until an error or panic ends it. Low I/O
-//! (read, write, flush, commit, lock, notification) pends while it is delayed or hangs, as on a network, and is
-//! completed by one timer thread of the instance; other callouts keep their thread. A delay comes
-//! before the call, in low I/O after it: it is the answer that is late. After a hang that was released
-//! the call is made.
+//! The faults of one call add up, in the order of the plan, until an error or panic ends it. Low
+//! I/O (read, write, flush, commit, lock, notification) pends while it is delayed or hangs, as on a
+//! network, and is completed by one timer thread of the instance; other callouts keep their thread.
+//! A delay comes before the call, in low I/O after it: it is the answer that is late. After a hang
+//! that was released the call is made.
 //!
 //! Extensions are those of the wrapped mini-redirector: it sees its own, unwrapped.
 

@@ -2,27 +2,28 @@
 //!
 //! # Confinement
 //! Nothing outside the root is ever reached: every step is a single component relative to an open
-//! directory, by `openat2` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and `RESOLVE_NO_MAGICLINKS`, or by
-//! an `*at` call that follows nothing. Symlinks are returned, never followed: the kernel in front
-//! resolves them in the mount's own namespace. Mounts of other file systems beneath the root are
-//! crossed and get numbers of their own (`numbers.rs`). A directory that others move out of the root while
-//! it is open here stays what it was, as it does for any process that works in one.
+//! directory, by `openat2` with `RESOLVE_BENEATH`, `RESOLVE_NO_SYMLINKS` and
+//! `RESOLVE_NO_MAGICLINKS`, or by an `*at` call that follows nothing. Symlinks are returned, never
+//! followed: the kernel in front resolves them in the mount's own namespace. Mounts of other file
+//! systems beneath the root are crossed and get numbers of their own (`numbers.rs`). A directory
+//! that others move out of the root while it is open here stays what it was, as it does for any
+//! process that works in one.
 //!
 //! # Files without names, names without descriptors
-//! A known file costs a descriptor only while the cache can afford one (`fds.rs`); otherwise it is found
-//! again by name and compared by device, inode number and time of birth, else ESTALE. A file that is
-//! unlinked here and still known keeps its descriptor until it is forgotten (`file.rs`).
+//! A known file costs a descriptor only while the cache can afford one (`fds.rs`); otherwise it is
+//! found again by name and compared by device, inode number and time of birth, else ESTALE. A file
+//! that is unlinked here and still known keeps its descriptor until it is forgotten (`file.rs`).
 //!
 //! # Owners and permissions
-//! The kernel checks them (`default_permissions`) from what is returned here; `local` acts with the rights
-//! of its own process, and gives what it makes to the caller (`names.rs`). A user's own mount cannot
-//! give files to others: what it makes stays the user's, without set-id bits.
+//! The kernel checks them (`default_permissions`) from what is returned here; `local` acts with the
+//! rights of its own process, and gives what it makes to the caller (`names.rs`). A user's own
+//! mount cannot give files to others: what it makes stays the user's, without set-id bits.
 //!
-//! POSIX ACLs are claimed. The kernel must enforce them: with an ACL the group bits of the mode are its
-//! mask, and to check those bits alone would grant the owning group what the ACL denies it. New
+//! POSIX ACLs are claimed. The kernel must enforce them: with an ACL the group bits of the mode are
+//! its mask, and to check those bits alone would grant the owning group what the ACL denies it. New
 //! files get a default ACL from the backing file system, which does it by the mode it is given. One
-//! difference remains: the contract's mode has the caller's umask applied, which a default ACL should
-//! make void; so a new file may be *stricter* than on the server itself, never wider.
+//! difference remains: the contract's mode has the caller's umask applied, which a default ACL
+//! should make void; so a new file may be *stricter* than on the server itself, never wider.
 
 mod attributes;
 mod directory;

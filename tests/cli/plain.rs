@@ -67,7 +67,7 @@ fn what_cannot_be_mounted_is_one_line_and_exit_1() {
     let cases: &[(&[&str], &str)] = &[
         (&["mount", "memory:", "/nonexistent/x"], "No such file or directory"),
         (&["mount", "memory:", file], "not a directory"),
-        (&["mount", "memory:", "/proc"], "in use"),
+        (&["mount", "memory:", "/proc"], "in use: a file system of type proc is there"),
         (&["mount", "local:/nonexistent", place], "No such file or directory"),
         (&["mount", &local_file, place], "not a directory"),
     ];

@@ -128,7 +128,6 @@ fn every_end_of_a_stop_has_its_code() {
             13,
             "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md",
         ),
-        (CallResult::UnmountBusy, 10, "bk: /nonexistent/mnt/bk is busy; rolled back, running"),
         (CallResult::Failed, 1, "bk: stop failed, running: no route to host"),
     ];
     for (result, expected, line) in cases {
@@ -378,10 +377,10 @@ fn events_are_shown_and_followed() {
     );
 }
 
-/// `--watch` ends when nobody reads any more, and says what changed.
+/// `--watch` says what changed, and ends with its daemon.
 #[test]
 fn a_watch_says_who_comes_and_goes() {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     let mut watching = Waiting::start(&daemon, "handles bk --watch");
     let mut lines = BufReader::new(watching.0.stdout.take().expect("a pipe")).lines();
     let mut next = || lines.next().expect("a line").expect("text");
@@ -392,6 +391,9 @@ fn a_watch_says_who_comes_and_goes() {
     daemon.host.close_all();
     let line = next();
     assert!(line.ends_with(" left a"), "{line}");
+    drop(lines);
+    daemon.leave();
+    assert_eq!(watching.0.wait().expect("a child").code(), Some(3), "not running any more");
 }
 
 #[test]

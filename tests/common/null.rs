@@ -1,5 +1,6 @@
-//! A mini-redirector with nothing behind it: every name is a file of zeroes. Its reads, opens, closes,
-//! starts and stops can be held, cancellably or not, so that a test decides when they return.
+//! A mini-redirector with nothing behind it: every name is a file of zeroes. Its reads, opens,
+//! closes, starts and stops can be held, cancellably or not, so that a test decides when they
+//! return.
 
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};

@@ -257,20 +257,11 @@ fn words<T: Serialize>(values: &[T]) -> Vec<String> {
 fn enumerations_are_the_codes() {
     use CallResult::{
         AlreadyStarted, AlreadyStopped, Failed, HasOpenHandles, Lost, RolledBack, Success,
-        UnmountBusy,
     };
     use State::{Draining, Paused, Sealing, StartInProgress, Startable, Started};
     let states = [Startable, StartInProgress, Started, Paused, Draining, Sealing];
-    let results = [
-        Success,
-        HasOpenHandles,
-        AlreadyStopped,
-        AlreadyStarted,
-        RolledBack,
-        Lost,
-        UnmountBusy,
-        Failed,
-    ];
+    let results =
+        [Success, HasOpenHandles, AlreadyStopped, AlreadyStarted, RolledBack, Lost, Failed];
     let deadlines = [OnDeadline::Resume, OnDeadline::Stay, OnDeadline::Cancel, OnDeadline::Abort];
     let modes = [StopMode::Drain, StopMode::Cancel, StopMode::Abort];
     let expected = BTreeMap::from([

@@ -81,8 +81,8 @@ fn i1_one_stopped_event_per_pending_stop() {
     assert_eq!(client.events(None).expect("answered"), events, "nothing came after");
 }
 
-/// Invariant 1: the report comes after the `stopped` event also where the result was there first; and
-/// it comes where that event never does.
+/// Invariant 1: the report comes after the `stopped` event also where the result was there first;
+/// and it comes where that event never does.
 #[test]
 fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
     let running = serve(Host::new());

@@ -23,6 +23,9 @@ use subjects::{Core, Directory, Subject};
 
 /// Runs random histories; each on a fresh subject.
 fn compare<S: Subject>(cases: u32, mut fresh: impl FnMut() -> S) {
+    // PROPTEST_CASES, where set, asks for more.
+    let cases =
+        cases.max(std::env::var("PROPTEST_CASES").map_or(0, |cases| cases.parse().unwrap_or(0)));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let fresh = std::cell::RefCell::new(&mut fresh);
     let outcome = TestRunner::new(config).run(&vec(generators::step(), 1..120), |steps| {

@@ -123,8 +123,10 @@ impl Reference {
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> Outcome {
-        let number = self.number(from)?;
+        // Both directories are found before either name is looked up.
+        self.parent_is_directory(from)?;
         self.parent_is_directory(to)?;
+        let number = self.number(from)?;
         if self.is_directory(number) && to.len() > from.len() && to[..from.len()] == from[..] {
             return Err(Errno::EINVAL);
         }

@@ -258,8 +258,8 @@ impl Core {
     /// As the VFS: what it checks before it asks.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Status> {
         let (parent, name) = self.place(from)?;
-        let moved = self.walk(from)?;
         let (new_parent, new_name) = self.place(to)?;
+        let moved = self.walk(from)?;
         if to.len() > from.len() && to[..from.len()] == from[..] {
             return Err(Errno::EINVAL.into());
         }

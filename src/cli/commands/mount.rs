@@ -2,6 +2,7 @@
 
 use crate::app::{self, MountConfig, MountOptions, Source};
 use crate::cli::args::{Environment, MountArgs};
+use crate::cli::corpse::{self, Pulse};
 use crate::cli::daemon;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate::{self, check_name, check_socket_length};
@@ -17,6 +18,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+
+/// Dead mounts on one mount point that are cleared; more are somebody's experiment.
+const CORPSES_MAX: usize = 16;
 
 /// `minirdr mount`, as the user's command, as the daemon in front, or as the daemon it started.
 ///
@@ -107,7 +111,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         }
     })?;
     let options = MountOptions::parse(&args.options.join(","))?;
-    let mount_point = check_mount_point(&args.mount_point)?;
+    let mount_point = check_mount_point(&args.mount_point, environment)?;
     let name = choose_name(args, &options, &mount_point)?;
     check_socket_length(&environment.runtime_dir, &name)?;
     check_name_is_free(&environment.runtime_dir, &name)?;
@@ -140,15 +144,29 @@ fn is_descriptor(path: &Path) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
-fn check_mount_point(path: &Path) -> Result<PathBuf, Trouble> {
+fn check_mount_point(path: &Path, environment: &Environment) -> Result<PathBuf, Trouble> {
     if is_descriptor(path) {
         return Ok(path.to_owned());
     }
-    let mounts = locate::read_mounts()?;
-    let resolved = locate::resolve(path, &mounts)?;
+    let resolved = locate::resolve(path, &locate::read_mounts()?)?;
     let shown = printable(resolved.as_os_str().as_bytes());
-    if let Some(refusal) = mountinfo::at(&mounts, &resolved).and_then(in_use) {
-        return Err(Trouble::failed(format!("{shown} is {refusal}")));
+    // One corpse may lie on another: each start after a kill may have left one.
+    for _ in 0..CORPSES_MAX {
+        let mounts = locate::read_mounts()?;
+        let Some(mount) = mountinfo::at(&mounts, &resolved) else { break };
+        // An automounter's is waiting for us.
+        if mount.kind == "autofs" {
+            return Ok(resolved);
+        }
+        if let Some(refusal) = in_use(mount, &mounts, environment) {
+            return Err(Trouble::failed(format!("{shown} is a mount point in use: {refusal}")));
+        }
+        if !corpse::clear(mount) {
+            return Err(Trouble::failed(format!(
+                "{shown} is a dead mount and cannot be cleared; as root: umount -l"
+            )));
+        }
+        print::note(&format!("minirdr: took a dead mount away from {shown}"));
     }
     // Nothing is mounted there: looking at it asks no daemon.
     match std::fs::metadata(&resolved) {
@@ -158,17 +176,21 @@ fn check_mount_point(path: &Path) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// Why a mount point cannot be mounted on; an automounter's is waiting for us.
-fn in_use(mount: &Mount) -> Option<String> {
-    match mount.kind.as_str() {
-        "autofs" => None,
-        _ if mount.is_ours() => {
-            let source = printable(mount.source.as_bytes());
-            Some(format!(
-                "a mount point in use: {source} is mounted there; `minirdr umount` it first"
-            ))
-        }
-        kind => Some(format!("a mount point in use, by a file system of type {kind}")),
+/// Why a mount point cannot be mounted on; nothing when only a dead mount of ours is there.
+fn in_use(mount: &Mount, mounts: &[Mount], environment: &Environment) -> Option<String> {
+    if !mount.is_ours() {
+        return Some(format!("a file system of type {} is there", mount.kind));
+    }
+    let source = printable(mount.source.as_bytes());
+    let directories = locate::socket_directories(environment);
+    if let Some(target) = locate::find_by_mount_point(&mount.mount_point, mounts, &directories) {
+        let name = target.name;
+        return Some(format!("{name} serves {source} there; `minirdr umount {name}` first"));
+    }
+    match corpse::pulse(&mount.mount_point) {
+        Pulse::Dead => None,
+        Pulse::Alive => Some(format!("{source} is there, served by a daemon not found here")),
+        Pulse::Silent => Some(format!("{source} is there, and does not answer")),
     }
 }
 

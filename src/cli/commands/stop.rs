@@ -1,6 +1,5 @@
 //! `stop` and `umount`: ask, and either say at once how it stands or wait for the end.
 
-use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::TicketNumber;
 use crate::base::stop::{CallResult, Report, State, StopOptions};
 use crate::cli::args::{Environment, StopArgs, UmountArgs};
@@ -15,12 +14,6 @@ use crate::cli::vigil::Vigil;
 use crate::mgmt::client::{Client, ClientError, Progress};
 use crate::mgmt::proto::{CallReply, MountStatus};
 use std::ops::ControlFlow;
-use std::time::Duration;
-
-/// How long a daemon that has unmounted is given to go away, so that its name is free again.
-const DEPARTURE_WAIT: Duration = Duration::from_secs(3);
-/// How often it is looked for.
-const DEPARTURE_LOOK: Duration = Duration::from_millis(20);
 
 /// One stop to be asked for.
 struct Asking {
@@ -179,15 +172,17 @@ impl Asking {
         answer.ticket = report.ticket;
         answer.running_ticket = joined;
         answer.set_status(status.as_ref());
-        // It was stopped before, and what was asked for besides did not happen.
-        if already && self.options.unmount && status.is_some_and(|status| status.mounted) {
+        // It is stopped, and what was asked for besides did not happen.
+        let stopped = already || report.result == CallResult::Success;
+        let mounted = status.is_some_and(|status| status.mounted);
+        if stopped && mounted && self.options.unmount && !report.unmounted {
             let holders = client.check().map_or(0, |reply| reply.holders_total);
             answer.verdict = judge::still_mounted(&self.target.name, mount_point, holders);
         }
         answer.report = Some(report);
         answer.find_holders(client);
         if gone {
-            await_departure(&self.target);
+            self.target.await_departure();
         }
         answer
     }
@@ -211,14 +206,5 @@ impl Asking {
 
     fn answer(&self, verdict: Verdict) -> Answer {
         Answer::new(self.verb, &self.target.name, verdict)
-    }
-}
-
-/// Waits a moment for the daemon's socket to go, so that `umount` and `mount` in a row do not meet.
-fn await_departure(target: &Target) {
-    let clock = SystemClock::new();
-    let end = clock.now().after(DEPARTURE_WAIT);
-    while clock.now() < end && Client::connect(&target.socket).is_ok() {
-        std::thread::sleep(DEPARTURE_LOOK);
     }
 }

@@ -24,10 +24,11 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
     let failed = |error: ClientError| explain(&target.name, &error);
     let mut client = target.connect()?;
     let before = client.status().map_err(failed)?;
+    // Who reads that it waits may interrupt it: it listens before it says so.
+    let vigil = Vigil::new()?;
     if let Some(line) = before_waiting(args, &before) {
         print::note(&line);
     }
-    let vigil = Vigil::new()?;
     vigil.keep(&mut client, &target, None);
     let outcome = client.wait(&parameters(args));
     client.while_waiting(|| ControlFlow::Continue(()));

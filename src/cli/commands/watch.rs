@@ -6,7 +6,7 @@ use crate::base::stop::{State, unix_seconds};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders::{place, who};
 use crate::cli::locate::{Target, explain};
-use crate::cli::print::Reader;
+use crate::cli::print::{self, Reader};
 use crate::cli::view::time_text;
 use crate::mgmt::client::{Client, ClientError};
 use crate::mgmt::proto::{Holder, MountStatus, RequestsReply};
@@ -27,7 +27,17 @@ pub fn watch<T>(
     let mut client = target.connect()?;
     let mut before: Option<T> = None;
     loop {
-        let now = ask(&mut client).map_err(|error| explain(&target.name, &error))?;
+        let now = match ask(&mut client) {
+            Ok(now) => now,
+            // An orderly end takes the socket away; a daemon that was killed leaves it.
+            Err(ClientError::Lost { .. } | ClientError::Unreachable { .. })
+                if target.await_departure() =>
+            {
+                print::note(&format!("{}: its daemon has ended", target.name));
+                return Ok(Exit::NOT_RUNNING);
+            }
+            Err(error) => return Err(explain(&target.name, &error)),
+        };
         if show(before.as_ref(), &now)? == Some(Reader::Gone) {
             return Ok(Exit::DONE);
         }

@@ -2,13 +2,13 @@
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args::Environment;
+use crate::cli::corpse;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::print;
 use crate::cli::vigil;
 use crate::mgmt::client::{Client, socket_path};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -342,7 +342,7 @@ impl Stage {
         }
         self.end_daemon();
         if self.is_mounted() {
-            self.detach();
+            corpse::detach(&self.mount_point);
         }
         if self.is_mounted() {
             let shown = self.mount_point.display();
@@ -368,15 +368,6 @@ impl Stage {
             let _ = pidfd_send_signal(&daemon, signal);
             has_ended(&daemon, STEP_LIMIT);
         }
-    }
-
-    fn detach(&self) {
-        if rustix::mount::unmount(&self.mount_point, UnmountFlags::DETACH).is_ok() {
-            return;
-        }
-        let mut helper = Command::new("fusermount3");
-        helper.arg("-uz").arg(&self.mount_point);
-        let _ = self.run(helper, STEP_LIMIT);
     }
 }
 

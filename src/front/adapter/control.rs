@@ -1,4 +1,5 @@
-//! Requests on the control files: answered here, in every state, uncounted by the core (stop.md G4, G5).
+//! Requests on the control files: answered here, in every state, uncounted by the core (stop.md
+//! G4, G5).
 
 use crate::base::status::{Errno, Status};
 use crate::front::adapter::directory::ROOT;
@@ -67,8 +68,8 @@ impl Front {
 }
 
 /// OPEN and OPENDIR.
-pub(super) fn open(control: &ControlDirectory, file: ControlFile, reply: ReplyOpen) {
-    match control.open(file) {
+pub(super) fn open(control: &ControlDirectory, file: ControlFile, call: &Call, reply: ReplyOpen) {
+    match control.open(file, call.caller) {
         Ok((handle, buffering)) => {
             reply.opened(FileHandle(handle), translate::open_flags(buffering));
         }

@@ -107,7 +107,7 @@ impl Filesystem for Adapter {
         });
     }
 
-    // ctime, crtime, chgtime, bkuptime and flags are macOS's, or the write-back cache's, which is off.
+    // The other times and the flags are macOS's, or the write-back cache's, which is off.
     fn setattr(
         &self,
         request: &Request,
@@ -231,7 +231,7 @@ impl Filesystem for Adapter {
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         self.handle("open", request, reply, |front, call, reply| {
             if let Some((control, file)) = front.control_file(number) {
-                return control::open(control, file, reply);
+                return control::open(control, file, &call, reply);
             }
             let open = front.make_open(number, flags.0, call.caller);
             front.run(call, open, reply, finish::opened);
@@ -359,7 +359,7 @@ impl Filesystem for Adapter {
     fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.handle("opendir", request, reply, |front, call, reply| {
             if let Some((control, file)) = front.control_file(number) {
-                return control::open(control, file, reply);
+                return control::open(control, file, &call, reply);
             }
             let open = front.node(number).map(|node| Operation::OpenDirectory { node });
             front.run(call, open, reply, finish::opened);
@@ -464,8 +464,7 @@ impl Filesystem for Adapter {
     }
 
     fn access(&self, request: &Request, number: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        // Asked only of a mount without `default_permissions`; then anybody may look at what the
-        // control files' own checks do not forbid.
+        // Asked only without `default_permissions`. The control files check for themselves.
         self.handle("access", request, reply, |front, call, reply| {
             if front.control_file(number).is_some() {
                 return reply.ok();

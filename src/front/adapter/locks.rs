@@ -1,7 +1,8 @@
 //! Byte-range locks, which come here only if the mount asked for them; else the kernel keeps them.
 //!
 //! When the server keeps them, a close must give them up: the kernel says whose in FLUSH (`fcntl`
-//! locks) and in RELEASE (`flock` locks), and the core hears it as an unlock before the close itself.
+//! locks) and in RELEASE (`flock` locks), and the core hears it as an unlock before the close
+//! itself.
 
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;

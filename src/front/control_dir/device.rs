@@ -27,8 +27,8 @@ pub trait ControlDevice: Send + Sync {
     /// of the end; then the next call has the rest.
     fn events_after(&self, cursor: u64) -> (Vec<u8>, u64);
 
-    /// Carries out one command: `stop`, `start`, `pause`, `resume`, `query`, with the options of the
-    /// command line (`stop --check --unmount --lazy --deadline 30s`, `query --ticket 7`).
+    /// Carries out one command: `stop`, `start`, `pause`, `resume`, `query`, with the options of
+    /// the command line (`stop --check --unmount --lazy --deadline 30s`, `query --ticket 7`).
     fn command(&self, caller: Caller, text: &str) -> ControlReply;
 
     /// Has `wake` called after every new event. Called once; `wake` returns at once and may be

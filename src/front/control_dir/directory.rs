@@ -86,8 +86,12 @@ impl ControlDirectory {
     /// Opens a file. `O_TRUNC` means nothing here.
     ///
     /// # Errors
-    /// ENFILE when too many are open.
-    pub fn open(&self, file: ControlFile) -> Result<(u64, Buffering), Status> {
+    /// EACCES for `control` unless its owner or root opens it: a mount may do without the
+    /// kernel's own check. ENFILE when too many are open.
+    pub fn open(&self, file: ControlFile, caller: Caller) -> Result<(u64, Buffering), Status> {
+        if file == ControlFile::Control && caller.uid != 0 && caller.uid != self.owner.uid {
+            return Err(Status::AccessDenied);
+        }
         assert_no_locks("a question to the control device");
         let handle = match file {
             ControlFile::Directory => Handle::Directory,
@@ -255,6 +259,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     const CALLER: Caller = Caller { pid: 0, uid: 5, gid: 6 };
+    const OWNER: Caller = Caller { pid: 0, uid: 1, gid: 2 };
 
     /// A directory, and its desk's thread, stopped and joined at the end.
     struct Fixture {
@@ -290,7 +295,7 @@ mod tests {
     #[test]
     fn a_snapshot_stays_what_it_was_and_ends() {
         let fixture = fixture();
-        let (handle, buffering) = fixture.directory.open(ControlFile::Status).expect("room");
+        let (handle, buffering) = fixture.directory.open(ControlFile::Status, OWNER).expect("room");
         assert!(buffering.direct && !buffering.stream);
         assert_eq!(read(&fixture.directory, handle, 0), Ok(b"runn".to_vec()));
         assert_eq!(read(&fixture.directory, handle, 4), Ok(b"ing\n".to_vec()));
@@ -304,7 +309,7 @@ mod tests {
     fn a_command_is_carried_out_for_its_caller_and_answered_on_its_handle() {
         let fixture = fixture();
         let directory = &fixture.directory;
-        let (handle, buffering) = directory.open(ControlFile::Control).expect("room");
+        let (handle, buffering) = directory.open(ControlFile::Control, OWNER).expect("room");
         assert!(buffering.stream);
         assert_eq!(directory.write(handle, CALLER, b"stop --check\n"), Ok(13));
         assert_eq!(fixture.device.commands(), [(CALLER, "stop --check".to_owned())]);
@@ -315,7 +320,7 @@ mod tests {
         assert_eq!(directory.write(handle, CALLER, &[0xff]), Err(Status::InvalidParameter));
         let long = vec![b'x'; CONTROL_FILE_COMMAND_BYTES_MAX + 1];
         assert_eq!(directory.write(handle, CALLER, &long), Err(Status::Posix(Errno::E2BIG)));
-        let (status, _) = directory.open(ControlFile::Status).expect("room");
+        let (status, _) = directory.open(ControlFile::Status, OWNER).expect("room");
         assert_eq!(directory.write(status, CALLER, b"stop"), Err(Status::InvalidHandle));
     }
 
@@ -323,7 +328,7 @@ mod tests {
     fn an_ioctl_carries_status_and_ticket() {
         let fixture = fixture();
         let directory = &fixture.directory;
-        let (handle, _) = directory.open(ControlFile::Control).expect("room");
+        let (handle, _) = directory.open(ControlFile::Control, OWNER).expect("room");
         let argument = [0; 32];
         let stop = ControlCode::Stop.number();
         let answer = directory.ioctl(handle, CALLER, stop, &argument).expect("understood");
@@ -332,15 +337,28 @@ mod tests {
         assert_eq!(directory.ioctl(handle, CALLER, 0x5401, &argument), not_ours);
         let short = directory.ioctl(handle, CALLER, stop, &argument[..8]);
         assert_eq!(short, Err(Status::InvalidParameter));
-        let (events, _) = directory.open(ControlFile::Events).expect("room");
+        let (events, _) = directory.open(ControlFile::Events, OWNER).expect("room");
         assert_eq!(directory.ioctl(events, CALLER, stop, &argument), not_ours);
+    }
+
+    /// Also on a mount without `default_permissions`.
+    #[test]
+    fn only_the_owner_and_root_command() {
+        let fixture = fixture();
+        let opens = |uid| {
+            let caller = Caller { pid: 0, uid, gid: 2 };
+            fixture.directory.open(ControlFile::Control, caller).map(|_| ())
+        };
+        assert_eq!((opens(0), opens(1)), (Ok(()), Ok(())));
+        assert_eq!(opens(5), Err(Status::AccessDenied));
+        assert!(fixture.directory.open(ControlFile::Status, CALLER).is_ok());
     }
 
     #[test]
     fn events_are_readable_when_there_are_some() {
         let fixture = fixture();
         let directory = &fixture.directory;
-        let (handle, _) = directory.open(ControlFile::Events).expect("room");
+        let (handle, _) = directory.open(ControlFile::Events, OWNER).expect("room");
         assert_eq!(read(directory, handle, 0), Err(Errno::EAGAIN));
         let ready = |wanted| directory.poll(handle, None).map(|ready| ready.readable) == Ok(wanted);
         assert!(ready(false));
@@ -354,9 +372,9 @@ mod tests {
     fn handles_are_bounded() {
         let fixture = fixture();
         for _ in 0..CONTROL_FILE_HANDLES_MAX {
-            fixture.directory.open(ControlFile::Directory).expect("room");
+            fixture.directory.open(ControlFile::Directory, OWNER).expect("room");
         }
-        let refused = fixture.directory.open(ControlFile::Directory).map(|_| ());
+        let refused = fixture.directory.open(ControlFile::Directory, OWNER).map(|_| ());
         assert_eq!(refused.map_err(|status| status.errno().get()), Err(23));
         assert_eq!(fixture.directory.open_handles(), CONTROL_FILE_HANDLES_MAX);
     }

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 /// The mount's type is `fuse.` and this.
 pub const SUBTYPE: &str = "minirdr";
 
-/// A mount point, held so that nobody can exchange it, and looked at without asking its file system.
+/// A mount point, held so that nobody can exchange it, and looked at without asking its file
+/// system.
 pub struct Target {
     file: OwnedFd,
     /// Its path, absolute and without links.

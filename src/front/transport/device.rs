@@ -58,6 +58,14 @@ pub fn is_connected(device: BorrowedFd<'_>) -> bool {
     }
 }
 
+/// Does its file system exist: mounted, or detached and still used? True also after an abort, which
+/// leaves a dead mount behind. While it is true its `st_dev` cannot be another's.
+#[must_use]
+pub fn is_alive(device: BorrowedFd<'_>) -> bool {
+    // The root's attributes are asked for again: harmless, and only an existing root can.
+    notify(device, &Notification::InvalidateAttributes { node: 1 }).is_ok()
+}
+
 /// The number of its connection: the minor part of the mount's `st_dev`, and the name of its
 /// directory in fusectl. `None` on kernels that do not say.
 #[must_use]

@@ -1,5 +1,5 @@
-//! The door of a connection: counts requests inside, and can be closed so that the loop may be taken
-//! away between two requests.
+//! The door of a connection: counts requests inside, and can be closed so that the loop may be
+//! taken away between two requests.
 //!
 //! While it is closed a request is left unanswered on purpose: the kernel keeps it, and sends it
 //! again to whoever serves the connection next (FUSE_NOTIFY_RESEND).
@@ -69,14 +69,21 @@ impl Door {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// The calling thread is about to wake a worker with a statfs.
-    pub fn add_waker(&self) {
+    /// The calling thread is about to wake a worker with a statfs. Its number.
+    pub fn add_waker(&self) -> u32 {
         let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
         self.wakers.lock().push(thread);
+        thread
     }
 
-    /// A statfs came while the door was closed. If it is a waker's it is answered, past fuser, whose
-    /// descriptor leads nowhere by now: nobody need wait for the successor. True if it was.
+    /// Does this waker still wait for its answer?
+    #[must_use]
+    pub fn is_waker(&self, thread: u32) -> bool {
+        self.wakers.lock().contains(&thread)
+    }
+
+    /// A statfs came while the door was closed. If it is a waker's it is answered, past fuser,
+    /// whose descriptor leads nowhere by now: nobody need wait for the successor. True if it was.
     pub fn dismiss_waker(&self, thread: u32, unique: u64) -> bool {
         let mut wakers = self.wakers.lock();
         let Some(at) = wakers.iter().position(|&waker| waker == thread) else { return false };

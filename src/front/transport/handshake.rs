@@ -39,6 +39,8 @@ pub struct Agreement {
     pub minor: u32,
     /// What we answered.
     pub reply: InitReply,
+    /// Can the kernel send a request again that was read and not answered (Linux 6.9)?
+    pub can_resend: bool,
 }
 
 impl Agreement {
@@ -99,7 +101,9 @@ pub fn negotiate(kernel: &InitRequest, wishes: Wishes) -> Agreement {
         max_write: WRITE_BYTES_MAX.min(u32::from(max_pages) * PAGE_BYTES),
         max_pages,
     };
-    Agreement { minor: kernel.minor, reply }
+    // Offered, it is there; it need not be asked for (fuse.md 1.10).
+    let can_resend = kernel.flags & InitFlags::FUSE_HAS_RESEND.bits() != 0;
+    Agreement { minor: kernel.minor, reply, can_resend }
 }
 
 /// Reads the kernel's INIT and answers it. The kernel sends it when the connection is mounted or
@@ -131,7 +135,8 @@ pub fn shake_hands(device: BorrowedFd<'_>, wishes: Wishes) -> Result<Agreement, 
         if kernel.major < MAJOR || kernel.minor < MINOR_MIN {
             let (major, minor) = (kernel.major, kernel.minor);
             return Err(failed(&format!(
-                "this kernel speaks FUSE {major}.{minor}; {MAJOR}.{MINOR_MIN} (Linux 5.2) is the oldest served"
+                "this kernel speaks FUSE {major}.{minor}; \
+                 {MAJOR}.{MINOR_MIN} (Linux 5.2) is the oldest served"
             )));
         }
         let agreement = negotiate(&kernel, wishes);
@@ -232,8 +237,10 @@ mod tests {
         let agreed = negotiate(&kernel(1), Wishes::default());
         assert_eq!(agreed.reply.flags, 1);
         assert_eq!((agreed.reply.max_pages, agreed.reply.max_write), (32, 131_072));
+        assert!(!agreed.can_resend);
         let agreed = negotiate(&kernel(OFFERED), Wishes::default());
         assert_eq!((agreed.reply.max_pages, agreed.reply.max_write), (256, 1 << 20));
+        assert!(agreed.can_resend);
     }
 
     #[test]

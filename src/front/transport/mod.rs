@@ -1,8 +1,9 @@
 //! The life of the connection with the kernel, from `/dev/fuse` to the last unmount.
 //!
-//! fuser 0.18 keeps its request loop and its types; everything it does badly is done here (reference
-//! fuse.md §5): mounting, the INIT handshake, unmounting, replacing a dead worker, stopping the loop
-//! at a request boundary, giving the live descriptor away, and the notifications it lacks.
+//! fuser 0.18 keeps its request loop and its types; everything it does badly is done here
+//! (reference fuse.md §5): mounting, the INIT handshake, unmounting, replacing a dead worker,
+//! stopping the loop at a request boundary, giving the live descriptor away, and the
+//! notifications it lacks.
 //!
 //! ```text
 //!  attach / helper ──► device ──► handshake ──► workers ──► registration (unmount, abort)
@@ -10,6 +11,7 @@
 //! ```
 
 pub mod abi;
+pub mod abort;
 pub mod attach;
 pub mod device;
 pub mod door;

@@ -11,11 +11,12 @@ use std::any::Any;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-/// A descriptor number that fuser's loop reads from and writes to, kept open by a share in its owner.
+/// A descriptor number that fuser's loop reads from and writes to, kept open by a share in its
+/// owner.
 pub struct Seat {
     number: RawFd,
-    /// Shares the ownership of the descriptor: the number cannot be closed and given to another file
-    /// while this lives.
+    /// Shares the ownership of the descriptor: the number cannot be closed and given to another
+    /// file while this lives.
     _keeper: Box<dyn Any + Send + Sync>,
 }
 
@@ -26,8 +27,8 @@ impl Seat {
         Self { number: owner.as_fd().as_raw_fd(), _keeper: Box::new(keeper) }
     }
 
-    /// Puts the file of `source` under the seat's number. Calls that already wait in the old file go
-    /// on waiting there.
+    /// Puts the file of `source` under the seat's number. Calls that already wait in the old file
+    /// go on waiting there.
     ///
     /// # Errors
     /// The system's; the old file stays then.

@@ -3,16 +3,16 @@
 //! Never fuser's own unmount, which may take away somebody else's mount (fuse.md 1.9), and never a
 //! `stat` of the mount point, which may hang: all that is known comes from the mount table.
 
+use crate::front::transport::abort::abort;
 use crate::front::transport::mountinfo::{self, MountEntry, topmost};
 use crate::front::transport::{device, helper};
 use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Which mount is ours. The three together, because each number alone is used again.
+/// Which mount is ours; means something only while its file system exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The mount's number.
@@ -89,8 +89,9 @@ impl Registration {
 
     fn entry<'a>(&self, table: &'a [MountEntry]) -> Option<&'a MountEntry> {
         let identity = self.identity?;
-        // A connection that ended has no mount: what bears its numbers is another's.
-        if !device::is_connected(self.device.as_fd()) {
+        // A file system that is gone has no mount: what bears its numbers now is another's. They
+        // are given out again at once, all of them.
+        if !device::is_alive(self.device.as_fd()) {
             return None;
         }
         table.iter().find(|entry| identity.is(entry))
@@ -104,7 +105,7 @@ impl Registration {
             return true;
         }
         let Some(Identity { minor, .. }) = self.identity else { return false };
-        if fs::write(format!("/sys/fs/fuse/connections/{minor}/abort"), "1").is_ok() {
+        if abort(minor).is_ok() || !device::is_connected(self.device.as_fd()) {
             return true;
         }
         // Without fusectl: a forced unmount aborts before it looks whether somebody is inside.
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_number_is_not_ours() {
+    fn a_mount_of_other_numbers_is_not_ours() {
         let table = table();
         let ours = Identity { mount_id: 36, major: 0, minor: 99 };
         assert!(!table.iter().any(|entry| ours.is(entry)));

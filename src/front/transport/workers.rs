@@ -1,7 +1,9 @@
-//! The threads that serve a connection, each with a fuser session of its own on the same descriptor.
+//! The threads that serve a connection, each with a fuser session of its own on the same
+//! descriptor.
 //!
 //! One session with n threads would hide a dead thread until the last has ended (fuse.md 1.9); n
-//! sessions with one thread each make every death visible at once, and each is replaced and counted.
+//! sessions with one thread each make every death visible at once, and each is replaced and
+//! counted.
 //!
 //! Taking the connection away at a request boundary ([`Workers::detach`]):
 //!
@@ -29,7 +31,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// How a connection's service ended.
@@ -186,14 +188,15 @@ impl Workers {
         }
     }
 
-    /// Stops serving between two requests and hands back the live descriptor. `quiesce` is called when
-    /// no request is inside, to leave alone what waits elsewhere for its reply. `mount_point` is used
-    /// to wake workers that wait for a request. Requests that come from now on wait in the kernel;
-    /// the successor asks for those we read and did not answer with [`resend`].
+    /// Stops serving between two requests and hands back the live descriptor. `quiesce` is called
+    /// when no request is inside, to leave alone what waits elsewhere for its reply.
+    /// `mount_point` is used to wake workers that wait for a request. Requests that come from now
+    /// on wait in the kernel; the successor asks for those we read and did not answer with
+    /// [`resend`].
     ///
     /// # Errors
-    /// [`FrontError::Detach`], and the workers serve as before: requests did not end or workers could
-    /// not be woken within `limit`.
+    /// [`FrontError::Detach`], and the workers serve as before: requests did not end or workers
+    /// could not be woken within `limit`.
     pub fn detach<F: Filesystem + Clone>(
         &mut self,
         filesystem: &F,
@@ -225,6 +228,9 @@ impl Workers {
         clock: &dyn Clock,
         limit: Duration,
     ) -> Result<OwnedFd, String> {
+        if !self.line.agreement.can_resend {
+            return Err("this kernel cannot send requests again (Linux 6.9 can)".to_owned());
+        }
         let spare = device::duplicate(self.device()).map_err(|errno| errno.to_string())?;
         // Kept to the end: a closed peer would make fuser's late writes fail loudly.
         let (dead, _peer) = dead_socket().map_err(|errno| errno.to_string())?;
@@ -237,8 +243,11 @@ impl Workers {
         quiesce();
         self.line.redirect_all(dead.as_fd()).map_err(|errno| errno.to_string())?;
         let sleepers = self.running();
-        wake(&self.line.door, mount_point, sleepers).map_err(|error| error.to_string())?;
-        if !self.wait_ended(clock, end.since(clock.now())) {
+        let wakers =
+            wake(&self.line.door, mount_point, sleepers).map_err(|error| error.to_string())?;
+        let awake = self.wait_ended(clock, end.since(clock.now()));
+        wakers.into_iter().for_each(|waker| waker.end(&self.line.door));
+        if !awake {
             return Err(format!("{} workers did not wake in time", self.running()));
         }
         Ok(spare)
@@ -337,17 +346,34 @@ fn dead_socket() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
     Ok((dead, peer))
 }
 
+/// A thread of ours that wakes a worker.
+struct Waker {
+    thread: Thread,
+    number: Receiver<u32>,
+}
+
+impl Waker {
+    /// Joins it if it has been answered. It has not where the kernel does not tell whose request
+    /// it is (another pid namespace): then it is left to the successor, who waits for us.
+    fn end(self, door: &Door) {
+        match self.number.recv() {
+            Ok(number) if door.is_waker(number) => self.thread.abandon(),
+            _ => self.thread.join(),
+        }
+    }
+}
+
 /// Sends the connection one harmless request for each sleeping worker; the door answers it.
-fn wake(door: &Arc<Door>, mount_point: &Path, sleepers: usize) -> std::io::Result<()> {
-    for _ in 0..sleepers {
+fn wake(door: &Arc<Door>, mount_point: &Path, sleepers: usize) -> std::io::Result<Vec<Waker>> {
+    let wakers = (0..sleepers).map(|_| {
         let (door, path) = (door.clone(), mount_point.to_owned());
+        let (sender, number) = channel();
         let thread = threads::spawn("fuse-wake", move || {
-            door.add_waker();
+            // Whoever waits for us keeps the receiver.
+            let _ = sender.send(door.add_waker());
             let _ = rustix::fs::statfs(&path);
         })?;
-        // Not joined: where the kernel does not tell whose request it is (another pid namespace) it
-        // is left to the successor, who waits for us.
-        thread.abandon();
-    }
-    Ok(())
+        Ok(Waker { thread, number })
+    });
+    wakers.collect()
 }

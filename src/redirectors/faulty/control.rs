@@ -13,7 +13,8 @@ pub struct FaultControl {
 }
 
 impl FaultControl {
-    /// Lets everything that hangs now go on. What comes later hangs again, unless the plan is changed.
+    /// Lets everything that hangs now go on. What comes later hangs again, unless the plan is
+    /// changed.
     pub fn release(&self) {
         self.shared.release();
     }

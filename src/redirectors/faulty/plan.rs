@@ -1,8 +1,8 @@
 //! Which faults happen when: pure data, decided from a seed.
 //!
-//! A decision depends on the seed, the callout, the rule and how many calls of that callout there were
-//! before; not on time, and not on what other callouts did meanwhile. So the same calls meet the same
-//! faults again, whatever the threads do.
+//! A decision depends on the seed, the callout, the rule and how many calls of that callout there
+//! were before; not on time, and not on what other callouts did meanwhile. So the same calls meet
+//! the same faults again, whatever the threads do.
 
 use super::callout::Callout;
 use crate::base::status::{Errno, Status};
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It takes this much longer. Cannot be cancelled.
+    /// It ends no earlier than this after it began. Cannot be cancelled.
     Delay(Duration),
     /// It hangs until its caller cancels it or the test releases it.
     Hang,

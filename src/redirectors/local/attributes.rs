@@ -24,8 +24,8 @@ const EXTENDED_ATTRIBUTE_USUAL: usize = 256;
 const CAPABILITY: &str = "security.capability";
 
 impl Tree {
-    /// Changes what is asked for, in an order in which one change does not undo another: a change of
-    /// owner clears set-id bits, and a change of size sets the modification time.
+    /// Changes what is asked for, in an order in which one change does not undo another: a change
+    /// of owner clears set-id bits, and a change of size sets the modification time.
     pub(super) fn set_attributes(
         &self,
         file: &Arc<LocalFile>,
@@ -78,10 +78,11 @@ impl Tree {
         Ok(rustix::fs::ftruncate(writable, size)?)
     }
 
-    /// Clears set-user-id, and set-group-id where the group may execute: what the kernel does before
-    /// a change of content by anybody but the superuser, and therefore not for us.
+    /// Clears set-user-id, and set-group-id where the group may execute: what the kernel does
+    /// before a change of content by anybody but the superuser, and therefore not for us.
     ///
-    /// File capabilities need nothing before a change of content: the kernel drops them for everybody.
+    /// File capabilities need nothing before a change of content: the kernel drops them for
+    /// everybody.
     pub(super) fn clear_privileges(&self, fd: impl AsFd) -> Result<(), Errno> {
         let Node { attributes, .. } = node_of(&fd)?;
         if attributes.kind != FileKind::Regular {
@@ -118,8 +119,8 @@ impl Tree {
         Ok(of_any_size(|value| rustix::fs::getxattr(&path, name, spare_capacity(value)))?)
     }
 
-    /// `listxattr`. `trusted.` names are shown to the superuser only, as the kernel does it for local
-    /// file systems and cannot for FUSE.
+    /// `listxattr`. `trusted.` names are shown to the superuser only, as the kernel does it for
+    /// local file systems and cannot for FUSE.
     pub(super) fn extended_attributes(
         &self,
         file: &Arc<LocalFile>,

@@ -1,8 +1,8 @@
 //! Listings, in the file system's own order and with its own positions.
 //!
 //! An open directory reads ahead from its descriptor and remembers which position its next entry
-//! has. A query that goes on where the last one ended takes from there; any other seeks. The positions
-//! are the backing file system's (`d_off`), which stay good while names come and go.
+//! has. A query that goes on where the last one ended takes from there; any other seeks. The
+//! positions are the backing file system's (`d_off`), which stay good while names come and go.
 
 use super::file::LocalFile;
 use super::node::{kind_of, node_at};

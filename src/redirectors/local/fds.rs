@@ -32,8 +32,8 @@ impl FdCache {
         Self { slots_max, ring: Mutex::new(Rank::Redirector, Ring::default()) }
     }
 
-    /// Makes a freshly opened descriptor the file's, giving up others' as needed. Returns the one to
-    /// use: another thread may have been faster. It is not kept if there is no room at all.
+    /// Makes a freshly opened descriptor the file's, giving up others' as needed. Returns the one
+    /// to use: another thread may have been faster. It is not kept if there is no room at all.
     pub(super) fn admit(&self, file: &Arc<LocalFile>, fd: OwnedFd) -> Arc<OwnedFd> {
         let fd = Arc::new(fd);
         let mut retired = Retired::default();

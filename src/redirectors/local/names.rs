@@ -122,8 +122,8 @@ impl Tree {
         Ok(node_of(fd)?)
     }
 
-    /// Changes owner and group. False if we are not allowed to, being no superuser: what a user's own
-    /// mount makes for others stays that user's.
+    /// Changes owner and group. False if we are not allowed to, being no superuser: what a user's
+    /// own mount makes for others stays that user's.
     fn give(&self, fd: BorrowedFd<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<bool, Errno> {
         if uid.is_none() && gid.is_none() {
             return Ok(true);

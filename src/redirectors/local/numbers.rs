@@ -1,9 +1,9 @@
 //! File numbers that are unique beneath the root, mounts of other file systems included.
 //!
 //! A file of the root's own device keeps its inode number, so that `ls -i` shows what the server
-//! shows. Everything else gets the highest bit, 15 bits for its device and 48 bits of inode number: the
-//! same number every time, without anything to remember. What does not fit (inode numbers above 48
-//! bits, the 32,768th device) gets the next of a counter; a known file keeps it (see `file.rs`).
+//! shows. Everything else gets the highest bit, 15 bits for its device and 48 bits of inode number:
+//! the same number every time, without anything to remember. What does not fit (inode numbers above
+//! 48 bits, the 32,768th device) gets the next of a counter; a known file keeps it (see `file.rs`).
 
 use crate::base::sync::{Rank, RwLock};
 use std::collections::HashMap;
@@ -30,7 +30,8 @@ impl Numbers {
         Self { root_device, devices, counter: AtomicU64::new(1) }
     }
 
-    /// The number of a file; never 0 or 1. It is a new one at every call for the few that do not fit.
+    /// The number of a file; never 0 or 1. It is a new one at every call for the few that do not
+    /// fit.
     pub(super) fn number(&self, device: u64, inode: u64) -> u64 {
         if device == self.root_device && inode > 1 && inode < MAPPED {
             return inode;

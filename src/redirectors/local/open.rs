@@ -27,8 +27,8 @@ impl LocalOpen {
     }
 }
 
-/// The open flags for a regular file; `O_TRUNC` is not among them. `direct` is not either: what FUSE
-/// hands over is not aligned as `O_DIRECT` needs it.
+/// The open flags for a regular file; `O_TRUNC` is not among them. `direct` is not either: what
+/// FUSE hands over is not aligned as `O_DIRECT` needs it.
 pub(super) fn flags(options: OpenOptions) -> OFlags {
     let access = match options.access {
         Access::Read => OFlags::RDONLY,

@@ -1,7 +1,8 @@
 //! `/proc/self/fd`: how an `O_PATH` descriptor is used where the system wants more than that.
 //!
-//! A magic link there leads to the very inode the descriptor holds, whatever its name is by now, and
-//! for a symlink to the symlink itself. So nothing is resolved twice and nothing can be swapped.
+//! A magic link there leads to the very inode the descriptor holds, whatever its name is by now,
+//! and for a symlink to the symlink itself. So nothing is resolved twice and nothing can be
+//! swapped.
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC};

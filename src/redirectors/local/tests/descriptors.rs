@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::mrx::request::RenameMode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Served {
     /// Descriptors of this process that are somewhere beneath the root, unlinked files included.
@@ -67,6 +66,30 @@ fn unlinked_files_keep_theirs_until_they_are_forgotten() {
     assert_eq!(served.descriptors(), 1, "the root's");
 }
 
+/// What happens when the process has no descriptor left: a quarter is given up, and nothing is
+/// lost.
+#[test]
+fn descriptors_are_shed_when_there_are_too_few() {
+    let served = Served::with(LocalOptions { max_fds: Some(16), ..LocalOptions::default() });
+    let directories: Vec<_> = (0..16)
+        .map(|number| served.make_directory(&served.root, &format!("d{number}")).expect("made"))
+        .collect();
+    assert_eq!(served.descriptors(), 17, "the root's and the cache's");
+    let registry = &served.local.tree().expect("started").registry;
+    assert_eq!((registry.fds.shed(), served.descriptors()), (4, 13));
+    for directory in &directories {
+        served.open(directory, opening(Access::Read)).expect("opened");
+    }
+    assert_eq!(served.descriptors(), 17);
+    let tree = served.local.tree().expect("started");
+    let mut calls = 0;
+    let result = tree.with_room(|| {
+        calls += 1;
+        if served.descriptors() > 13 { Err(rustix::io::Errno::MFILE) } else { Ok(()) }
+    });
+    assert_eq!((result, calls), (Ok(()), 2));
+}
+
 #[test]
 fn a_new_name_makes_an_unlinked_hard_link_evictable_again() {
     let served = Served::with(LocalOptions { max_fds: Some(2), ..LocalOptions::default() });
@@ -113,8 +136,8 @@ fn moved_directories_take_what_is_in_them_along() {
 fn a_chain_deeper_than_the_stack_is_forgotten_in_a_loop() {
     let served = Served::with(LocalOptions { max_fds: Some(1), ..LocalOptions::default() });
     let mut parent = served.root.clone();
-    // One directory, "known" to be ever deeper: the chain is what matters, and a file system of this
-    // depth would take minutes to make.
+    // One directory, "known" to be ever deeper: the chain is what matters, and a file system of
+    // this depth would take minutes to make.
     let registry = std::sync::Arc::clone(&served.local.tree().expect("started").registry);
     for level in 0..200_000_u64 {
         let key = super::super::node::FileKey { device: 0, inode: level + 2, born: 1 };
@@ -139,11 +162,12 @@ fn walks_and_renames_at_once() {
     let b = served.make_directory(&a, "b").expect("made");
     let file = served.create(&b, "f").expect("created").file;
     let other = served.make_directory(&served.root, "other").expect("made");
-    let running = AtomicBool::new(true);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (served, running) = (&served, &running);
+        let (served, done) = (&served, &done);
         let (a, b, file, other) = (&a, &b, &file, &other);
         scope.spawn(move || {
+            let _until = Until(done);
             let (old, new) = (name("b"), name("c"));
             let context = TestContext::new();
             for round in 0..3000 {
@@ -151,10 +175,9 @@ fn walks_and_renames_at_once() {
                 let (from, to) = ((a.as_ref(), from), (a.as_ref(), to));
                 served.local.rename(&context, from, to, RenameMode::Replace).expect("renamed");
             }
-            running.store(false, Ordering::Relaxed);
         });
         let walk = move || {
-            while running.load(Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 served.attributes(file).expect("reachable");
                 served.attributes(b).expect("reachable");
                 served.open(file, opening(Access::Read)).expect("reachable");

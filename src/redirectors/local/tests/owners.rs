@@ -1,7 +1,7 @@
 //! Who owns what is made, and what set-id bits survive.
 //!
-//! Most of this can only be seen by the superuser; as anybody else these tests check that nothing is
-//! given that cannot be.
+//! Most of this can only be seen by the superuser; as anybody else these tests check that nothing
+//! is given that cannot be.
 
 use super::*;
 use crate::mrx::request::{FileKind, SetAttributes};

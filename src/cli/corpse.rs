@@ -1,0 +1,102 @@
+//! Dead mounts: what a killed daemon leaves, and how `mount` clears it out of its own way
+//! (management.md §7, 10).
+//!
+//! The one place that touches a mount point, and only when it is ours, no daemon was found for it,
+//! and
+//! `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to hang.
+
+use crate::base::threads;
+use crate::cli::locate;
+use crate::cli::mountinfo::{self, Mount};
+use rustix::mount::UnmountFlags;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A dead mount refuses at once; one that takes longer has a daemon.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// How a mount is whose daemon was not found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// Its daemon died: the kernel answers every request with ENOTCONN itself.
+    Dead,
+    /// Somebody serves it.
+    Alive,
+    /// Nothing came back in time.
+    Silent,
+}
+
+/// Feels a mount's pulse.
+#[must_use]
+pub fn pulse(mount_point: &Path) -> Pulse {
+    let (sender, answer) = mpsc::sync_channel(1);
+    let path = mount_point.to_owned();
+    let asking = threads::spawn("corpse", move || {
+        let refused = matches!(rustix::fs::statfs(&path), Err(rustix::io::Errno::NOTCONN));
+        // Nobody waits any more when it took too long.
+        let _ = sender.send(if refused { Pulse::Dead } else { Pulse::Alive });
+    });
+    let Ok(asking) = asking else { return Pulse::Silent };
+    match answer.recv_timeout(ANSWER_WAIT) {
+        Ok(pulse) => {
+            asking.join();
+            pulse
+        }
+        Err(_) => {
+            asking.abandon();
+            Pulse::Silent
+        }
+    }
+}
+
+/// Takes a dead mount out of the namespace; is it gone? Compared just before: another's mount that
+/// came there meanwhile is left alone.
+#[must_use]
+pub fn clear(dead: &Mount) -> bool {
+    let top = || {
+        locate::read_mounts()
+            .ok()
+            .and_then(|mounts| mountinfo::at(&mounts, &dead.mount_point).cloned())
+    };
+    if top().as_ref() == Some(dead) {
+        detach(&dead.mount_point);
+    }
+    top().as_ref() != Some(dead)
+}
+
+/// Unmounts lazily, as root or through fusermount3.
+pub fn detach(mount_point: &Path) {
+    let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+    if rustix::mount::unmount(mount_point, flags).is_ok() {
+        return;
+    }
+    let mut helper = Command::new("fusermount3");
+    helper.arg("-uz").arg(mount_point);
+    helper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Whoever called looks whether it worked: that is what counts, not what the helper says.
+    let _ = helper.status();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_answers_is_not_dead() {
+        assert_eq!(pulse(Path::new("/proc")), Pulse::Alive);
+        assert_eq!(pulse(Path::new("/nonexistent/mnt")), Pulse::Alive);
+    }
+
+    /// What is not there in this form is never unmounted.
+    #[test]
+    fn another_mount_is_left_alone() {
+        let mounts = locate::read_mounts().expect("/proc is mounted");
+        let proc = mountinfo::at(&mounts, Path::new("/proc")).expect("it is").clone();
+        let pretended = Mount { device: "0:0".to_owned(), ..proc.clone() };
+        assert!(clear(&pretended), "it is not there");
+        let mounts = locate::read_mounts().expect("/proc is still mounted");
+        assert_eq!(mountinfo::at(&mounts, Path::new("/proc")), Some(&proc));
+    }
+}

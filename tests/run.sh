@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# All tests: formatting, lints, documentation, `cargo test`, and the shell cases on real mounts.
+# Every step runs, whatever the others say; the summary is at the end.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+export PATH CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+summary=()
+failed=0
+step() {
+  local name=$1 from=$SECONDS result=ok
+  shift
+  printf '\n== %s: %s\n' "$name" "$*"
+  "$@" || { result=FAILED && failed=1; }
+  summary+=("$(printf '%-10s %-7s %4d s' "$name" "$result" $((SECONDS - from)))")
+}
+
+step format cargo fmt --check
+step lints cargo clippy --quiet --all-targets --locked -- -D warnings
+step docs env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked
+step tests cargo test --quiet --locked --no-fail-fast
+step build cargo build --quiet --release --locked
+step shell env MINIRDR="$PWD/target/release/minirdr" tests/shell/run.sh
+
+printf '\n== summary\n'
+printf '%s\n' "${summary[@]}"
+exit "$failed"
