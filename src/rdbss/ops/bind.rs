@@ -115,8 +115,8 @@ impl Device {
     }
 }
 
-/// Nobody asked for this name: the caller has a file, and a file that is not there any more is stale.
-/// At ESTALE the kernel also walks the path once more, and finds what is there now.
+/// Nobody asked for this name: the caller has a file, and a file that is not there any more is
+/// stale. At ESTALE the kernel also walks the path once more, and finds what is there now.
 fn stale_if_gone(status: Status) -> Status {
     match status.errno() {
         Errno::ENOENT | Errno::ENOTDIR => Status::FileInvalid,
