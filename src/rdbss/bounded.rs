@@ -1,8 +1,8 @@
 //! Callouts of the control thread, made so that a server that never answers cannot wedge it (S6).
 //!
-//! The callout runs on a thread of its own; the control thread waits for it, looking again and again
-//! whether the stop has been tightened or taken back. A callout that is given up on keeps its thread
-//! until it returns, if ever; the thread is counted as abandoned.
+//! The callout runs on a thread of its own; the control thread waits for it, looking again and
+//! again whether the stop has been tightened or taken back. A callout that is given up on keeps its
+//! thread until it returns, if ever; the thread is counted as abandoned.
 
 use crate::base::status::Status;
 use crate::base::sync::{Condvar, Mutex, Rank};
@@ -23,7 +23,8 @@ struct Slot<T> {
 /// Runs `body` and waits for it while `go_on` says so. `IoTimeout` when it was given up on.
 ///
 /// # Errors
-/// The callout's own; `Unsuccessful` for a panic; `IoTimeout`; `InsufficientResources` with no thread.
+/// The callout's own; `Unsuccessful` for a panic; `IoTimeout`; `InsufficientResources` with no
+/// thread.
 pub(in crate::rdbss) fn call_bounded<T: Send + 'static>(
     callout: &'static str,
     go_on: impl Fn() -> bool,

@@ -191,8 +191,8 @@ impl Context {
         true
     }
 
-    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run. False
-    /// if it had ended already.
+    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run.
+    /// False if it had ended already.
     pub fn abandon(&self, status: Status) -> bool {
         self.cancelled.store(true, Ordering::Release);
         let held = self.inner.lock().pass.is_some();
@@ -330,7 +330,8 @@ mod tests {
         assert_eq!(counts.late.load(Ordering::Relaxed), 1);
     }
 
-    /// Stop.md §5: a cancel routine runs once, and the answered request stays counted until it ends.
+    /// Stop.md §5: a cancel routine runs once, and the answered request stays counted until it
+    /// ends.
     #[test]
     fn cancel_calls_the_routine_once() {
         let (context, gate, _counts, _receiver) = context();

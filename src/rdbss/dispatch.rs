@@ -1,5 +1,5 @@
-//! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it on
-//! the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
+//! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it
+//! on the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
 
 use crate::base::ids::{Caller, HandleNumber};
 use crate::base::queue::{Class, Rejected};
@@ -253,8 +253,8 @@ impl Device {
         }
     }
 
-    /// Makes a low I/O calldown. `finish` turns the callout's result into the answer, now or when the
-    /// mini-redirector completes.
+    /// Makes a low I/O calldown. `finish` turns the callout's result into the answer, now or when
+    /// the mini-redirector completes.
     pub(in crate::rdbss) fn low_io<T: Send + 'static>(
         &self,
         context: &Arc<Context>,

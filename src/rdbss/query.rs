@@ -192,8 +192,8 @@ impl Device {
         self.tickets.wait(ticket, limit)
     }
 
-    /// Waits up to `limit` until `wanted` holds of the state with nothing running; false if the time
-    /// ran out.
+    /// Waits up to `limit` until `wanted` holds of the state with nothing running; false if the
+    /// time ran out.
     pub fn wait_state(&self, wanted: impl Fn(State) -> bool, limit: Duration) -> bool {
         let until = self.clock.now().after(limit);
         let mut inner = self.control.lock();

@@ -209,8 +209,8 @@ impl Running {
         }
     }
 
-    /// A later, stricter call: the earlier deadline, the harder mode, the sterner outcome. Nothing is
-    /// ever loosened (stop.md §3). True if anything changed.
+    /// A later, stricter call: the earlier deadline, the harder mode, the sterner outcome. Nothing
+    /// is ever loosened (stop.md §3). True if anything changed.
     fn tighten(&mut self, options: &StopOptions, asked_at: Moment) -> bool {
         let before = (self.options.clone(), self.deadline);
         self.options.mode = self.options.mode.max(options.mode);

@@ -228,7 +228,8 @@ impl StopRun<'_> {
         self.time_left().map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY))
     }
 
-    // ---- the deadline and what may be done at it -------------------------------------------------
+    // ---- the deadline and what may be done at it
+    // -------------------------------------------------
 
     /// Looks whether the stop was taken back or its deadline passed, and acts on it (S1).
     fn look(&mut self) -> Result<(), Ended> {
@@ -371,8 +372,8 @@ impl StopRun<'_> {
         }
     }
 
-    /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs, which
-    /// pass as cleanup (G3), before the gate is sealed.
+    /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs,
+    /// which pass as cleanup (G3), before the gate is sealed.
     fn flush_kernel(&self) {
         let Some(kernel) = self.device.kernel.get() else { return };
         let mut files = Vec::new();
@@ -404,8 +405,8 @@ impl StopRun<'_> {
         Ok(())
     }
 
-    /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's own
-    /// requests bypass the gate.
+    /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's
+    /// own requests bypass the gate.
     fn commit_dirty(&mut self) -> Result<(), Ended> {
         let mut dirty = Vec::new();
         self.device.handles.visit(|number, fobx| {

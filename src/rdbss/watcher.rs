@@ -1,7 +1,8 @@
 //! The watcher: looks at requests that take long.
 //!
-//! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller whose
-//! request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher reads
+//! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller
+//! whose request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher
+//! reads
 //! `/proc/<tid>/status` of the callers of slow requests. It also keeps the requests' deadlines, has
 //! stuck workers replaced, and announces refusals, coalesced.
 

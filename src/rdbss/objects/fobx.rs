@@ -1,5 +1,5 @@
-//! FOBX: one open handle of an application. It stays what it is over a stop; the SRV_OPEN under it may
-//! be replaced by a reclaimed one (stop.md S4).
+//! FOBX: one open handle of an application. It stays what it is over a stop; the SRV_OPEN under it
+//! may be replaced by a reclaimed one (stop.md S4).
 
 use crate::base::clock::Moment;
 use crate::base::ids::Caller;

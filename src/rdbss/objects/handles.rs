@@ -2,9 +2,9 @@
 //!
 //! `number = slot generation << 32 | index << 4 | shard`. Sixteen shards, chosen by the opening
 //! thread; segments of 1,024 slots, so growth never copies; a slot's generation moves on at every
-//! release, so a number is never used twice (a slot is retired before its generation would wrap). The
-//! table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock for
-//! one segment: every handle open throughout appears once, none twice, and nobody waits long.
+//! release, so a number is never used twice (a slot is retired before its generation would wrap).
+//! The table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock
+//! for one segment: every handle open throughout appears once, none twice, and nobody waits long.
 
 use crate::base::ids::HandleNumber;
 use crate::base::sync::{Mutex, Rank};
