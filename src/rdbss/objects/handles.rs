@@ -231,7 +231,9 @@ mod tests {
     proptest! {
         /// The table against a map, with a snapshot at the end.
         #[test]
-        fn behaves_like_a_map(steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..400)) {
+        fn behaves_like_a_map(
+            steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..400)
+        ) {
             let table = HandleTable::new();
             let mut model: HashMap<HandleNumber, u16> = HashMap::new();
             for (insert, pick) in steps {
