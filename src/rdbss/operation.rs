@@ -336,6 +336,12 @@ impl Operation<'_> {
         }
     }
 
+    /// Does it wait for other applications, not for the server? Then no deadline of a request is its.
+    #[must_use]
+    pub const fn waits_for_others(&self) -> bool {
+        matches!(self, Self::SetLock { wait: true, lock, .. } if !matches!(lock.kind, LockKind::Unlock))
+    }
+
     /// The word `minirdr requests` shows, and the `op` of refusals.
     #[must_use]
     pub const fn word(&self) -> &'static str {
