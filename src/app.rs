@@ -1,5 +1,5 @@
-//! One running host: builds the parts from a configuration, hands out control, takes the parts down in
-//! reverse. The only layer that knows all the others.
+//! One running host: builds the parts from a configuration, hands out control, takes the parts down
+//! in reverse. The only layer that knows all the others.
 
 mod config;
 mod control;

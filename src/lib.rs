@@ -1,7 +1,8 @@
 //! minirdr: the network mount that tells the truth when it stops.
 //!
-//! A userspace network redirector for Linux: a FUSE file system in front, an RDBSS-like dispatcher in
-//! the middle, pluggable mini-redirectors behind, and an orderly stop modelled on `RxStopMinirdr`.
+//! A userspace network redirector for Linux: a FUSE file system in front, an RDBSS-like dispatcher
+//! in the middle, pluggable mini-redirectors behind, and an orderly stop modelled on
+//! `RxStopMinirdr`.
 //!
 //! Start reading at [`rdbss::lifecycle`], the machine; then [`rdbss::gate`], what it lets through;
 //! then [`rdbss::startstop`], which drives it. The layers, lowest first:

@@ -1,5 +1,5 @@
-//! The control files' host: `.minirdr/status`, `handles`, `events`, `control`, so that a process asks
-//! through the file system itself, as FSCTL does. The same authorisation as on the socket.
+//! The control files' host: `.minirdr/status`, `handles`, `events`, `control`, so that a process
+//! asks through the file system itself, as FSCTL does. The same authorisation as on the socket.
 
 use crate::app::control::HostControl;
 use crate::base::ids::{Caller, TicketNumber};
@@ -182,7 +182,8 @@ impl ControlFiles {
         })
     }
 
-    /// The state as a status: SUCCESS while it serves, PENDING on the way, NOT_STARTED when stopped.
+    /// The state as a status: SUCCESS while it serves, PENDING on the way, NOT_STARTED when
+    /// stopped.
     fn query(&self) -> ControlReply {
         let status = self.control.status();
         let code = match status.state {

@@ -1,5 +1,6 @@
-//! One running host from its beginning to its end: builds the parts, hands out control, and takes them
-//! down in reverse. Every failure on the way up leaves nothing behind: no mount, no socket, no process.
+//! One running host from its beginning to its end: builds the parts, hands out control, and takes
+//! them down in reverse. Every failure on the way up leaves nothing behind: no mount, no socket, no
+//! process.
 
 use crate::app::config::MountConfig;
 use crate::app::control::{HostControl, Mounted};
@@ -86,6 +87,7 @@ impl Life {
 /// # Errors
 /// [`AppError`] with its exit code; nothing is left behind.
 pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport, AppError> {
+    refuse_to_serve_itself(&config)?;
     prepare_process();
     let clock = SystemClock::shared();
     let factory = redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
@@ -118,6 +120,20 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let served = host.serve(claim, ready);
     let ended = host.take_down();
     served.map(|()| ended)
+}
+
+/// A mount inside the directory it serves would ask itself for its own files: every thread that
+/// serves the kernel could end up waiting for another one.
+fn refuse_to_serve_itself(config: &MountConfig) -> Result<(), AppError> {
+    let Some(directory) = config.source.local_directory() else { return Ok(()) };
+    let served = std::fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
+    if !config.mount_point.starts_with(&served) {
+        return Ok(());
+    }
+    let (place, source) = (config.mount_point.display(), &config.source);
+    Err(AppError::failed(format!(
+        "mount point {place} is inside what would be mounted there ({source}): mount it elsewhere"
+    )))
 }
 
 /// What the parts of `run` share.

@@ -545,7 +545,8 @@ mod tests {
         fn accepted_options_read_back(
             words in proptest::collection::vec(
                 "(ro|rw|suid|noexec|user|noatime|lazytime|allow_other\
-                |stop_grace=[0-9]{1,4}(ms|s|m)?|request_deadline=[0-9]{1,3}|[a-z]{1,6}=[a-z\\\\,\"]{0,6}\
+                |stop_grace=[0-9]{1,4}(ms|s|m)?|request_deadline=[0-9]{1,3}\
+                |[a-z]{1,6}=[a-z\\\\,\"]{0,6}\
                 |fuse_threads=[0-9]{1,2}|control_dir=[a-z.]{1,4})",
                 0..8,
             ),

@@ -1,4 +1,5 @@
-//! From a source and its options to the factory of mini-redirectors: the one place that knows them all.
+//! From a source and its options to the factory of mini-redirectors: the one place that knows them
+//! all.
 
 use crate::app::error::AppError;
 use crate::app::source::Source;

@@ -48,8 +48,8 @@ pub struct SignalThread {
 }
 
 impl SignalThread {
-    /// Takes the signals over from here on. `terminate` is called for each one that ends the daemon,
-    /// after its stop has been asked for; `reload` for HUP.
+    /// Takes the signals over from here on. `terminate` is called for each one that ends the
+    /// daemon, after its stop has been asked for; `reload` for HUP.
     ///
     /// # Errors
     /// The system's.

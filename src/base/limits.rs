@@ -103,7 +103,8 @@ pub const FUSE_INIT_WAIT: Duration = Duration::from_secs(10);
 pub const FUSE_WORKERS_REPLACED_MAX: u64 = 1024;
 /// Files waiting to be invalidated; beyond it, all files the kernel knows are.
 pub const NOTIFIER_FILES_MAX: usize = 64 * 1024;
-/// How long an unmounted front waits for a notification stuck in the kernel before it gives up on it.
+/// How long an unmounted front waits for a notification stuck in the kernel before it gives up on
+/// it.
 pub const NOTIFIER_STOP_WAIT: Duration = Duration::from_secs(2);
 /// Read buffers a FUSE thread keeps for the next READ.
 pub const READ_BUFFERS_KEPT: usize = 4;

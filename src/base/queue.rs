@@ -1,8 +1,9 @@
 //! A bounded, closable queue of three classes, for the file system process.
 //!
-//! `VecDeque`s under one mutex with a condition variable, measured against channels in gate.md §3: a
-//! channel's spinning receive costs milliseconds on a busy small machine. FIFO in a class; classes in
-//! order of urgency; one delayed job after [`FSP_CRITICAL_RUN_MAX`] others, so that it cannot starve.
+//! `VecDeque`s under one mutex with a condition variable, measured against channels in gate.md §3:
+//! a channel's spinning receive costs milliseconds on a busy small machine. FIFO in a class;
+//! classes in order of urgency; one delayed job after [`FSP_CRITICAL_RUN_MAX`] others, so that it
+//! cannot starve.
 //! `Full` and `Closed` hand the job back: nothing is lost and nobody waits.
 
 use crate::base::limits::FSP_CRITICAL_RUN_MAX;

@@ -68,9 +68,9 @@ macro_rules! errnos {
 }
 
 errnos! {
-    EPERM = PERM, ENOENT = NOENT, EINTR = INTR, EIO = IO, E2BIG = TOOBIG, EBADF = BADF, EAGAIN = AGAIN,
-    ENOMEM = NOMEM, EACCES = ACCESS, EBUSY = BUSY, EEXIST = EXIST, EXDEV = XDEV, ENODEV = NODEV,
-    ENOTDIR = NOTDIR, EISDIR = ISDIR, EINVAL = INVAL, EFBIG = FBIG, ENOSPC = NOSPC, EROFS = ROFS,
+    EPERM = PERM, ENOENT = NOENT, EINTR = INTR, EIO = IO, E2BIG = TOOBIG, EBADF = BADF,
+    EAGAIN = AGAIN, ENOMEM = NOMEM, EACCES = ACCESS, EBUSY = BUSY, EEXIST = EXIST, EXDEV = XDEV,
+    ENODEV = NODEV, ENOTDIR = NOTDIR, EISDIR = ISDIR, EINVAL = INVAL, EFBIG = FBIG, ENOSPC = NOSPC, EROFS = ROFS,
     EMLINK = MLINK, ERANGE = RANGE, ENAMETOOLONG = NAMETOOLONG, ENOSYS = NOSYS,
     ENOTEMPTY = NOTEMPTY, ELOOP = LOOP, ENODATA = NODATA, EOVERFLOW = OVERFLOW,
     EOPNOTSUPP = OPNOTSUPP, ENXIO = NXIO, ENOTTY = NOTTY, ETXTBSY = TXTBSY, EDQUOT = DQUOT,
@@ -153,8 +153,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// The NTSTATUS number for the control plane. `Posix` is a customer code (bit 29) with the errno
-    /// in its low bits, because NT has no number for it.
+    /// The NTSTATUS number for the control plane. `Posix` is a customer code (bit 29) with the
+    /// errno in its low bits, because NT has no number for it.
     #[must_use]
     pub const fn code(self) -> u32 {
         match self {

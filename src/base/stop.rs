@@ -401,8 +401,8 @@ pub fn unix_seconds(time: SystemTime) -> f64 {
     }
 }
 
-/// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not UTF-8
-/// (then `path` is only for people). Nothing is lost.
+/// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not
+/// UTF-8 (then `path` is only for people). Nothing is lost.
 mod path_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -1,9 +1,9 @@
 //! The one door to locks. Every lock has a rank; locking upwards panics in debug builds.
 //!
 //! The order, outermost first, is [`Rank`]. A thread that holds a lock may take only locks of a
-//! strictly later rank. In release builds the check is gone and a lock costs what parking_lot's does.
-//! This is also the only file that names parking_lot, so a model checker can be put behind the same
-//! names (gate.md §5).
+//! strictly later rank. In release builds the check is gone and a lock costs what parking_lot's
+//! does. This is also the only file that names parking_lot, so a model checker can be put behind
+//! the same names (gate.md §5).
 
 pub use std::sync::atomic;
 

@@ -48,8 +48,13 @@ pub enum FrontError {
     #[error("mounting needs root or the program fusermount3: install the package fuse3")]
     HelperMissing,
     /// The helper would not do it; in its own words.
-    #[error("{0}")]
-    Helper(String),
+    #[error("cannot mount on {}: {words}", path.display())]
+    Helper {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        words: String,
+    },
     /// `/dev/fd/N` names no descriptor of ours.
     #[error("{} is no open descriptor of this process", .0.display())]
     NotADescriptor(PathBuf),
@@ -73,8 +78,10 @@ impl FrontError {
                 matches!(*errno, Errno::ACCESS | Errno::PERM)
             }
             // fusermount3 speaks English to a child of ours: its locale is C.
-            Self::Helper(words) => {
-                words.contains("ermission denied") || words.contains("not permitted")
+            Self::Helper { words, .. } => {
+                ["ermission denied", "not permitted", "no write access", "only allowed if"]
+                    .iter()
+                    .any(|refusal| words.contains(refusal))
             }
             _ => false,
         }
@@ -113,9 +120,13 @@ mod tests {
         let line = FrontError::NoDevice(Errno::NOENT).to_string();
         assert!(line.contains("No such file") && line.contains("modprobe fuse"), "{line}");
         assert!(FrontError::NoDevice(Errno::ACCESS).is_permission());
-        assert!(
-            FrontError::Helper("fusermount3: mount failed: Permission denied".into())
-                .is_permission()
-        );
+        for words in [
+            "fusermount3: failed to open /dev/fuse: Permission denied",
+            "fusermount3: user has no write access to mountpoint /mnt",
+            "fusermount3: option allow_other only allowed if 'user_allow_other' is set",
+        ] {
+            let error = FrontError::Helper { path: "/mnt".into(), words: words.into() };
+            assert!(error.is_permission(), "{error}");
+        }
     }
 }

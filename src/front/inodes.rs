@@ -1,8 +1,8 @@
 //! Node numbers the kernel knows, and how often it looked each up.
 //!
 //! The kernel counts every entry it is sent (LOOKUP, MKNOD, MKDIR, SYMLINK, LINK, CREATE,
-//! READDIRPLUS) and takes the count back with FORGET, which may come long after and says a number,
-//! not a file. So:
+//! READDIRPLUS) and takes the count back with FORGET, which may come long after and says a
+//! number, not a file. So:
 //!
 //! - An entry is counted **before** its reply is sent: the FORGET for it cannot come earlier.
 //! - An entry that was counted and not sent after all is undone.

@@ -1,8 +1,8 @@
 //! The one thread that speaks to the kernel unasked (design README, invariant 4).
 //!
-//! From inside a handler a notification deadlocks: invalidating a file waits for the write-back of
-//! its dirty pages, which our own workers serve. So requests for it are queued, coalesced, and sent
-//! here; a notification stuck in the kernel holds up nobody but [`KernelCache::settle`].
+//! From inside a handler a notification deadlocks: invalidating a file waits for the write-back
+//! of its dirty pages, which our own workers serve. So requests for it are queued, coalesced, and
+//! sent here; a notification stuck in the kernel holds up nobody but [`KernelCache::settle`].
 
 use crate::base::clock::Clock;
 use crate::base::ids::NodeNumber;
@@ -168,8 +168,8 @@ impl<N: KernelNode> CacheNotifier<N> {
         }
     }
 
-    /// Every name and its attributes. Linux 6.16 forgets all names in one step; an older kernel is
-    /// told the names we know, which leaves it names of hard links and of what does not exist,
+    /// Every name and its attributes. Linux 6.16 forgets all names in one step; an older kernel
+    /// is told the names we know, which leaves it names of hard links and of what does not exist,
     /// until their lifetimes end.
     fn send_names(&self) {
         let known = self.inodes.snapshot();

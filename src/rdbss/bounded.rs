@@ -1,8 +1,8 @@
 //! Callouts of the control thread, made so that a server that never answers cannot wedge it (S6).
 //!
-//! The callout runs on a thread of its own; the control thread waits for it, looking again and again
-//! whether the stop has been tightened or taken back. A callout that is given up on keeps its thread
-//! until it returns, if ever; the thread is counted as abandoned.
+//! The callout runs on a thread of its own; the control thread waits for it, looking again and
+//! again whether the stop has been tightened or taken back. A callout that is given up on keeps its
+//! thread until it returns, if ever; the thread is counted as abandoned.
 
 use crate::base::status::Status;
 use crate::base::sync::{Condvar, Mutex, Rank};
@@ -80,7 +80,8 @@ fn take_ended<T>(outcome: &mut Outcome<T>) -> Option<Result<T, Status>> {
 /// returns then is dropped on its own thread.
 ///
 /// # Errors
-/// The callout's own; `Unsuccessful` for a panic; `IoTimeout`; `InsufficientResources` with no thread.
+/// The callout's own; `Unsuccessful` for a panic; `IoTimeout`; `InsufficientResources` with no
+/// thread.
 pub(in crate::rdbss) fn call_bounded<T: Send + 'static>(
     callout: &'static str,
     go_on: impl Fn() -> bool,

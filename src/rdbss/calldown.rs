@@ -1,5 +1,5 @@
-//! The one way down: every call into a mini-redirector is made here, with nothing of ours locked and
-//! with panics caught (stop.md S6, invariant 3).
+//! The one way down: every call into a mini-redirector is made here, with nothing of ours locked
+//! and with panics caught (stop.md S6, invariant 3).
 
 use crate::base::status::Status;
 use crate::base::sync::assert_no_locks;
@@ -15,8 +15,8 @@ pub fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
 }
 
-/// Makes a calldown. A context cancelled already ends without the call (stop.md §5); a panic becomes
-/// STATUS_UNSUCCESSFUL and is counted.
+/// Makes a calldown. A context cancelled already ends without the call (stop.md §5); a panic
+/// becomes STATUS_UNSUCCESSFUL and is counted.
 ///
 /// # Errors
 /// The callout's own, `Cancelled`, or `Unsuccessful`.

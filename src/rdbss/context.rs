@@ -33,7 +33,8 @@ pub struct ContextCounts {
     pub answered: AtomicU64,
     /// Of these, requests that ended because they were cancelled.
     pub cancelled: AtomicU64,
-    /// Of these, requests that ran to their own end: neither cancelled, nor abandoned, nor too slow.
+    /// Of these, requests that ran to their own end: neither cancelled, nor abandoned, nor too
+    /// slow.
     pub completed: AtomicU64,
     /// Results that came when the caller had been answered already.
     pub late: AtomicU64,
@@ -140,8 +141,8 @@ impl Context {
         self.inner.lock().pass.is_some()
     }
 
-    /// Is it a counted cleanup or close? What it does is owed: a stop waits for it, and never cancels
-    /// it.
+    /// Is it a counted cleanup or close? What it does is owed: a stop waits for it, and never
+    /// cancels it.
     #[must_use]
     pub fn is_owed(&self) -> bool {
         self.inner.lock().pass.as_ref().is_some_and(Pass::is_close)
@@ -220,8 +221,8 @@ impl Context {
     }
 
     /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
-    /// there was one. Foreign code: the core calls it through `Device::cancel_requests`, which waits
-    /// for it no longer than it may.
+    /// there was one. Foreign code: the core calls it through `Device::cancel_requests`, which
+    /// waits for it no longer than it may.
     pub fn cancel(&self) -> bool {
         let routine = {
             let mut inner = self.inner.lock();
@@ -235,8 +236,8 @@ impl Context {
         true
     }
 
-    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run, and is
-    /// to be told by [`Context::cancel`] afterwards. False if it had ended already.
+    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run, and
+    /// is to be told by [`Context::cancel`] afterwards. False if it had ended already.
     pub fn abandon(&self, status: Status) -> bool {
         let answered = {
             let inner = self.inner.lock();
@@ -380,7 +381,8 @@ mod tests {
         assert_eq!(counts.late.load(Ordering::Relaxed), 1);
     }
 
-    /// Stop.md §5: a cancel routine runs once, and the answered request stays counted until it ends.
+    /// Stop.md §5: a cancel routine runs once, and the answered request stays counted until it
+    /// ends.
     #[test]
     fn cancel_calls_the_routine_once() {
         let (context, gate, _counts, _receiver) = context();

@@ -1,5 +1,5 @@
-//! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it on
-//! the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
+//! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it
+//! on the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
 
 use crate::base::ids::{Caller, HandleNumber};
 use crate::base::queue::{Class, Rejected};
@@ -86,7 +86,8 @@ impl Device {
             CloseEntry::Counted(pass) => self.begin(caller, operation, responder, Some(pass)),
             CloseEntry::Survivor => self.begin(caller, operation, responder, None),
             CloseEntry::Deferred => {
-                // A context it gets now: a request that waits is listed, watched and bounded in time.
+                // A context it gets now: a request that waits is listed, watched and bounded in
+                // time.
                 let context = self.admit(caller, &operation, responder, None);
                 let (device, operation) = (self.shared(), operation.into_owned());
                 let close = Box::new(move || device.carry_on(context, operation));
@@ -294,8 +295,8 @@ impl Device {
         }
     }
 
-    /// Makes a low I/O calldown. `finish` turns the callout's result into the answer, now or when the
-    /// mini-redirector completes.
+    /// Makes a low I/O calldown. `finish` turns the callout's result into the answer, now or when
+    /// the mini-redirector completes.
     pub(in crate::rdbss) fn low_io<T: Send + 'static>(
         &self,
         context: &Arc<Context>,

@@ -1,9 +1,9 @@
 //! The file system process: workers that run posted requests (stop.md C3, rdbss.md 4.1).
 //!
-//! Not a process of its own but threads that serve nothing else. They are made when there is work and
-//! go home after [`IDLE`] without any. A worker that sits in one callout for long counts as stuck, and
-//! another takes its place, up to a bound: a server that hangs does not take the others' turns. The
-//! control thread is not one of them (one thread for both deadlocks, gate.md 4.3).
+//! Not a process of its own but threads that serve nothing else. They are made when there is work
+//! and go home after [`IDLE`] without any. A worker that sits in one callout for long counts as
+//! stuck, and another takes its place, up to a bound: a server that hangs does not take the others'
+//! turns. The control thread is not one of them (one thread for both deadlocks, gate.md 4.3).
 
 use crate::base::clock::{Clock, Moment};
 use crate::base::limits::{
@@ -155,8 +155,8 @@ impl Fsp {
         FspView { workers: alive, stuck, queued: self.queue.len() }
     }
 
-    /// Step 10 of a stop: takes no new items, waits for queued and running ones. Workers that sit in
-    /// a callout nobody waits for any more (their requests were abandoned) are given up on after
+    /// Step 10 of a stop: takes no new items, waits for queued and running ones. Workers that sit
+    /// in a callout nobody waits for any more (their requests were abandoned) are given up on after
     /// `limit`. Returns how many those were. Never called on a worker.
     pub fn spin_down(&self, limit: Duration) -> usize {
         self.queue.close();
@@ -239,8 +239,8 @@ mod tests {
         assert_eq!(fsp.view().workers, 0);
     }
 
-    /// Stop.md §5: a request posted in the moment of the spin-down, before a worker was hired for it,
-    /// is run and not lost.
+    /// Stop.md §5: a request posted in the moment of the spin-down, before a worker was hired for
+    /// it, is run and not lost.
     #[test]
     fn c3_a_post_that_meets_the_spin_down_is_not_lost() {
         let fsp = Fsp::new(SystemClock::shared());

@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Entering is a compare-and-swap on the whole word, leaving is a subtraction; a decided stop is a
-//! change of the same word, so nothing slips between. Only the stopper sleeps, on a mutex and condition
-//! variable beside the word. A refusal is a load. This file names no lock but through `base::sync`, so
-//! that the same source runs under a model checker.
+//! change of the same word, so nothing slips between. Only the stopper sleeps, on a mutex and
+//! condition variable beside the word. A refusal is a load. This file names no lock but through
+//! `base::sync`, so that the same source runs under a model checker.
 
 use crate::base::ids::Generation;
 use crate::base::status::Status;
@@ -93,8 +93,8 @@ enum Kind {
     Close,
 }
 
-/// Proof that a request was counted; give it back with [`Gate::leave`]. Losing one hangs the stop, so
-/// the context that owns it gives it back even when it unwinds.
+/// Proof that a request was counted; give it back with [`Gate::leave`]. Losing one hangs the stop,
+/// so the context that owns it gives it back even when it unwinds.
 #[derive(Debug)]
 #[must_use = "a pass that is not given back is counted for ever"]
 pub struct Pass(Kind);
@@ -161,8 +161,8 @@ impl Gate {
     /// Lets a normal request in and counts it. `opens`: it makes a handle, refused while Paused.
     ///
     /// # Errors
-    /// `RedirectorNotStarted`, `RedirectorPaused` (stop.md §2); `InsufficientResources` when 2^20 - 1
-    /// requests are inside.
+    /// `RedirectorNotStarted`, `RedirectorPaused` (stop.md §2); `InsufficientResources` when 2^20 -
+    /// 1 requests are inside.
     pub fn enter_normal(&self, opens: bool) -> Result<Pass, Status> {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -189,8 +189,8 @@ impl Gate {
         }
     }
 
-    /// Lets a cleanup or close of a handle of `generation` in. It is never refused (G3); when 2^20 - 1
-    /// closes are inside it passes uncounted rather than fail.
+    /// Lets a cleanup or close of a handle of `generation` in. It is never refused (G3); when 2^20
+    /// - 1 closes are inside it passes uncounted rather than fail.
     #[must_use]
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
         let mut word = self.word.load(Ordering::Relaxed);
@@ -253,7 +253,8 @@ impl Gate {
         self.cancellable.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with what
+    /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with
+    /// what
     /// `lifecycle::step` said. `Started` from `StartInProgress` begins the next generation.
     pub(in crate::rdbss) fn set_state(&self, state: State) {
         let mut word = self.word.load(Ordering::Relaxed);
@@ -273,7 +274,8 @@ impl Gate {
         self.wake();
     }
 
-    /// Moves a gate of one's own through its states, for benches and model tests that have no device.
+    /// Moves a gate of one's own through its states, for benches and model tests that have no
+    /// device.
     pub fn drive(&self, state: State) {
         self.set_state(state);
     }

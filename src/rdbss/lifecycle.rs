@@ -327,7 +327,8 @@ mod tests {
 
     proptest! {
         /// Safety: whatever happens in whatever order, Started is reached only through a start or a
-        /// roll-back, Startable only through StopDone or StartFailed, and a refusal changes nothing.
+        /// roll-back, Startable only through StopDone or StartFailed, and a refusal changes
+        /// nothing.
         #[test]
         fn safety_of_any_history(events in proptest::collection::vec(any_event(), 0..200)) {
             let mut state = State::Startable;

@@ -4,8 +4,8 @@ use crate::base::limits::LOSSES_KEPT;
 use crate::base::stop::Loss;
 use crate::base::sync::{Mutex, Rank};
 
-/// The losses of a device that no report has named yet. Beyond [`LOSSES_KEPT`] only their number and
-/// bytes are kept, as one loss without a path.
+/// The losses of a device that no report has named yet. Beyond [`LOSSES_KEPT`] only their number
+/// and bytes are kept, as one loss without a path.
 #[derive(Debug)]
 pub struct Losses {
     kept: Mutex<Kept>,

@@ -26,8 +26,8 @@ pub trait KernelCache: Send + Sync {
 
 /// The mount in the namespace, for step 7 of a stop (stop.md §4).
 pub trait FileSystemRegistration: Send + Sync {
-    /// Takes the mount out of the namespace if it is still ours (mount id compared). `lazy` detaches
-    /// although somebody is inside. Ok(false): it was gone already.
+    /// Takes the mount out of the namespace if it is still ours (mount id compared). `lazy`
+    /// detaches although somebody is inside. Ok(false): it was gone already.
     ///
     /// # Errors
     /// One line that says why not; `busy` when somebody is inside.

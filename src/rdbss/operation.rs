@@ -19,8 +19,8 @@ pub use crate::mrx::request as operand;
 /// A file as the front holds it: an FCB it keeps alive while the kernel knows its number.
 pub type Node = Arc<Fcb>;
 
-/// The classes of the gate table (stop.md §2). FORGET, BATCH_FORGET and DESTROY (close) and INTERRUPT
-/// never reach the core: the front drops its reference, in every state.
+/// The classes of the gate table (stop.md §2). FORGET, BATCH_FORGET and DESTROY (close) and
+/// INTERRUPT never reach the core: the front drops its reference, in every state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OperationClass {
     /// Makes or opens something; `opens` ones are refused while Paused too.
@@ -336,7 +336,8 @@ impl Operation<'_> {
         }
     }
 
-    /// Does it wait for other applications, not for the server? Then no deadline of a request is its.
+    /// Does it wait for other applications, not for the server? Then no deadline of a request is
+    /// its.
     #[must_use]
     pub const fn waits_for_others(&self) -> bool {
         matches!(self, Self::SetLock { wait: true, lock, .. } if !matches!(lock.kind, LockKind::Unlock))
@@ -522,7 +523,8 @@ pub trait Dispatcher: Send + Sync {
     /// The root of the mount. The same node for the whole life of the mount.
     fn root(&self) -> Node;
 
-    /// Takes one request: gates and counts it, runs it here or posts it, and has it answered through
+    /// Takes one request: gates and counts it, runs it here or posts it, and has it answered
+    /// through
     /// `responder`, exactly once, from this thread or another. Returns soon: it waits for no other
     /// request.
     fn submit(

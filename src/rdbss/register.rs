@@ -13,13 +13,14 @@ use std::time::Duration;
 /// The registration controls of RxRegisterMinirdr, each with its bit (rdbss.md 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegistrationControls {
-    /// 0x1 RX_REGISTERMINI_FLAG_DONT_PROVIDE_UNCS: owns no prefix; nothing is registered with the MUP
-    /// at a start nor deregistered at a stop.
+    /// 0x1 RX_REGISTERMINI_FLAG_DONT_PROVIDE_UNCS: owns no prefix; nothing is registered with the
+    /// MUP at a start nor deregistered at a stop.
     pub dont_provide_uncs: bool,
-    /// 0x2 RX_REGISTERMINI_FLAG_DONT_PROVIDE_MAILSLOTS: there are none on Linux; kept for its number.
+    /// 0x2 RX_REGISTERMINI_FLAG_DONT_PROVIDE_MAILSLOTS: there are none on Linux; kept for its
+    /// number.
     pub dont_provide_mailslots: bool,
-    /// 0x4 RX_REGISTERMINI_FLAG_DONT_INIT_DRIVER_DISPATCH: the front does not serve requests of this
-    /// device; it is reached through [`Device`] only (a library's or a test's device).
+    /// 0x4 RX_REGISTERMINI_FLAG_DONT_INIT_DRIVER_DISPATCH: the front does not serve requests of
+    /// this device; it is reached through [`Device`] only (a library's or a test's device).
     pub dont_init_driver_dispatch: bool,
     /// 0x8 RX_REGISTERMINI_FLAG_DONT_INIT_PREFIX_N_SCAVENGER: no table of server names and no
     /// scavenger; the one view is made at the start.
@@ -87,7 +88,8 @@ impl Default for DeviceOptions {
     }
 }
 
-/// Makes the mini-redirector of the next generation. What must outlive a generation, it closes over.
+/// Makes the mini-redirector of the next generation. What must outlive a generation, it closes
+/// over.
 pub type RedirectorFactory = Box<dyn Fn() -> Arc<dyn MiniRedirector> + Send + Sync>;
 
 /// Everything a registration brings.

@@ -1,7 +1,8 @@
 //! The requests in flight: who asked for what, and since when.
 //!
 //! Sharded by serial number so that arrivals do not meet. Holds each context strongly until it is
-//! taken out; looking at the table (`minirdr requests`, the watcher, a stop) clones one shard at a time.
+//! taken out; looking at the table (`minirdr requests`, the watcher, a stop) clones one shard at a
+//! time.
 
 use crate::base::ids::SerialNumber;
 use crate::base::sync::{Mutex, Rank};

@@ -303,7 +303,8 @@ impl Device {
         Ok(Answer::Posted(job.ticket))
     }
 
-    /// Every stop ahead of a later one is tightened: what waits behind it must have its turn in time.
+    /// Every stop ahead of a later one is tightened: what waits behind it must have its turn in
+    /// time.
     fn tighten(&self, inner: &mut Inner, later: &Terms) {
         let running =
             inner.running.iter_mut().map(|call| (call.kind, call.ticket, &mut call.terms));

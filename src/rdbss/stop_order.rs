@@ -17,7 +17,10 @@ use crate::rdbss::startstop::{FspToken, Job};
 use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+/// The control thread looks so often whether the stop was tightened while the kernel writes back.
+const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Survivors listed in a report; the count is exact whatever their number.
 const SURVIVORS_LISTED_MAX: usize = 1000;
 
@@ -77,13 +80,15 @@ impl StopRun<'_> {
             self.drain_begins();
         }
         self.begin("write_back");
-        self.write_back_kernel()?;
+        // Queued only: the kernel cannot flush a page that a request in flight holds.
+        self.flush_kernel();
         // What fails here is tried again when the drain is over.
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
-        // Pages dirtied by requests that ran while it drained.
-        self.write_back_kernel()?;
+        // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
+        self.flush_kernel();
+        self.settle_kernel()?;
         self.begin("seal");
         self.device.deferred.begin();
         self.advance(Event::Drained)?;
@@ -117,7 +122,8 @@ impl StopRun<'_> {
         }
         self.end_step();
         self.report.losses = self.device.take_losses();
-        if !self.report.losses.is_empty() || self.report.abandoned > 0 {
+        // A read that was given up on is no loss: nothing that was acknowledged is missing.
+        if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
         } else if self.report.survivors_total > 0 {
             self.report.result = CallResult::HasOpenHandles;
@@ -145,11 +151,10 @@ impl StopRun<'_> {
         }
     }
 
-    /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs, which
-    /// pass as cleanup (G3), before the gate is sealed. It may hang there: a page is locked by the
-    /// request that reads it.
-    fn write_back_kernel(&mut self) -> Result<(), Ended> {
-        let Some(kernel) = self.device.kernel.get() else { return Ok(()) };
+    /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs,
+    /// which pass as cleanup (G3), before the gate is sealed.
+    fn flush_kernel(&self) {
+        let Some(kernel) = self.device.kernel.get() else { return };
         let mut files = Vec::new();
         self.device.handles.visit(|_, fobx| {
             let srv_open = fobx.srv_open();
@@ -163,11 +168,16 @@ impl StopRun<'_> {
         for file in files {
             kernel.cache.flush_file(file);
         }
+    }
+
+    /// Waits for what was flushed, for as long as the stop may wait and the kernel is not stuck.
+    fn settle_kernel(&mut self) -> Result<(), Ended> {
+        let Some(kernel) = self.device.kernel.get() else { return Ok(()) };
         let (least, until) = (self.a_moment(), self.device.clock.now().after(WRITE_BACK_WAIT));
-        while !kernel.cache.settle(LOOK_EVERY) {
+        while !kernel.cache.settle(SETTLE_LOOK_EVERY) {
             self.look()?;
             if self.device.clock.now() >= until || !self.may_wait(least) {
-                log::warn!("{}: the kernel did not finish its write-back", self.device.name);
+                log::warn!("{}: the kernel's write-back did not end in time", self.device.name);
                 break;
             }
         }
@@ -175,8 +185,8 @@ impl StopRun<'_> {
         Ok(())
     }
 
-    /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's own
-    /// requests bypass the gate. Returns what could not be committed.
+    /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's
+    /// own requests bypass the gate. Returns what could not be committed.
     fn commit_dirty(&mut self) -> Result<Vec<Loss>, Ended> {
         let mut dirty = Vec::new();
         self.device.handles.visit(|_, fobx| {
@@ -314,7 +324,8 @@ impl StopRun<'_> {
         let context = self.device.own_context("stop");
         let stopped = self.call("stop", move || {
             let stopped = redirector.stop(&*context);
-            // The share's objects go now, unless survivors hold them. Finalising is foreign code too.
+            // The share's objects go now, unless survivors hold them. Finalising is foreign code
+            // too.
             drop(view);
             stopped
         });

@@ -176,8 +176,8 @@ impl<'a> StopRun<'a> {
         now < least || (!running.roll_back && options.mode != StopMode::Abort && (!passed || stays))
     }
 
-    /// Runs foreign code on a thread of its own, and waits for it as long as the stop may wait, but a
-    /// moment in any case (S6).
+    /// Runs foreign code on a thread of its own, and waits for it as long as the stop may wait, but
+    /// a moment in any case (S6).
     ///
     /// # Errors
     /// As [`call_bounded`].
@@ -190,7 +190,8 @@ impl<'a> StopRun<'a> {
         call_bounded(callout, || self.may_wait(least), body)
     }
 
-    // ---- the deadline and what may be done at it -------------------------------------------------
+    // ---- the deadline and what may be done at it
+    // -------------------------------------------------
 
     /// Looks whether the stop was taken back or its deadline passed, and acts on it (S1).
     pub fn look(&mut self) -> Result<(), Ended> {
@@ -253,8 +254,8 @@ impl<'a> StopRun<'a> {
         self.cancel(Context::is_cancellable);
     }
 
-    /// Marks every request cancelled that is not a cleanup, so that what is not handed down yet is not
-    /// handed down.
+    /// Marks every request cancelled that is not a cleanup, so that what is not handed down yet is
+    /// not handed down.
     pub fn cancel_all(&self) {
         self.cancel(|_| true);
     }

@@ -23,8 +23,8 @@ impl Terms {
         Self { options, deadline, grace_until }
     }
 
-    /// A later, stricter call: the earlier deadline, the shorter grace, the harder mode, the sterner
-    /// outcome. Nothing is ever loosened (stop.md §3). True if anything changed.
+    /// A later, stricter call: the earlier deadline, the shorter grace, the harder mode, the
+    /// sterner outcome. Nothing is ever loosened (stop.md §3). True if anything changed.
     pub fn tighten(&mut self, later: &Self) -> bool {
         let before = self.clone();
         let (ours, theirs) = (&mut self.options, &later.options);
@@ -104,7 +104,8 @@ mod tests {
     }
 
     proptest! {
-        /// Stop.md §3: a later call tightens and never loosens; the same call again changes nothing.
+        /// Stop.md §3: a later call tightens and never loosens; the same call again changes
+        /// nothing.
         #[test]
         fn a_later_call_never_loosens(ours in any_terms(), later in any_terms()) {
             let mut terms = ours.clone();

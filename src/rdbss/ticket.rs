@@ -1,7 +1,8 @@
-//! Tickets: a posted start or stop, and its result for whoever waits, now or later (management.md §3).
+//! Tickets: a posted start or stop, and its result for whoever waits, now or later (management.md
+//! §3).
 //!
-//! Exactly one result a ticket. The last [`TICKET_RESULTS_KEPT`] results are kept, so that a waiter who
-//! connects after the end still gets his.
+//! Exactly one result a ticket. The last [`TICKET_RESULTS_KEPT`] results are kept, so that a waiter
+//! who connects after the end still gets his.
 
 use crate::base::ids::TicketNumber;
 use crate::base::limits::TICKET_RESULTS_KEPT;

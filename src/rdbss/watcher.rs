@@ -1,7 +1,8 @@
 //! The watcher: looks at requests that take long.
 //!
-//! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller whose
-//! request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher reads
+//! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller
+//! whose request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher
+//! reads
 //! `/proc/<tid>/status` of the callers of slow requests. It also keeps the requests' deadlines, has
 //! stuck workers replaced, and announces refusals, coalesced.
 
@@ -139,8 +140,8 @@ impl Device {
         }
     }
 
-    /// Nobody waits for it any more, or not any longer: it is answered now, and told to end. It stays
-    /// counted until its callout returns.
+    /// Nobody waits for it any more, or not any longer: it is answered now, and told to end. It
+    /// stays counted until its callout returns.
     fn let_go(&self, context: &Arc<Context>, status: Status) {
         // Whoever was faster has answered it: an error has nothing to undo.
         let _ = context.answer(Err(status));

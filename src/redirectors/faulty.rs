@@ -11,7 +11,9 @@
 //! | `lookup=error:EIO@0.1` | fails one time in ten |
 //! | `open=panic#3` | panics at the third call |
 //! | `read=sync-hang` | hangs and keeps the thread |
-//! | `all=delay:10ms`, `seed=7`, `blocking=yes` | every callout; the seed; counts as blocking from the start |
+//! | `all=delay:10ms` | every callout |
+//! | `seed=7` | what chance is made of |
+//! | `blocking=yes` | counts as blocking although nothing blocks yet |
 //!
 //! The faults of one call add up, in the order of the plan, until an error or panic ends it. Low
 //! I/O (read, write, flush, commit, lock, notification) pends while it is delayed or hangs, as on a

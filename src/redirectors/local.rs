@@ -45,7 +45,7 @@ pub use error::LocalError;
 pub use options::LocalOptions;
 
 use crate::base::name::Name;
-use crate::base::status::Status;
+use crate::base::status::{Errno, Status};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
@@ -201,8 +201,7 @@ impl MiniRedirector for Local {
     }
 
     fn read_link(&self, _context: Context<'_>, link: FileRef<'_>) -> Result<Vec<u8>, Status> {
-        let fd = self.tree()?.fd(&file(link)?)?;
-        Ok(rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes())
+        self.tree()?.read_link(&file(link)?)
     }
 
     fn create(
@@ -370,7 +369,12 @@ impl MiniRedirector for Local {
         offset: u64,
         to: SeekTo,
     ) -> Result<u64, Status> {
-        Ok(open::seek(&open(sought)?.fd, offset, to)?)
+        let sought = open(sought)?;
+        if sought.listing.is_some() {
+            // Its descriptor's position is the listing's.
+            return Err(Errno::EISDIR.into());
+        }
+        Ok(open::seek(&sought.fd, offset, to)?)
     }
 
     fn copy_range(

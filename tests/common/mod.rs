@@ -66,7 +66,7 @@ impl Notices {
 }
 
 /// Sends the answer to whoever waits for it.
-struct Tell(Sender<Result<Answer, Status>>);
+pub struct Tell(pub Sender<Result<Answer, Status>>);
 
 impl Responder for Tell {
     fn respond(self: Box<Self>, answer: Result<Answer, Status>) {

@@ -19,29 +19,7 @@ fn a_connection_is_handed_on_under_load() {
         },
         None,
     );
-    let mut load = fixture.python_beside(
-        "import os, sys, threading\nm = os.environ['M']\nend = False\ncounts = [0] * 3\nerrors = []\n\
-         def work(n):\n\
-         \x20 try:\n\
-         \x20   f = os.open(f'{m}/keep{n}', os.O_RDWR | os.O_CREAT)\n\
-         \x20   while not end:\n\
-         \x20     i = counts[n]\n\
-         \x20     os.pwrite(f, b'%08d' % i, 0); assert os.pread(f, 8, 0) == b'%08d' % i\n\
-         \x20     p = f'{m}/t{n}-{i}'\n\
-         \x20     with open(p, 'w') as g: g.write(p)\n\
-         \x20     assert open(p).read() == p\n\
-         \x20     os.rename(p, p + 'r'); os.unlink(p + 'r'); os.stat(m); os.listdir(m)\n\
-         \x20     counts[n] += 1\n\
-         \x20 except BaseException as e: errors.append(repr(e))\n\
-         ts = [threading.Thread(target=work, args=(n,)) for n in range(3)]\n\
-         [t.start() for t in ts]\nprint('loaded', flush=True)\n\
-         while True:\n\
-         \x20 if not sys.stdin.readline(): break\n\
-         \x20 before = min(counts)\n\
-         \x20 while min(counts) < before + 5 and not errors: pass\n\
-         \x20 print('on' if not errors else errors, flush=True)\n\
-         end = True\n[t.join() for t in ts]\nprint(errors, flush=True)",
-    );
+    let mut load = fixture.python_beside(include_str!("scripts/load.py"));
     assert_eq!(load.line(), "loaded");
     for round in 0..3 {
         load.go_on();

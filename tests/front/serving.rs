@@ -68,35 +68,7 @@ fn flags_offsets_and_attributes_reach_the_server_unchanged() {
         return;
     }
     let fixture = Fixture::new();
-    fixture.python(
-        "import os, errno, ctypes\nm = os.environ['M']\nlibc = ctypes.CDLL(None, use_errno=True)\n\
-         def rename(a, b, flags):\n\
-         \x20 r = libc.renameat2(-100, f'{m}/{a}'.encode(), -100, f'{m}/{b}'.encode(), flags)\n\
-         \x20 return ctypes.get_errno() if r else 0\n\
-         open(f'{m}/a', 'w').write('a'); open(f'{m}/b', 'w').write('b')\n\
-         assert rename('a', 'b', 1) == errno.EEXIST\nassert rename('a', 'b', 2) == 0\n\
-         assert open(f'{m}/a').read() == 'b'\nassert rename('a', 'b', 4) == errno.EINVAL\n\
-         assert rename('a', 'c', 1) == 0\n\
-         os.setxattr(f'{m}/c', 'user.k', b'v' * 100)\nassert os.getxattr(f'{m}/c', 'user.k') == b'v' * 100\n\
-         assert os.listxattr(f'{m}/c') == ['user.k']\n\
-         try: os.setxattr(f'{m}/c', 'user.k', b'', os.XATTR_CREATE); assert False\n\
-         except FileExistsError: pass\n\
-         os.removexattr(f'{m}/c', 'user.k')\n\
-         try: os.getxattr(f'{m}/c', 'user.k'); assert False\n\
-         except OSError as e: assert e.errno == errno.ENODATA\n\
-         f = os.open(f'{m}/sparse', os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)\n\
-         os.pwrite(f, b'x' * 4096, 1 << 20)\n\
-         assert os.lseek(f, 0, os.SEEK_DATA) <= 1 << 20\nassert os.lseek(f, 1 << 20, os.SEEK_HOLE) >= (1 << 20) + 4096\n\
-         os.posix_fallocate(f, 0, 1 << 21)\nassert os.fstat(f).st_size == 1 << 21\n\
-         g = os.open(f'{m}/copy', os.O_RDWR | os.O_CREAT)\n\
-         n = os.copy_file_range(f, g, 4096, 1 << 20, 10)\nassert n == 4096 and os.pread(g, 5, 10) == b'xxxxx'\n\
-         h = os.open(f'{m}/copy', os.O_WRONLY | os.O_APPEND)\nos.write(h, b'end')\n\
-         assert os.pread(g, 3, 10 + 4096) == b'end'\n\
-         os.truncate(g, 2)\nassert os.fstat(g).st_size == 2\n\
-         v = os.statvfs(m)\nassert v.f_namemax == 255\n\
-         try: os.mkdir(m + '/' + 'x' * 256); assert False\n\
-         except OSError as e: assert e.errno == errno.ENAMETOOLONG",
-    );
+    fixture.python(include_str!("scripts/flags.py"));
     fixture.unmount();
 }
 
@@ -107,20 +79,7 @@ fn set_id_bits_are_cleared_for_users() {
         return;
     }
     let fixture = Fixture::with(|config| config.flags.allow_other = true, None);
-    fixture.python(
-        "import os\nm = os.environ['M']\np = f'{m}/f'\nos.chmod(m, 0o777)\n\
-         def fresh():\n  open(p, 'w').write('data')\n  os.chown(p, 1000, 1000)\n  os.chmod(p, 0o6777)\n\
-         def mode(): return os.stat(p).st_mode & 0o7777\n\
-         def as_user(what):\n\
-         \x20 if os.fork() == 0:\n    os.setgroups([]); os.setgid(1000); os.setuid(1000); what(); os._exit(0)\n\
-         \x20 assert os.wait()[1] == 0\n\
-         fresh(); assert mode() == 0o6777\n\
-         fresh(); as_user(lambda: os.truncate(p, 1)); assert mode() == 0o777, oct(mode())\n\
-         fresh(); as_user(lambda: open(p, 'w')); assert mode() == 0o777, oct(mode())\n\
-         fresh(); as_user(lambda: open(p, 'r+').write('x')); assert mode() == 0o777, oct(mode())\n\
-         fresh(); os.truncate(p, 1); assert mode() == 0o6777, oct(mode())\n\
-         fresh(); os.chown(p, 0, 0); assert mode() == 0o777, oct(mode())",
-    );
+    fixture.python(include_str!("scripts/set_id.py"));
     fixture.unmount();
 }
 
@@ -192,11 +151,7 @@ fn a_panic_answers_eio_and_costs_no_worker() {
     let config = MountConfig::new("memory:", place.path());
     let broken = Arc::new(Broken(host.device.clone()));
     let (mount, gone) = start(&config, broken, None).expect("it mounts");
-    let script = "import os, errno\nm = os.environ['M']\nopen(f'{m}/f', 'w').close(); os.mkdir(f'{m}/d')\n\
-         for i in range(20):\n\
-         \x20 for call, name in ((os.unlink, 'f'), (os.rmdir, 'd')):\n\
-         \x20   try: call(f'{m}/{name}'); assert False\n\
-         \x20   except OSError as e: assert e.errno == errno.EIO, e";
+    let script = include_str!("scripts/broken.py");
     let output = client(place.path(), "python3", script).output().expect("python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(mount.defects(), 20, "each panic is counted, and no worker died");
@@ -231,9 +186,8 @@ impl Dispatcher for Locking {
                 hear(format!("{:?} {}..={} {wait}", lock.kind, lock.start, lock.end));
                 responder.respond(Ok(Answer::Empty));
             }
-            Operation::GetLock { lock, .. } => {
-                let held =
-                    Lock { kind: LockKind::Shared, start: 3, end: 4, owner: 9, pid: 1, ..lock };
+            Operation::GetLock { .. } => {
+                let held = Lock { kind: LockKind::Shared, start: 3, end: 4, owner: 9, pid: 1 };
                 responder.respond(Ok(Answer::Lock(Some(held))));
             }
             other => {
@@ -254,11 +208,7 @@ fn locks_of_the_servers_own_are_given_up_at_the_close() {
     }
     let host = memory_host();
     let place = tempfile::tempdir().expect("/tmp has room");
-    let script = "import os, fcntl, struct\nm = os.environ['M']\nf = os.open(f'{m}/f', os.O_RDWR | os.O_CREAT)\n\
-         fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)\n\
-         ask = struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0)\n\
-         got = struct.unpack('hhqqi', fcntl.fcntl(f, fcntl.F_GETLK, ask))\nprint(got)\nos.close(f)\n\
-         g = os.open(f'{m}/f', os.O_RDWR)\nfcntl.flock(g, fcntl.LOCK_SH | fcntl.LOCK_NB)\nos.close(g)";
+    let script = include_str!("scripts/locks.py");
     let run = |asked: bool| {
         let mut config = MountConfig::new("memory:", place.path());
         (config.front.posix_locks, config.front.flock) = (asked, asked);
@@ -299,8 +249,8 @@ fn locks_of_the_servers_own_are_given_up_at_the_close() {
     host.device.connection_gone();
 }
 
-/// fuser 0.18 panics while it decodes some times, outside any handler. Its thread dies; the caller
-/// is never answered. The worker is replaced and the others do not notice.
+/// fuser 0.18 panics while it decodes some times, outside any handler. Its thread dies; the
+/// caller is never answered. The worker is replaced and the others do not notice.
 #[test]
 fn a_dead_worker_is_replaced() {
     if !can_mount() {

@@ -234,7 +234,8 @@ fn functions(tokens: &[Token]) -> Vec<Function> {
 #[test]
 fn test_modules_are_found() {
     let text = "//! A.\nmod a;\n#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod b;\nfn f() {}\n\
-                #[cfg(test)]\n#[allow(dead_code)]\npub(in crate::base) mod tests {\n  mod inner;\n}\n\
+                #[cfg(test)]\n#[allow(dead_code)]\npub(in crate::base) \
+                mod tests {\n  mod inner;\n}\n\
                 fn g() {}\n";
     let source = Source::new("src/base/x.rs", text);
     assert_eq!(source.test_lines, [7..=11]);

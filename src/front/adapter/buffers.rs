@@ -1,7 +1,7 @@
 //! Read buffers used again: a READ of 1 MiB should not cost an allocation of 1 MiB each time.
 //!
-//! Each thread keeps a few. Most reads are answered on the thread that took their buffer; one that
-//! is answered elsewhere leaves its buffer there.
+//! Each thread keeps a few. Most reads are answered on the thread that took their buffer; one
+//! that is answered elsewhere leaves its buffer there.
 
 use crate::base::limits::{READ_BUFFERS_KEPT, WRITE_BYTES_MAX};
 use std::cell::RefCell;

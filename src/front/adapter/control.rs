@@ -1,5 +1,5 @@
-//! Requests on the control files: answered here, in every state, uncounted by the core (stop.md G4,
-//! G5).
+//! Requests on the control files: answered here, in every state, uncounted by the core (stop.md
+//! G4, G5).
 
 use crate::base::status::{Errno, Status};
 use crate::front::adapter::directory::ROOT;

@@ -107,8 +107,7 @@ impl Filesystem for Adapter {
         });
     }
 
-    // ctime, crtime, chgtime, bkuptime and flags are macOS's, or the write-back cache's, which is
-    // off.
+    // The other times and the flags are macOS's, or the write-back cache's, which is off.
     fn setattr(
         &self,
         request: &Request,
@@ -465,8 +464,7 @@ impl Filesystem for Adapter {
     }
 
     fn access(&self, request: &Request, number: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        // Asked only of a mount without `default_permissions`. The control files check for
-        // themselves.
+        // Asked only without `default_permissions`. The control files check for themselves.
         self.handle("access", request, reply, |front, call, reply| {
             if front.control_file(number).is_some() {
                 return reply.ok();

@@ -86,8 +86,8 @@ impl ControlDirectory {
     /// Opens a file. `O_TRUNC` means nothing here.
     ///
     /// # Errors
-    /// EACCES for `control` unless its owner or root opens it: a mount may do without the kernel's
-    /// own check. ENFILE when too many are open.
+    /// EACCES for `control` unless its owner or root opens it: a mount may do without the
+    /// kernel's own check. ENFILE when too many are open.
     pub fn open(&self, file: ControlFile, caller: Caller) -> Result<(u64, Buffering), Status> {
         if file == ControlFile::Control && caller.uid != 0 && caller.uid != self.owner.uid {
             return Err(Status::AccessDenied);

@@ -135,7 +135,8 @@ pub fn shake_hands(device: BorrowedFd<'_>, wishes: Wishes) -> Result<Agreement, 
         if kernel.major < MAJOR || kernel.minor < MINOR_MIN {
             let (major, minor) = (kernel.major, kernel.minor);
             return Err(failed(&format!(
-                "this kernel speaks FUSE {major}.{minor}; {MAJOR}.{MINOR_MIN} (Linux 5.2) is the oldest served"
+                "this kernel speaks FUSE {major}.{minor}; \
+                 {MAJOR}.{MINOR_MIN} (Linux 5.2) is the oldest served"
             )));
         }
         let agreement = negotiate(&kernel, wishes);

@@ -1,8 +1,7 @@
 //! `fusermount3`: the set-user-id program that mounts and unmounts for users other than root.
 //!
 //! It opens `/dev/fuse` itself and sends the descriptor back over a socket, whose number it finds
-//! in
-//! `_FUSE_COMMFD`. The socket is the child's standard input: so nothing else is inherited.
+//! in `_FUSE_COMMFD`. The socket is the child's standard input: so nothing else is inherited.
 
 use crate::base::limits::WRITE_BYTES_MAX;
 use crate::front::error::FrontError;
@@ -31,6 +30,7 @@ pub fn mount(config: &MountConfig, mount_point: &Path) -> Result<OwnedFd, FrontE
     let (ours, theirs) =
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(|errno| FrontError::Start(errno.into()))?;
+    let failed = |words: String| FrontError::Helper { path: mount_point.to_owned(), words };
     let output = Command::new(PROGRAM)
         .arg("-o")
         .arg(options(config))
@@ -40,11 +40,14 @@ pub fn mount(config: &MountConfig, mount_point: &Path) -> Result<OwnedFd, FrontE
         .env("LC_ALL", "C")
         .stdin(Stdio::from(theirs))
         .output()
-        .map_err(not_started)?;
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => FrontError::HelperMissing,
+            _ => failed(not_started(&error)),
+        })?;
     if !output.status.success() {
-        return Err(FrontError::Helper(one_line(&output.stderr)));
+        return Err(failed(one_line(&output.stderr)));
     }
-    receive(&ours).ok_or_else(|| FrontError::Helper(format!("{PROGRAM} sent no descriptor")))
+    receive(&ours).ok_or_else(|| failed(format!("{PROGRAM} sent no descriptor")))
 }
 
 /// Takes a mount out of the namespace.
@@ -63,7 +66,7 @@ pub fn unmount(mount_point: &Path, lazy: bool) -> Result<(), DeregisterError> {
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| DeregisterError::Failed(not_started(error).to_string()))?;
+        .map_err(|error| DeregisterError::Failed(not_started(&error)))?;
     if output.status.success() {
         return Ok(());
     }
@@ -74,11 +77,8 @@ pub fn unmount(mount_point: &Path, lazy: bool) -> Result<(), DeregisterError> {
     Err(DeregisterError::Failed(words))
 }
 
-fn not_started(error: std::io::Error) -> FrontError {
-    match error.kind() {
-        ErrorKind::NotFound => FrontError::HelperMissing,
-        _ => FrontError::Helper(format!("cannot run {PROGRAM}: {error}")),
-    }
+fn not_started(error: &std::io::Error) -> String {
+    format!("cannot run {PROGRAM}: {error}")
 }
 
 fn one_line(words: &[u8]) -> String {

@@ -2,8 +2,8 @@
 //!
 //! fuser 0.18 keeps its request loop and its types; everything it does badly is done here
 //! (reference fuse.md §5): mounting, the INIT handshake, unmounting, replacing a dead worker,
-//! stopping the loop at a request boundary, giving the live descriptor away, and the notifications
-//! it lacks.
+//! stopping the loop at a request boundary, giving the live descriptor away, and the
+//! notifications it lacks.
 //!
 //! ```text
 //!  attach / helper ──► device ──► handshake ──► workers ──► registration (unmount, abort)

@@ -189,9 +189,10 @@ impl Workers {
     }
 
     /// Stops serving between two requests and hands back the live descriptor. `quiesce` is called
-    /// when no request is inside, to leave alone what waits elsewhere for its reply. `mount_point`
-    /// is used to wake workers that wait for a request. Requests that come from now on wait in the
-    /// kernel; the successor asks for those we read and did not answer with [`resend`].
+    /// when no request is inside, to leave alone what waits elsewhere for its reply.
+    /// `mount_point` is used to wake workers that wait for a request. Requests that come from now
+    /// on wait in the kernel; the successor asks for those we read and did not answer with
+    /// [`resend`].
     ///
     /// # Errors
     /// [`FrontError::Detach`], and the workers serve as before: requests did not end or workers
@@ -352,8 +353,8 @@ struct Waker {
 }
 
 impl Waker {
-    /// Joins it if it has been answered. It has not where the kernel does not tell whose request it
-    /// is (another pid namespace): then it is left to the successor, who waits for us.
+    /// Joins it if it has been answered. It has not where the kernel does not tell whose request
+    /// it is (another pid namespace): then it is left to the successor, who waits for us.
     fn end(self, door: &Door) {
         match self.number.recv() {
             Ok(number) if door.is_waker(number) => self.thread.abandon(),

@@ -100,8 +100,8 @@ impl Fcb {
         self.binding.lock().clone()
     }
 
-    /// Ties it to a newer generation. An older or equal one than it has is ignored: two requests may
-    /// bind the same file at once.
+    /// Ties it to a newer generation. An older or equal one than it has is ignored: two requests
+    /// may bind the same file at once.
     pub(in crate::rdbss) fn bind(&self, fresh: Arc<Binding>) -> Arc<Binding> {
         let mut binding = self.binding.lock();
         let replaced = if fresh.generation() > binding.generation() {
@@ -133,8 +133,8 @@ impl Fcb {
                 .is_some_and(|(at, called)| std::ptr::eq(&raw const **at, parent) && called == name)
     }
 
-    /// It was seen, made or moved here; returns where it was. Through the table only, which keeps an
-    /// index of names.
+    /// It was seen, made or moved here; returns where it was. Through the table only, which keeps
+    /// an index of names.
     pub(in crate::rdbss) fn set_place(&self, parent: &Arc<Self>, name: &Name) -> Place {
         let fresh = Place { at: Some((parent.clone(), name.clone())), removed: false };
         std::mem::replace(&mut *self.place.lock(), fresh)
@@ -145,7 +145,8 @@ impl Fcb {
         self.place.lock().removed = true;
     }
 
-    /// Its path below the root, without a leading slash; empty for the root. A removed file's ends in
+    /// Its path below the root, without a leading slash; empty for the root. A removed file's ends
+    /// in
     /// ` (deleted)`, as in `/proc`.
     #[must_use]
     pub fn path(&self) -> Vec<u8> {

@@ -62,7 +62,8 @@ impl FcbTable {
         self.len() == 0
     }
 
-    /// The FCB of a file a mini-redirector found: the one there is, bound to this view, or a new one.
+    /// The FCB of a file a mini-redirector found: the one there is, bound to this view, or a new
+    /// one.
     /// `parent` is `None` for the root only.
     pub(in crate::rdbss) fn find_or_make(
         &self,

@@ -1,5 +1,5 @@
-//! FOBX: one open handle of an application. It stays what it is over a stop; the SRV_OPEN under it may
-//! be replaced by a reclaimed one (stop.md S4).
+//! FOBX: one open handle of an application. It stays what it is over a stop; the SRV_OPEN under it
+//! may be replaced by a reclaimed one (stop.md S4).
 
 use crate::base::clock::Moment;
 use crate::base::ids::Caller;
@@ -49,8 +49,8 @@ impl Fobx {
         self.under.lock().srv_open.clone()
     }
 
-    /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle was
-    /// a survivor, which it is no longer.
+    /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle
+    /// was a survivor, which it is no longer.
     #[must_use]
     pub fn take_for_close(&self) -> (Arc<SrvOpen>, bool) {
         let mut under = self.under.lock();
@@ -72,8 +72,8 @@ impl Fobx {
         Ok(std::mem::replace(&mut under.srv_open, fresh))
     }
 
-    /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9). True if it is
-    /// one more; false if it was one already, or is being closed.
+    /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9). True if it
+    /// is one more; false if it was one already, or is being closed.
     #[must_use]
     pub fn orphan(&self) -> bool {
         let mut under = self.under.lock();
@@ -111,8 +111,8 @@ impl Fobx {
         self.uncommitted_bytes.load(Ordering::Acquire) > 0
     }
 
-    /// Bytes written since the last commit; 0 if there is nothing to commit. The caller commits them,
-    /// or gives them back.
+    /// Bytes written since the last commit; 0 if there is nothing to commit. The caller commits
+    /// them, or gives them back.
     #[must_use]
     pub fn take_uncommitted(&self) -> u64 {
         self.uncommitted_bytes.swap(0, Ordering::AcqRel)

@@ -2,9 +2,9 @@
 //!
 //! `number = slot generation << 32 | index << 4 | shard`. Sixteen shards, chosen by the opening
 //! thread; segments of 1,024 slots, so growth never copies; a slot's generation moves on at every
-//! release, so a number is never used twice (a slot is retired before its generation would wrap). The
-//! table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock for
-//! one segment: every handle open throughout appears once, none twice, and nobody waits long.
+//! release, so a number is never used twice (a slot is retired before its generation would wrap).
+//! The table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock
+//! for one segment: every handle open throughout appears once, none twice, and nobody waits long.
 
 use crate::base::ids::HandleNumber;
 use crate::base::sync::{Mutex, Rank};
@@ -231,7 +231,9 @@ mod tests {
     proptest! {
         /// The table against a map, with a snapshot at the end.
         #[test]
-        fn behaves_like_a_map(steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..400)) {
+        fn behaves_like_a_map(
+            steps in proptest::collection::vec((any::<bool>(), any::<u16>()), 0..400)
+        ) {
             let table = HandleTable::new();
             let mut model: HashMap<HandleNumber, u16> = HashMap::new();
             for (insert, pick) in steps {

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! An arrow is an `Arc` from the child to its parent: a parent cannot be finalised while a child
-//! lives (rdbss.md 1.2), and dropping the last child drops the parent. Finalising is `Drop`: the name
-//! leaves its table first, then the mini-redirector's half goes (1.3). Lock order: NetNameTable,
-//! then FcbTable, then Fcb (`base/sync.rs`).
+//! lives (rdbss.md 1.2), and dropping the last child drops the parent. Finalising is `Drop`: the
+//! name leaves its table first, then the mini-redirector's half goes (1.3). Lock order:
+//! NetNameTable, then FcbTable, then Fcb (`base/sync.rs`).
 //!
 //! An FCB outlives a stop while the kernel knows its number; it is *bound* to the view of one
 //! generation and bound again in the next one. A SRV_OPEN keeps the binding it was opened under, so

@@ -1,4 +1,5 @@
-//! NET_ROOT: a share on a server. Its FCB table outlives a generation, because the kernel's numbers do.
+//! NET_ROOT: a share on a server. Its FCB table outlives a generation, because the kernel's numbers
+//! do.
 
 use crate::rdbss::objects::fcb_table::FcbTable;
 use crate::rdbss::objects::srv_call::SrvCall;

@@ -1,5 +1,5 @@
-//! V_NET_ROOT: one user's view of a share. Today every user shares one view; credentials per view come
-//! with the namespace.
+//! V_NET_ROOT: one user's view of a share. Today every user shares one view; credentials per view
+//! come with the namespace.
 
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::Extension;

@@ -6,7 +6,7 @@
 
 use crate::base::ids::HandleNumber;
 use crate::base::name::Name;
-use crate::base::status::Status;
+use crate::base::status::{Errno, Status};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
 use crate::rdbss::device::Device;
@@ -32,7 +32,7 @@ impl Device {
     /// A file's binding to the running generation.
     ///
     /// # Errors
-    /// `FileInvalid` when it is not there any more; the lookup's own.
+    /// `FileInvalid` when it is not there any more; the lookup's own when the server did not say.
     pub(in crate::rdbss) fn bound(
         &self,
         context: &dyn RequestContext,
@@ -72,7 +72,8 @@ impl Device {
         let above = parent.binding();
         let found = calldown::call(context, "lookup", || {
             view.redirector().lookup(context, above.file(), name)
-        })?;
+        });
+        let found = found.map_err(stale_if_gone)?;
         if found.identity != child.identity() {
             return Err(Status::FileInvalid);
         }
@@ -111,5 +112,14 @@ impl Device {
         let fobx = self.handles.get(number).ok_or(Status::InvalidHandle)?;
         let srv_open = fobx.srv_open();
         Ok((fobx, srv_open))
+    }
+}
+
+/// Nobody asked for this name: the caller has a file, and a file that is not there any more is
+/// stale. At ESTALE the kernel also walks the path once more, and finds what is there now.
+fn stale_if_gone(status: Status) -> Status {
+    match status.errno() {
+        Errno::ENOENT | Errno::ENOTDIR => Status::FileInvalid,
+        _ => status,
     }
 }

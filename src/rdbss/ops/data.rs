@@ -95,8 +95,8 @@ impl Device {
         })
     }
 
-    /// Page write-back has ended. The application's own write succeeded long ago: if this one failed,
-    /// nobody else may be left to tell it.
+    /// Page write-back has ended. The application's own write succeeded long ago: if this one
+    /// failed, nobody else may be left to tell it.
     fn written_back(&self, srv_open: &SrvOpen, bytes: u64, result: &Result<usize, Status>) {
         match result {
             Ok(written) => {

@@ -4,13 +4,13 @@ use super::Faulty;
 use super::callout::Callout;
 use super::plan::{End, Hang, Script};
 use super::shared::{Ending, Inside, Link, Shared, Visit};
+use crate::base::clock::Moment;
 use crate::base::status::Status;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::request::{Extension, FileIdentity, FileRef, OpenOptions, OpenRef};
 use crate::mrx::upcall::RequestContext;
 use std::sync::Arc;
-use std::time::Duration;
 
 type Context<'a> = &'a dyn RequestContext;
 
@@ -62,7 +62,7 @@ impl Faulty {
     ) -> Result<(), Status> {
         let Script { delay, hang, end, .. } = visit.script;
         if !delay.is_zero() {
-            self.shared.sleep(delay);
+            self.shared.sleep_until(visit.due);
         }
         if let Some(hang) = hang {
             self.hang(visit.since, hang, context)?;
@@ -115,16 +115,16 @@ impl Faulty {
         match (hang, end) {
             (Some(hang), _) => self.hang_low_io(visit, hang, context, submission, later()),
             (None, Some(End::Error(status))) => {
-                self.slow(submission.pend(), delay, visit.inside).complete(Err(status));
+                self.slow(submission.pend(), visit.due, visit.inside).complete(Err(status));
                 LowIo::Pending
             }
-            (None, _) => self.answer_late(delay, visit.inside, submission, now),
+            (None, _) => self.answer_late(visit.due, visit.inside, submission, now),
         }
     }
 
     fn answer_late<T: Send + 'static>(
         &self,
-        delay: Duration,
+        due: Moment,
         inside: Inside,
         submission: Submission<'_, T>,
         now: impl FnOnce(&dyn MiniRedirector, Submission<'_, T>) -> LowIo<T>,
@@ -133,7 +133,7 @@ impl Faulty {
         // Taken only when needed: if the call panics, the core has its request back.
         let mut pend = || {
             let (submission, inside) = unused.take().expect("a submission is used at most once");
-            self.slow(submission.pend(), delay, inside)
+            self.slow(submission.pend(), due, inside)
         };
         if let LowIo::Done(result) = now(&*self.inner, Submission::new(&mut pend)) {
             pend().complete(result);
@@ -155,9 +155,9 @@ impl Faulty {
         {
             return LowIo::Done(Err(status));
         }
-        let Visit { inside, script, since } = visit;
+        let Visit { inside, script, since, due } = visit;
         let completer = submission.pend();
-        let late = self.slow(completer, script.delay, inside);
+        let late = self.slow(completer, due, inside);
         let (inner, seen) = (Arc::clone(&self.inner), Arc::clone(&link));
         let resume = move |ending| match (ending, script.end) {
             (Ending::Cancelled, _) => late.complete(Err(Status::Cancelled)),
@@ -174,25 +174,22 @@ impl Faulty {
         LowIo::Pending
     }
 
-    /// A completer that keeps the answer back for a while, and the call inside until then. A
+    /// A completer that keeps the answer back until it is due, and the call inside until then. A
     /// cancelled request is not kept back: its caller was promised to be let go soon.
     fn slow<T: Send + 'static>(
         &self,
         completer: Completer<T>,
-        delay: Duration,
+        due: Moment,
         inside: Inside,
     ) -> Completer<T> {
         let shared: Arc<Shared> = Arc::clone(&self.shared);
         Completer::new(move |result: Result<T, Status>| {
-            let delay = match result {
-                Err(Status::Cancelled) => Duration::ZERO,
-                _ => delay,
-            };
+            let due = if matches!(result, Err(Status::Cancelled)) { Moment(0) } else { due };
             let answer = move || {
                 completer.complete(result);
                 drop(inside);
             };
-            shared.later(delay, Box::new(answer));
+            shared.at(due, Box::new(answer));
         })
     }
 }

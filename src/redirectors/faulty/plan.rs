@@ -12,7 +12,7 @@ use std::time::Duration;
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It takes this much longer. Cannot be cancelled.
+    /// It ends no earlier than this after it began. Cannot be cancelled.
     Delay(Duration),
     /// It hangs until its caller cancels it or the test releases it.
     Hang,

@@ -80,6 +80,9 @@ pub(super) struct Visit {
     pub(super) inside: Inside,
     pub(super) script: Script,
     pub(super) since: u64,
+    /// It must not end before. Decided together with the count: whoever has seen the call inside
+    /// and moves the clock on has moved it for this call.
+    pub(super) due: Moment,
 }
 
 impl Shared {
@@ -109,9 +112,10 @@ impl Shared {
         state.inside[at] += 1;
         let script = state.plan.decide(callout, state.planned[at]);
         let since = state.releases;
+        let due = state.clock.now().after(script.delay);
         drop(state);
         self.changed.notify_all();
-        Visit { inside: Inside { shared: Arc::clone(self), callout }, script, since }
+        Visit { inside: Inside { shared: Arc::clone(self), callout }, script, since, due }
     }
 
     /// Changes something and tells everybody who waits for a change.
@@ -168,13 +172,11 @@ impl Shared {
         true
     }
 
-    /// Keeps this thread for a while.
-    pub(super) fn sleep(&self, delay: Duration) {
+    /// Keeps this thread until then.
+    pub(super) fn sleep_until(&self, due: Moment) {
         let mut state = self.state.lock();
-        let clock = Arc::clone(&state.clock);
-        let until = clock.now().after(delay);
         loop {
-            let left = until.since(clock.now());
+            let left = due.since(state.clock.now());
             if left.is_zero() {
                 return;
             }
@@ -207,14 +209,14 @@ impl Shared {
         });
     }
 
-    /// Has `job` called on the timer thread after a delay; at once if there is none, or no thread.
-    pub(super) fn later(&self, delay: Duration, job: Job) {
+    /// Has `job` called on the timer thread when it is due; at once if it is, or if there is no
+    /// thread.
+    pub(super) fn at(&self, due: Moment, job: Job) {
         let mut state = self.state.lock();
-        if delay.is_zero() || !state.served {
+        if due <= state.clock.now() || !state.served {
             drop(state);
             return job();
         }
-        let due = state.clock.now().after(delay);
         let number = state.number();
         state.timed.insert((due, number), job);
         drop(state);

@@ -50,12 +50,15 @@ pub(super) struct Place {
     pub(super) slot: Option<u32>,
     /// Operations that need the descriptor to stay.
     pub(super) holds: u32,
+    /// Counts changes of the location: a file that was moved there and back has moved.
+    pub(super) moves: u64,
 }
 
 /// What a walk finds at a file.
 pub(super) enum Whereabouts {
     Open(Arc<OwnedFd>),
-    Named(Location),
+    /// With the number of moves so far.
+    Named(Location, u64),
     Lost,
 }
 
@@ -67,6 +70,12 @@ impl Location {
 }
 
 impl Place {
+    /// Gives it another name, or none. Returns the old one, to be dropped unlocked.
+    pub(super) fn move_to(&mut self, location: Option<Location>) -> Option<Location> {
+        self.moves += 1;
+        std::mem::replace(&mut self.location, location)
+    }
+
     /// Takes the descriptor away if nothing needs it to stay.
     pub(super) fn retire(&mut self) -> Option<Arc<OwnedFd>> {
         if self.holds > 0 || self.location.is_none() {
@@ -101,15 +110,17 @@ impl LocalFile {
             self.used.store(true, Ordering::Relaxed);
             return Whereabouts::Open(Arc::clone(fd));
         }
-        place.location.clone().map_or(Whereabouts::Lost, Whereabouts::Named)
+        match &place.location {
+            Some(location) => Whereabouts::Named(location.clone(), place.moves),
+            None => Whereabouts::Lost,
+        }
     }
 
-    /// Is this still the only way to it? False when it was moved or opened meanwhile.
-    pub(super) fn is_only_at(&self, location: &Location) -> bool {
+    /// Is the name it had after so many moves still the only way to it? False when it was moved or
+    /// opened meanwhile.
+    pub(super) fn has_stayed(&self, moves: u64) -> bool {
         let place = self.place.lock();
-        let same =
-            place.location.as_ref().is_some_and(|at| at.is(&location.parent, &location.name));
-        same && place.fd.is_none()
+        place.moves == moves && place.fd.is_none()
     }
 
     /// Was it last seen under this name?

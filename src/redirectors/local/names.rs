@@ -159,6 +159,16 @@ impl Tree {
         Ok(node_of(&fd)?.attributes)
     }
 
+    /// `readlink`.
+    pub(super) fn read_link(&self, link: &Arc<LocalFile>) -> Result<Vec<u8>, Status> {
+        if link.kind != FileKind::Symlink {
+            // Of a descriptor without a path the system would say ENOENT.
+            return Err(Errno::INVAL.into());
+        }
+        let fd = self.fd(link)?;
+        Ok(rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes())
+    }
+
     /// `unlink`, or `rmdir` with `REMOVEDIR`.
     pub(super) fn remove(
         &self,

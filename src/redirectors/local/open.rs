@@ -49,6 +49,9 @@ impl Tree {
     ) -> Result<LocalOpen, Status> {
         let path = self.fd(file)?;
         match file.kind {
+            FileKind::Directory if options.access.writes() || options.truncate => {
+                return Err(StatusErrno::EISDIR.into());
+            }
             FileKind::Directory => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let fd = self.with_room(|| self.proc.open_for_io(&path, flags))?;
@@ -170,7 +173,7 @@ pub(super) fn flush(fd: &OwnedFd, data_only: bool) -> Result<(), Errno> {
     retry_on_intr(|| if data_only { rustix::fs::fdatasync(fd) } else { rustix::fs::fsync(fd) })
 }
 
-/// `lseek` for data or holes. It moves the descriptor's position, which nobody uses.
+/// `lseek` for data or holes. It moves the descriptor's position, which nobody uses of a file.
 pub(super) fn seek(fd: &OwnedFd, offset: u64, to: SeekTo) -> Result<u64, Errno> {
     let from = match to {
         SeekTo::Data => SeekFrom::Data(offset),

@@ -18,6 +18,7 @@ use crate::redirectors::test_support::{
 };
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A directory with `root` in it, which is served, and room beside it, which is not.
 pub(super) struct Served {
@@ -140,6 +141,15 @@ impl Served {
     ) -> Result<Vec<DirectoryEntry>, Status> {
         let query = DirectoryQuery { from, budget_bytes, with_files };
         self.local.query_directory(&TestContext::new(), open.as_ref(), query)
+    }
+}
+
+/// Ends another thread's loop at the end of a test, also when the test fails.
+pub(super) struct Until<'a>(pub(super) &'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -118,17 +118,16 @@ impl Tree {
             match current.whereabouts() {
                 Whereabouts::Open(fd) => break fd,
                 Whereabouts::Lost => return Err(Status::FileInvalid),
-                Whereabouts::Named(location) => {
-                    let parent = Arc::clone(&location.parent);
-                    missing.push((current, location));
-                    current = parent;
+                Whereabouts::Named(location, moves) => {
+                    missing.push((current, location.name, moves));
+                    current = location.parent;
                 }
             }
         };
-        while let Some((file, location)) = missing.pop() {
-            match self.reopen(&fd, &location.name, &file)? {
+        while let Some((file, name, moves)) = missing.pop() {
+            match self.reopen(&fd, &name, &file)? {
                 Some(opened) => fd = opened,
-                None if file.is_only_at(&location) => return Err(Status::FileInvalid),
+                None if file.has_stayed(moves) => return Err(Status::FileInvalid),
                 None => return Ok(None),
             }
         }
@@ -156,16 +155,16 @@ impl Tree {
     /// The file's attributes now, without opening it if its directory is open.
     pub(super) fn node(&self, file: &Arc<LocalFile>) -> Result<Node, Status> {
         for _ in 0..MOVED_RETRIES {
-            let location = match file.whereabouts() {
+            let (location, moves) = match file.whereabouts() {
                 Whereabouts::Open(fd) => return Ok(node_of(&fd)?),
                 Whereabouts::Lost => return Err(Status::FileInvalid),
-                Whereabouts::Named(location) => location,
+                Whereabouts::Named(location, moves) => (location, moves),
             };
             let directory = self.fd(&location.parent)?;
             match node_at(&directory, location.name.as_bytes()) {
                 Ok(node) if node.key == file.key => return Ok(node),
                 Err(errno) if !means_gone(errno) => return Err(errno.into()),
-                _ if file.is_only_at(&location) => return Err(Status::FileInvalid),
+                _ if file.has_stayed(moves) => return Err(Status::FileInvalid),
                 _ => {}
             }
         }
@@ -179,7 +178,7 @@ impl Tree {
         let node = node_at(&directory, name.as_bytes())?;
         let file = self.adopt(parent, name, &node);
         if node.attributes.kind == FileKind::Directory
-            && let Whereabouts::Named(_) = file.whereabouts()
+            && let Whereabouts::Named(..) = file.whereabouts()
             && self.reopen(&directory, name, &file)?.is_none()
         {
             // Swapped between the two calls: what is there now is another lookup's business.
@@ -224,7 +223,7 @@ impl Tree {
         let (old, pinned) = {
             let mut place = file.place.lock();
             let pinned = place.location.is_none() && place.fd.is_some();
-            (place.location.replace(location), pinned)
+            (place.move_to(Some(location)), pinned)
         };
         drop_unlocked(order, ancestors);
         drop(old);
@@ -238,8 +237,10 @@ impl Tree {
     pub(super) fn forget_name(&self, file: &Arc<LocalFile>, parent: &Arc<LocalFile>, name: &Name) {
         let (_old, slot) = {
             let mut place = file.place.lock();
-            let Some(old) = place.location.take_if(|at| at.is(parent, name)) else { return };
-            (old, place.slot.take())
+            if !place.location.as_ref().is_some_and(|at| at.is(parent, name)) {
+                return;
+            }
+            (place.move_to(None), place.slot.take())
         };
         if let Some(slot) = slot {
             self.registry.fds.release(slot, file);

@@ -1,8 +1,8 @@
 # What every shell case begins with: `. "$TEST_LIB/common.sh"`.
 #
 # The case has $TEST_DIR to itself, mounts on $TEST_MNT under the name `t`, and ends at the first
-# command that fails. `rdr` is minirdr; `run` keeps what a command ended with and said in $code, $out
-# and $err; a puppet is another program, which holds files and does as it is told.
+# command that fails. `rdr` is minirdr; `run` keeps what a command ended with and said in $code,
+# $out and $err; a puppet is another program, which holds files and does as it is told.
 set -Eeuo pipefail
 trap 'echo "failed: line $LINENO: $BASH_COMMAND" >&2' ERR
 trap finish EXIT
@@ -24,8 +24,8 @@ need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
 need_fuse() { [ -e /dev/fuse ] || skip "needs /dev/fuse"; }
 # user COMMAND... : as nobody in particular.
 user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
-# need_user : a normal user can mount. Most machines let everybody open /dev/fuse; on others the case
-# goes on in a mount namespace where everybody may.
+# need_user : a normal user can mount. Most machines let everybody open /dev/fuse; on others the
+# case goes on in a mount namespace where everybody may.
 need_user() {
   need_root
   need setpriv fusermount3 unshare jq
@@ -163,7 +163,7 @@ finish() {
   local code=$? pid
   trap - ERR
   set +e
-  for pid in $(jobs -p); do kill -9 "$pid" && wait "$pid"; done 2>/dev/null
+  for pid in $(jobs -p); do kill -9 "$pid"; done 2>/dev/null
   if is_mounted "$TEST_MNT"; then
     [ "$code" = 0 ] || timeout 5 "$MINIRDR" events "$NAME"
     timeout 20 "$MINIRDR" umount "$NAME" --deadline 5s --on-deadline abort

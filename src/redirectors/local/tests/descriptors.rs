@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::mrx::request::RenameMode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Served {
     /// Descriptors of this process that are somewhere beneath the root, unlinked files included.
@@ -163,11 +162,12 @@ fn walks_and_renames_at_once() {
     let b = served.make_directory(&a, "b").expect("made");
     let file = served.create(&b, "f").expect("created").file;
     let other = served.make_directory(&served.root, "other").expect("made");
-    let running = AtomicBool::new(true);
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let (served, running) = (&served, &running);
+        let (served, done) = (&served, &done);
         let (a, b, file, other) = (&a, &b, &file, &other);
         scope.spawn(move || {
+            let _until = Until(done);
             let (old, new) = (name("b"), name("c"));
             let context = TestContext::new();
             for round in 0..3000 {
@@ -175,10 +175,9 @@ fn walks_and_renames_at_once() {
                 let (from, to) = ((a.as_ref(), from), (a.as_ref(), to));
                 served.local.rename(&context, from, to, RenameMode::Replace).expect("renamed");
             }
-            running.store(false, Ordering::Relaxed);
         });
         let walk = move || {
-            while running.load(Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 served.attributes(file).expect("reachable");
                 served.attributes(b).expect("reachable");
                 served.open(file, opening(Access::Read)).expect("reachable");

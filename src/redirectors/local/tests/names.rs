@@ -3,7 +3,6 @@
 use super::*;
 use crate::mrx::request::{FileKind, RenameMode};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 fn rename(
     served: &Served,
@@ -258,13 +257,14 @@ fn a_racing_swap_lets_nothing_out() {
     fs::write(served.path("a/f"), b"inside").expect("written");
     symlink(served.outside(""), served.path("b")).expect("made");
     let secret = fs::metadata(served.outside("f")).expect("stat").ino();
-    let (swapping, root) = (AtomicBool::new(true), served.path(""));
+    let (done, root) = (AtomicBool::new(false), served.path(""));
     let (mut reached, mut refused) = (0, 0);
     std::thread::scope(|scope| {
-        let swapping = &swapping;
+        let done = &done;
+        let _until = Until(done);
         scope.spawn(move || {
             let open = fs::File::open(&root).expect("open");
-            while swapping.load(Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 let flags = rustix::fs::RenameFlags::EXCHANGE;
                 rustix::fs::renameat_with(&open, "a", &open, "b", flags).expect("swapped");
             }
@@ -289,7 +289,6 @@ fn a_racing_swap_lets_nothing_out() {
                 let _ = served.walk("a").and_then(|directory| served.unlink(&directory, "new"));
             }
         }
-        swapping.store(false, Ordering::Relaxed);
     });
     assert!(!served.outside("new").exists());
     assert!(reached > 0 && refused > 0, "the race was one: {reached} reached, {refused} refused");

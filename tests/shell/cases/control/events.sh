@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 30
-# S-63: a reader of events waits for the next one, poll tells when there is one, and a reader that
-# waits can be killed.
+# S-49, S-63: a reader of events waits for the next one, poll tells when there is one, and a reader
+# that waits can be killed.
 . "$TEST_LIB/common.sh"
 need jq
 mount_rdr memory:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 40
-# S-15, S-20: a write by somebody who is not root takes the set-id bits away: on the server at once, in
-# what the kernel remembers of the mode when that has run out.
+# S-15, S-20: a write by somebody who is not root takes the set-id bits away: on the server at once,
+# in what the kernel remembers of the mode when that has run out.
 . "$TEST_LIB/common.sh"
 need_root
 need setpriv

@@ -2,7 +2,7 @@
 # TIMEOUT: 30
 # S-37: a stop that finds another one running joins it: it says so, and waits for the same end.
 . "$TEST_LIB/common.sh"
-mount_rdr faulty:memory: -o write=hang
+mount_rdr faulty:memory: -o write=hang-uncancellable
 puppet writer
 ask_ok writer open f c "$TEST_MNT/f"
 tell writer write f text

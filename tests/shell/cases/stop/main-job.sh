@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-30, S-31, S-32, S-35, S-38: the whole of it, with a file held open by one program and another
-# written by a second.
+# S-30, S-31, S-32, S-34, S-35, S-38: the whole of it, with a file held open by one program
+# and another written by a second.
 . "$TEST_LIB/common.sh"
 need jq
 mkdir "$TEST_DIR/back"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 40
-# S-40: pages written through a mapping are on the server when the stop has ended; after it the pages
-# are gone, and touching one is SIGBUS, until a start that reclaims the handle.
+# S-40: pages written through a mapping are on the server when the stop has ended; after it the
+# pages are gone, and touching one is SIGBUS, until a start that reclaims the handle.
 . "$TEST_LIB/common.sh"
 need jq
 mkdir "$TEST_DIR/back"
