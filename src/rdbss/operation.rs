@@ -340,7 +340,10 @@ impl Operation<'_> {
     /// its.
     #[must_use]
     pub const fn waits_for_others(&self) -> bool {
-        matches!(self, Self::SetLock { wait: true, lock, .. } if !matches!(lock.kind, LockKind::Unlock))
+        match self {
+            Self::SetLock { wait, lock, .. } => *wait && !matches!(lock.kind, LockKind::Unlock),
+            _ => false,
+        }
     }
 
     /// The word `minirdr requests` shows, and the `op` of refusals.
