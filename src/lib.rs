@@ -12,7 +12,7 @@
 //! | [`base`] | status, names, limits, clock, locks, threads, queues | nothing of ours |
 //! | [`mrx`] | the contract with a mini-redirector | base |
 //! | [`redirectors`] | the mini-redirectors | base, mrx |
-//! | [`mup`] | the prefix router | base |
+//! | `mup` | the prefix router | base |
 //! | [`rdbss`] | the dispatcher core | base, mrx |
 //! | [`front`] | FUSE | base, mup, rdbss |
 //! | [`mgmt`] | the management plane | base |

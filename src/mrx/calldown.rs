@@ -213,7 +213,7 @@ pub trait MiniRedirector: Send + Sync {
 
     // ---- low I/O: may complete later ----------------------------------------------------------
 
-    /// MRxLowIOSubmit[READ]: up to `size` bytes at `offset`; fewer only at the end of the file.
+    /// `MRxLowIOSubmit[READ]`: up to `size` bytes at `offset`; fewer only at the end of the file.
     /// `buffer` is empty, may have capacity, and is what should be filled and returned.
     fn read(
         &self,
@@ -227,7 +227,7 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Err(Status::NotImplemented))
     }
 
-    /// MRxLowIOSubmit[WRITE]: all of `data` at `offset`, or at the end for an append open. Returns
+    /// `MRxLowIOSubmit[WRITE]`: all of `data` at `offset`, or at the end for an append open. Returns
     /// the bytes written. `kill_privileges` as in [`SetAttributes`].
     fn write(
         &self,
@@ -264,7 +264,7 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Ok(()))
     }
 
-    /// MRxLowIOSubmit[SHAREDLOCK, EXCLUSIVELOCK, UNLOCK]: with `wait` it may pend until granted.
+    /// `MRxLowIOSubmit[SHAREDLOCK, EXCLUSIVELOCK, UNLOCK]`: with `wait` it may pend until granted.
     fn lock(
         &self,
         context: Context<'_>,
@@ -276,7 +276,7 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Err(Status::NotImplemented))
     }
 
-    /// MRxLowIOSubmit[NOTIFY_CHANGE_DIRECTORY]: pends until something changes in the directory.
+    /// `MRxLowIOSubmit[NOTIFY_CHANGE_DIRECTORY]`: pends until something changes in the directory.
     fn notify_change_directory(
         &self,
         context: Context<'_>,

@@ -381,7 +381,7 @@ pub struct Lock {
     pub pid: u32,
 }
 
-/// What a change notification tells (MRxLowIOSubmit[NOTIFY_CHANGE_DIRECTORY]).
+/// What a change notification tells (`MRxLowIOSubmit[NOTIFY_CHANGE_DIRECTORY]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The directory's entry that changed; `None`: the directory itself.

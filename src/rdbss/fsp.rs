@@ -1,7 +1,7 @@
 //! The file system process: workers that run posted requests (stop.md C3, rdbss.md 4.1).
 //!
 //! Not a process of its own but threads that serve nothing else. They are made when there is work
-//! and go home after [`IDLE`] without any. A worker that sits in one callout for long counts as
+//! and go home after `IDLE` without any. A worker that sits in one callout for long counts as
 //! stuck, and another takes its place, up to a bound: a server that hangs does not take the others'
 //! turns. The control thread is not one of them (one thread for both deadlocks, gate.md 4.3).
 

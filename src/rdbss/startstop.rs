@@ -8,7 +8,7 @@
 //!        +-- Done | Posted(ticket)
 //! ```
 //!
-//! *Foreign* is decided by [`FspToken`], which only the control thread's body can make: a call from
+//! *Foreign* is decided by `FspToken`, which only the control thread's body can make: a call from
 //! anywhere else, a callout on that very thread included, is posted (C1).
 
 use crate::base::clock::Moment;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Proof of being the control thread. Only [`Device::run_control`] can make one.
+/// Proof of being the control thread. Only `Device::run_control` can make one.
 pub(in crate::rdbss) struct FspToken(());
 
 /// A posted start or stop.

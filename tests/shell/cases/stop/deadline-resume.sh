@@ -3,7 +3,7 @@
 # S-42: at the deadline of a `resume` stop everything is as it was: exit 12, nothing refused.
 . "$TEST_LIB/common.sh"
 need jq
-mount_rdr faulty:memory: -o write=hang
+mount_rdr faulty:memory: -o write=hang-uncancellable
 puppet writer
 ask_ok writer open f c "$TEST_MNT/f"
 tell writer write f text
