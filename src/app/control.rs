@@ -60,7 +60,10 @@ impl HostControl {
             age_s: now.since(running.asked_at).as_secs_f64(),
             step: running.step.to_owned(),
             deadline_passed: running.deadline_passed,
-            deadline_left_s: running.deadline.map(|deadline| deadline.since(now).as_secs_f64()),
+            deadline_left_s: running
+                .terms
+                .deadline
+                .map(|deadline| deadline.since(now).as_secs_f64()),
         }
     }
 

@@ -28,6 +28,8 @@ pub const FSP_CRITICAL_RUN_MAX: u32 = 16;
 pub const CONTROL_QUEUE_MAX: usize = 1024;
 /// Results of ended tickets kept for late waiters (management.md §3).
 pub const TICKET_RESULTS_KEPT: usize = 64;
+/// Losses a stop's report names one by one; more are summed up in one.
+pub const LOSSES_KEPT: usize = 1024;
 /// Events kept for readers that connect late or read slowly (management.md §3).
 pub const EVENTS_KEPT: usize = 4096;
 
@@ -46,6 +48,9 @@ pub const REQUESTS_IN_FLIGHT_MAX: u32 = (1 << 20) - 1;
 
 /// How long a stop waits for RELEASEs on their way before it counts survivors (stop.md §4 step 9).
 pub const RELEASE_GRACE: Duration = Duration::from_millis(100);
+/// What was told to end gets this long to do so by itself: requests and their cancel routines, a
+/// cancelled start, and callouts of a stop whose deadline has passed.
+pub const CANCEL_GRACE: Duration = Duration::from_millis(500);
 /// A request older than this is watched for a killed caller (reference fuse.md 5.3).
 pub const WATCH_AFTER: Duration = Duration::from_millis(200);
 /// How often the watcher looks.

@@ -15,12 +15,69 @@ use std::time::Duration;
 /// How often the waiter looks whether it should go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-struct Slot<T> {
-    result: Mutex<Option<Result<T, Status>>>,
-    filled: Condvar,
+/// Where a callout's thread and its waiter meet: one of the two comes first, and both know which.
+enum Outcome<T> {
+    Running,
+    Ended(Result<T, Status>),
+    GivenUp,
 }
 
-/// Runs `body` and waits for it while `go_on` says so. `IoTimeout` when it was given up on.
+struct Slot<T> {
+    outcome: Mutex<Outcome<T>>,
+    changed: Condvar,
+}
+
+impl<T> Slot<T> {
+    fn new() -> Arc<Self> {
+        let outcome = Mutex::new(Rank::Leaf, Outcome::Running);
+        Arc::new(Self { outcome, changed: Condvar::new() })
+    }
+
+    /// The callout ended. Hands the result back if nobody waits for it any more.
+    fn fill(&self, result: Result<T, Status>) -> Option<Result<T, Status>> {
+        let mut outcome = self.outcome.lock();
+        if matches!(*outcome, Outcome::GivenUp) {
+            return Some(result);
+        }
+        *outcome = Outcome::Ended(result);
+        drop(outcome);
+        self.changed.notify_all();
+        None
+    }
+
+    /// Takes the result if there is one, after waiting up to `limit` for it.
+    fn take(&self, limit: Duration) -> Option<Result<T, Status>> {
+        let mut outcome = self.outcome.lock();
+        if matches!(*outcome, Outcome::Running) {
+            self.changed.wait_for(&mut outcome, limit);
+        }
+        take_ended(&mut outcome)
+    }
+
+    /// Waits no longer, unless the callout has ended this very moment.
+    fn give_up(&self) -> Option<Result<T, Status>> {
+        let mut outcome = self.outcome.lock();
+        let ended = take_ended(&mut outcome);
+        if ended.is_none() {
+            *outcome = Outcome::GivenUp;
+        }
+        ended
+    }
+}
+
+fn take_ended<T>(outcome: &mut Outcome<T>) -> Option<Result<T, Status>> {
+    match std::mem::replace(outcome, Outcome::Running) {
+        Outcome::Ended(result) => Some(result),
+        Outcome::Running => None,
+        Outcome::GivenUp => {
+            *outcome = Outcome::GivenUp;
+            None
+        }
+    }
+}
+
+/// Runs `body` and waits for it while `go_on` says so. `IoTimeout` when it was given up on; what it
+/// returns then is dropped on its own thread.
 ///
 /// # Errors
 /// The callout's own; `Unsuccessful` for a panic; `IoTimeout`; `InsufficientResources` with no
@@ -30,32 +87,44 @@ pub(in crate::rdbss) fn call_bounded<T: Send + 'static>(
     go_on: impl Fn() -> bool,
     body: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
-    let slot = Arc::new(Slot { result: Mutex::new(Rank::Leaf, None), filled: Condvar::new() });
+    call_bounded_or_undo(callout, go_on, body, drop)
+}
+
+/// The same; what a callout returns after it was given up on is handed to `undo`, on the callout's
+/// thread, so that a late success leaves nothing behind.
+///
+/// # Errors
+/// As [`call_bounded`].
+pub(in crate::rdbss) fn call_bounded_or_undo<T: Send + 'static>(
+    callout: &'static str,
+    go_on: impl Fn() -> bool,
+    body: impl FnOnce() -> Result<T, Status> + Send + 'static,
+    undo: impl FnOnce(T) + Send + 'static,
+) -> Result<T, Status> {
+    let slot = Slot::new();
     let filler = slot.clone();
     let spawned = threads::spawn(&format!("mrx-{callout}"), move || {
-        let result = calldown::call_always(callout, body);
-        *filler.result.lock() = Some(result);
-        filler.filled.notify_all();
+        if let Some(Ok(late)) = filler.fill(calldown::call_always(callout, body)) {
+            calldown::guard_drop(callout, || undo(late));
+        }
     });
     let thread = spawned.map_err(|error| {
         log::error!("no thread for {callout}: {error}");
         Status::InsufficientResources
     })?;
     loop {
-        let mut result = slot.result.lock();
-        if result.is_none() {
-            slot.filled.wait_for(&mut result, LOOK_EVERY);
-        }
-        if let Some(result) = result.take() {
-            thread.join();
-            return result;
-        }
-        drop(result);
-        if !go_on() {
+        let ended = match slot.take(LOOK_EVERY) {
+            None if !go_on() => slot.give_up(),
+            None => continue,
+            ended => ended,
+        };
+        let Some(result) = ended else {
             log::error!("{callout} did not return in time and was given up on");
             thread.abandon();
             return Err(Status::IoTimeout);
-        }
+        };
+        thread.join();
+        return result;
     }
 }
 
@@ -64,26 +133,22 @@ pub(in crate::rdbss) fn call_bounded<T: Send + 'static>(
 pub(in crate::rdbss) fn wait_low_io<T: Send + 'static>(
     submit: impl FnOnce(Submission<'_, T>) -> LowIo<T>,
 ) -> Result<T, Status> {
-    let slot = Arc::new(Slot { result: Mutex::new(Rank::Leaf, None), filled: Condvar::new() });
+    let slot = Slot::new();
     let filler = slot.clone();
     let mut pend = move || {
         let filler = filler.clone();
         Completer::new(move |result| {
-            *filler.result.lock() = Some(result);
-            filler.filled.notify_all();
+            // Nobody gives up on this slot: the result is taken.
+            let _ = filler.fill(result);
         })
     };
     match submit(Submission::new(&mut pend)) {
         LowIo::Done(result) => result,
-        LowIo::Pending => {
-            let mut result = slot.result.lock();
-            loop {
-                if let Some(result) = result.take() {
-                    return result;
-                }
-                slot.filled.wait(&mut result);
+        LowIo::Pending => loop {
+            if let Some(result) = slot.take(LOOK_EVERY) {
+                return result;
             }
-        }
+        },
     }
 }
 
@@ -108,5 +173,21 @@ mod tests {
         let panicked = call_bounded::<()>("t-panic", || true, || panic!("planted"));
         assert_eq!(panicked, Err(Status::Unsuccessful));
         assert_eq!(call_bounded("t-fine", || true, || Ok(7)), Ok(7));
+    }
+
+    /// Stop.md S6: what comes after it was given up on is undone.
+    #[test]
+    fn s6_a_late_success_is_undone() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (sender, undone) = std::sync::mpsc::channel();
+        let body = move || {
+            let _ = held.recv();
+            Ok(7)
+        };
+        let undo = move |late| sender.send(late).expect("the test listens");
+        let hung = call_bounded_or_undo("t-late", || false, body, undo);
+        assert_eq!(hung, Err(Status::IoTimeout));
+        drop(release);
+        assert_eq!(undone.recv_timeout(Duration::from_secs(20)), Ok(7));
     }
 }

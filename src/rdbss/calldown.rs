@@ -31,7 +31,8 @@ pub fn call<T>(
     call_always(callout, body)
 }
 
-/// The same for calls that must be made whatever became of the request: cleanup and close.
+/// The same for calls that must be made whatever became of the request: cleanup and close. Also put
+/// around a whole request: the end of a mini-redirector's own value may panic wherever we drop it.
 ///
 /// # Errors
 /// The callout's own, or `Unsuccessful`.
@@ -44,7 +45,7 @@ pub fn call_always<T>(
         Ok(result) => result,
         Err(_) => {
             PANICS.fetch_add(1, Ordering::Relaxed);
-            log::error!("the mini-redirector panicked in {callout}");
+            log::error!("a panic in {callout}");
             Err(Status::Unsuccessful)
         }
     }

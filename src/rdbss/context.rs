@@ -31,10 +31,19 @@ pub enum Subject {
 pub struct ContextCounts {
     /// Replies given.
     pub answered: AtomicU64,
+    /// Of these, requests that ended because they were cancelled.
+    pub cancelled: AtomicU64,
+    /// Of these, requests that ran to their own end: neither cancelled, nor abandoned, nor too
+    /// slow.
+    pub completed: AtomicU64,
     /// Results that came when the caller had been answered already.
     pub late: AtomicU64,
     /// Contexts dropped without a reply.
     pub unanswered: AtomicU64,
+    /// Bytes of page write-back that reached their server.
+    pub written_back_bytes: AtomicU64,
+    /// Bytes handed over by applications and not on their servers, of all handles.
+    pub unsent_bytes: AtomicU64,
 }
 
 struct Inner {
@@ -132,6 +141,19 @@ impl Context {
         self.inner.lock().pass.is_some()
     }
 
+    /// Is it a counted cleanup or close? What it does is owed: a stop waits for it, and never
+    /// cancels it.
+    #[must_use]
+    pub fn is_owed(&self) -> bool {
+        self.inner.lock().pass.as_ref().is_some_and(Pass::is_close)
+    }
+
+    /// Would cancelling it change anything? Not twice.
+    #[must_use]
+    pub fn can_cancel(&self) -> bool {
+        !self.cancelled.load(Ordering::Acquire) || self.is_cancellable()
+    }
+
     /// Has its caller been answered?
     #[must_use]
     pub fn is_answered(&self) -> bool {
@@ -154,30 +176,53 @@ impl Context {
             return Some(answer);
         };
         assert_no_locks("a reply");
-        self.counts.answered.fetch_add(1, Ordering::Relaxed);
+        self.count_answer(&answer);
         responder.respond(answer);
         None
     }
 
+    fn count_answer(&self, answer: &Result<Answer, Status>) {
+        self.counts.answered.fetch_add(1, Ordering::Relaxed);
+        let how = match answer {
+            _ if self.is_abandoned() => return,
+            Err(Status::IoTimeout) => return,
+            Err(_) if self.is_cancelled() => &self.counts.cancelled,
+            _ => &self.counts.completed,
+        };
+        how.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts it shares with its device's other contexts.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<ContextCounts> {
+        &self.counts
+    }
+
     /// The callout is over: leaves the gate. Idempotent.
     pub fn leave(&self) {
-        let (pass, routine, counted) = {
-            let mut inner = self.inner.lock();
-            let counted = std::mem::take(&mut inner.counted_cancellable);
-            (inner.pass.take(), inner.cancel_routine.take(), counted)
-        };
         // A routine that was never called is dropped here, with no lock held.
+        let routine = self.inner.lock().cancel_routine.take();
         drop(routine);
+        self.leave_gate();
+    }
+
+    /// True if it was inside.
+    fn leave_gate(&self) -> bool {
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
         if counted {
             self.gate.ceased_cancellable();
         }
-        if let Some(pass) = pass {
-            self.gate.leave(pass);
-        }
+        let Some(pass) = pass else { return false };
+        self.gate.leave(pass);
+        true
     }
 
     /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
-    /// there was one.
+    /// there was one. Foreign code: the core calls it through `Device::cancel_requests`, which
+    /// waits for it no longer than it may.
     pub fn cancel(&self) -> bool {
         let routine = {
             let mut inner = self.inner.lock();
@@ -191,20 +236,22 @@ impl Context {
         true
     }
 
-    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run.
-    /// False if it had ended already.
+    /// Gives up on it: the caller gets `status`, the gate its pass; the callout may still run, and
+    /// is to be told by [`Context::cancel`] afterwards. False if it had ended already.
     pub fn abandon(&self, status: Status) -> bool {
-        self.cancelled.store(true, Ordering::Release);
-        let held = self.inner.lock().pass.is_some();
-        if held {
+        let answered = {
+            let inner = self.inner.lock();
+            if inner.pass.is_none() {
+                return false;
+            }
+            self.cancelled.store(true, Ordering::Release);
             self.abandoned.store(true, Ordering::Release);
-        }
-        if !self.is_answered() {
-            // Whoever was faster answered it: then there is nothing to undo in an error.
-            let _ = self.answer(Err(status));
-        }
-        self.leave();
-        held
+            inner.responder.is_none()
+        };
+        // Its callout may end in this very moment, and answer first: then it was not abandoned.
+        let let_go = !answered && self.answer(Err(status)).is_none();
+        let left = self.leave_gate();
+        let_go || (answered && left)
     }
 
     fn forget_cancellable(&self) {
@@ -233,20 +280,22 @@ impl RequestContext for Context {
     }
 
     fn set_cancel_routine(&self, routine: Box<dyn FnOnce() + Send>) -> Result<(), Status> {
-        let (replaced, newly_counted) = {
+        let replaced = {
             let mut inner = self.inner.lock();
             // Tested under the lock under which `cancel` sets it: one of the two sees the other.
             if self.cancelled.load(Ordering::Acquire) {
                 return Err(Status::Cancelled);
             }
-            let newly = !inner.counted_cancellable && inner.pass.is_some();
-            inner.counted_cancellable |= newly;
-            (inner.cancel_routine.replace(routine), newly)
+            let normal = inner.pass.as_ref().is_some_and(|pass| !pass.is_close());
+            if normal && !inner.counted_cancellable {
+                inner.counted_cancellable = true;
+                // Under the lock, which only its own sleeper's lock follows: once it is seen as
+                // counted it may be taken out of the count again, which must not fall below zero.
+                self.gate.became_cancellable();
+            }
+            inner.cancel_routine.replace(routine)
         };
         drop(replaced);
-        if newly_counted {
-            self.gate.became_cancellable();
-        }
         Ok(())
     }
 
@@ -272,7 +321,9 @@ impl Drop for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::Generation;
     use crate::base::stop::State;
+    use crate::rdbss::gate::CloseEntry;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 
@@ -354,14 +405,60 @@ mod tests {
         assert!(gate.wait_normals(Duration::ZERO));
     }
 
-    /// Stop.md S1: abandoning answers the caller and frees the gate, while the callout still runs.
+    /// Stop.md S1: abandoning answers the caller and frees the gate, while the callout still runs;
+    /// its cancel routine is there to be called.
     #[test]
     fn s1_abandon_frees_the_gate() {
-        let (context, gate, _counts, receiver) = context();
+        let (context, gate, counts, receiver) = context();
+        context.set_cancel_routine(Box::new(|| {})).expect("not cancelled yet");
         assert!(context.abandon(Status::IoTimeout));
         assert!(!context.abandon(Status::IoTimeout));
         assert!(matches!(receiver.try_recv(), Ok(Err(Status::IoTimeout))));
         assert_eq!(gate.view().normals, 0);
         assert!(context.is_abandoned());
+        assert!(context.cancel(), "the callout is told");
+        assert_eq!(counts.completed.load(Ordering::Relaxed), 0);
+        assert_eq!(counts.cancelled.load(Ordering::Relaxed), 0);
+    }
+
+    /// Stop.md §4 step 3: a close that can be cancelled does not stand for a request that cannot.
+    #[test]
+    fn a_cancellable_close_is_not_counted_among_the_requests() {
+        let (stubborn, gate, counts, _receiver) = context();
+        let CloseEntry::Counted(pass) = gate.enter_close(Generation(1)) else { panic!("started") };
+        let arrival = Arrival {
+            serial: SerialNumber(2),
+            caller: Caller::default(),
+            operation: "flush",
+            subject: Subject::Volume,
+            arrived: Moment(0),
+            deadline: None,
+        };
+        let close = Context::new(arrival, None, Some(pass), gate.clone(), counts);
+        close.set_cancel_routine(Box::new(|| {})).expect("not cancelled yet");
+        gate.set_state(State::Draining);
+        assert!(!gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
+        stubborn.leave();
+        assert!(gate.wait_uncancellable(Duration::ZERO));
+    }
+
+    /// Stop.md §4 step 3: cancelling a request in the moment it becomes cancellable never makes the
+    /// drain believe that only cancellable ones are left.
+    #[test]
+    fn the_cancellable_are_never_counted_below_zero() {
+        for _ in 0..2000 {
+            let (context, gate, _counts, _receiver) = context();
+            let stubborn = gate.enter_normal(false).expect("started");
+            gate.set_state(State::Draining);
+            std::thread::scope(|scope| {
+                let (context, gate) = (&context, &gate);
+                scope.spawn(move || context.set_cancel_routine(Box::new(|| {})));
+                scope.spawn(move || context.cancel());
+                for _ in 0..50 {
+                    assert!(!gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
+                }
+            });
+            gate.leave(stubborn);
+        }
     }
 }

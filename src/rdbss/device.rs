@@ -2,15 +2,18 @@
 
 use crate::base::clock::Clock;
 use crate::base::ids::Generation;
-use crate::base::stop::Notice;
+use crate::base::limits::CANCEL_GRACE;
+use crate::base::stop::{Loss, Notice};
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
 pub use crate::mrx::calldown::Capabilities;
 use crate::mrx::request::{Attributes, VolumeInformation};
-use crate::rdbss::context::ContextCounts;
+use crate::rdbss::bounded::call_bounded;
+use crate::rdbss::context::{Context, ContextCounts};
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::gate::Gate;
 use crate::rdbss::lifecycle::Refused;
+use crate::rdbss::losses::Losses;
 use crate::rdbss::notice::{FileSystemRegistration, KernelCache, Observer, UncProvider};
 use crate::rdbss::objects::fcb_table::FcbTable;
 use crate::rdbss::objects::fobx::Fobx;
@@ -25,7 +28,7 @@ use crate::rdbss::startstop::Control;
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
 use crate::rdbss::watcher::Refusals;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The kernel's side of the mount, installed once it is mounted.
@@ -61,6 +64,10 @@ pub struct Device {
     pub(in crate::rdbss) counts: Arc<ContextCounts>,
     pub(in crate::rdbss) refusals: Refusals,
     pub(in crate::rdbss) deferred: DeferredCloses,
+    pub(in crate::rdbss) losses: Losses,
+    /// Handles in the table that are orphans of an earlier generation. For a moment one too few: a
+    /// handle may be closed between being orphaned and being counted.
+    pub(in crate::rdbss) survivors: AtomicI64,
     /// The workers of this generation; a spun-down one refuses, and closes then run inline.
     pub(in crate::rdbss) fsp: Mutex<Arc<Fsp>>,
     /// Do callouts of the latest generation block? Then requests are posted.
@@ -104,6 +111,8 @@ impl Device {
             counts: Arc::default(),
             refusals: Refusals::default(),
             deferred: DeferredCloses::default(),
+            losses: Losses::default(),
+            survivors: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
@@ -177,6 +186,35 @@ impl Device {
     /// Announces something of the current generation. No lock is held.
     pub(in crate::rdbss) fn announce(&self, notice: Notice) {
         self.announce_of(self.gate.view().generation, notice);
+    }
+
+    /// Data that was acknowledged is lost: told at once, and named in the next stop's report.
+    pub(in crate::rdbss) fn lost(&self, loss: Loss) {
+        self.losses.add(loss.clone());
+        self.announce(Notice::Loss(loss));
+    }
+
+    /// Losses that no stop's report has named: those since the last one.
+    #[must_use]
+    pub fn take_losses(&self) -> Vec<Loss> {
+        self.losses.take()
+    }
+
+    /// Calls the cancel routines of requests, foreign code, and waits for them a moment (S6).
+    pub(in crate::rdbss) fn cancel_requests(&self, requests: Vec<Arc<Context>>) {
+        if requests.is_empty() {
+            return;
+        }
+        let until = self.clock.now().after(CANCEL_GRACE);
+        let cancel = move || {
+            for context in &requests {
+                context.cancel();
+            }
+            Ok(())
+        };
+        if let Err(status) = call_bounded("cancel", || self.clock.now() < until, cancel) {
+            log::warn!("{}: cancelling requests: {status}", self.name);
+        }
     }
 
     pub(in crate::rdbss) fn announce_of(&self, generation: Generation, notice: Notice) {

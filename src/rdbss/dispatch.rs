@@ -86,8 +86,11 @@ impl Device {
             CloseEntry::Counted(pass) => self.begin(caller, operation, responder, Some(pass)),
             CloseEntry::Survivor => self.begin(caller, operation, responder, None),
             CloseEntry::Deferred => {
+                // A context it gets now: a request that waits is listed, watched and bounded in
+                // time.
+                let context = self.admit(caller, &operation, responder, None);
                 let (device, operation) = (self.shared(), operation.into_owned());
-                let close = Box::new(move || device.begin(caller, operation, responder, None));
+                let close = Box::new(move || device.carry_on(context, operation));
                 if let Some(close) = self.deferred.put_off(close) {
                     close();
                 }
@@ -103,6 +106,18 @@ impl Device {
         responder: Box<dyn Responder>,
         pass: Option<Pass>,
     ) {
+        let context = self.admit(caller, &operation, responder, pass);
+        self.carry_on(context, operation);
+    }
+
+    /// Makes the context and puts it in the table of requests.
+    fn admit(
+        &self,
+        caller: Caller,
+        operation: &Operation<'_>,
+        responder: Box<dyn Responder>,
+        pass: Option<Pass>,
+    ) -> Arc<Context> {
         let now = self.clock.now();
         let arrival = Arrival {
             serial: self.requests.serial(),
@@ -110,11 +125,18 @@ impl Device {
             operation: operation.word(),
             subject: operation.subject(),
             arrived: now,
-            deadline: self.options.request_deadline.map(|limit| now.after(limit)),
+            deadline: match self.options.request_deadline {
+                Some(limit) if !operation.waits_for_others() => Some(now.after(limit)),
+                _ => None,
+            },
         };
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        context
+    }
+
+    fn carry_on(&self, context: Arc<Context>, operation: Operation<'_>) {
         if self.blocking.load(Ordering::Acquire) {
             self.post_request(context, operation);
         } else {
@@ -138,12 +160,16 @@ impl Device {
         }
     }
 
-    /// Runs a request on this thread.
+    /// Runs a request on this thread. One cancelled before it was handed down ends without the call
+    /// (stop.md §5); not a cleanup: what it does is owed, whoever waits for it or not.
     fn run(&self, context: &Arc<Context>, operation: Operation<'_>) {
-        let flow = if context.is_cancelled() {
+        let owed = operation.class() == OperationClass::Cleanup;
+        let flow = if context.is_cancelled() && !owed {
             Flow::Done(Err(Status::Cancelled))
         } else {
-            self.execute(context, operation)
+            // Whatever panics below, the request must leave the gate, or no stop ever ends.
+            calldown::call_always(context.operation(), || Ok(self.execute(context, operation)))
+                .unwrap_or_else(|status| Flow::Done(Err(status)))
         };
         match flow {
             Flow::Done(answer) => self.complete(context, answer),
@@ -248,8 +274,24 @@ impl Device {
                 self.copy_range(context, (from, from_offset), (to, to_offset), length)
             }
             Operation::GetLock { handle, lock } => self.get_lock(context, handle, lock),
-            // Every other operation was taken by the two functions that call this one.
-            _ => Err(Status::NotImplemented),
+            // Taken by the two functions that call this one. By name: a new operation must choose.
+            Operation::Read { .. }
+            | Operation::Write { .. }
+            | Operation::Flush { .. }
+            | Operation::Synchronize { .. }
+            | Operation::SetLock { .. }
+            | Operation::Lookup { .. }
+            | Operation::MakeNode { .. }
+            | Operation::Link { .. }
+            | Operation::Unlink { .. }
+            | Operation::RemoveDirectory { .. }
+            | Operation::Rename { .. }
+            | Operation::ReadLink { .. }
+            | Operation::Open { .. }
+            | Operation::OpenDirectory { .. }
+            | Operation::Create { .. }
+            | Operation::Release { .. }
+            | Operation::ReadDirectory { .. } => Err(Status::NotImplemented),
         }
     }
 

@@ -18,8 +18,10 @@ use std::time::Duration;
 
 /// How long a worker waits for work before it goes home (RDBSS waits as long, rdbss.md 4.5).
 const IDLE: Duration = Duration::from_secs(10);
-/// The `busy_since` of a worker that is not busy.
+/// The `busy_since` of a worker that waits for work.
 const NOT_BUSY: u64 = u64::MAX;
+/// The `busy_since` of a worker on its way home: it takes no more jobs.
+const GOING_HOME: u64 = u64::MAX - 1;
 
 /// A posted request: everything it needs travels with it, its reply included.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -35,6 +37,7 @@ struct Worker {
 pub struct Fsp {
     queue: Arc<ClassQueue<Job>>,
     clock: Arc<dyn Clock>,
+    idle: Duration,
     workers: Mutex<Vec<Worker>>,
     went_home: Arc<Condvar>,
 }
@@ -54,9 +57,14 @@ impl Fsp {
     /// No workers yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_idle(clock, IDLE)
+    }
+
+    fn with_idle(clock: Arc<dyn Clock>, idle: Duration) -> Self {
         Self {
             queue: Arc::new(ClassQueue::new(FSP_QUEUE_MAX, FSP_QUEUE_BYTES_MAX)),
             clock,
+            idle,
             workers: Mutex::new(Rank::Workers, Vec::new()),
             went_home: Arc::new(Condvar::new()),
         }
@@ -84,31 +92,50 @@ impl Fsp {
             }
             !over
         });
-        let queued = self.queue.len();
-        let stuck = workers.iter().filter(|worker| worker.is_stuck(now)).count();
-        let idle = workers.iter().filter(|worker| !worker.is_busy()).count();
-        let able = workers.len() - stuck;
-        let room = able < FSP_WORKERS_MAX && workers.len() < FSP_WORKERS_STUCK_MAX;
-        if queued > idle && room && !self.queue.is_closed() {
-            match self.hire(workers.len()) {
-                Ok(worker) => workers.push(worker),
-                Err(error) => log::error!("no thread for posted requests: {error}"),
-            }
-        }
+        self.staff(&mut workers, now);
         drop(workers);
         // Threads that have ended are joined with no lock held.
         drop(gone);
     }
 
+    /// Hires one more worker if jobs wait that no idle one will take.
+    fn staff(&self, workers: &mut Vec<Worker>, now: Moment) {
+        let queued = self.queue.len();
+        let stuck = workers.iter().filter(|worker| worker.is_stuck(now)).count();
+        let idle = workers.iter().filter(|worker| worker.is_idle()).count();
+        let able = workers.iter().filter(|worker| !worker.goes_home()).count() - stuck;
+        let room = able < FSP_WORKERS_MAX && workers.len() < FSP_WORKERS_STUCK_MAX;
+        if queued > idle && room {
+            match self.hire(workers.len()) {
+                Ok(worker) => workers.push(worker),
+                Err(error) => log::error!("no thread for posted requests: {error}"),
+            }
+        }
+    }
+
     fn hire(&self, number: usize) -> std::io::Result<Worker> {
         let busy_since = Arc::new(AtomicU64::new(NOT_BUSY));
         let (queue, clock) = (self.queue.clone(), self.clock.clone());
-        let (busy, went_home) = (busy_since.clone(), self.went_home.clone());
+        let (busy, went_home, idle) = (busy_since.clone(), self.went_home.clone(), self.idle);
         let thread = threads::spawn(&format!("fsp-{number}"), move || {
-            while let Taken::Job(job) = queue.pop(IDLE) {
-                busy.store(clock.now().0, Ordering::Release);
-                job();
-                busy.store(NOT_BUSY, Ordering::Release);
+            loop {
+                match queue.pop(idle) {
+                    Taken::Job(job) => {
+                        busy.store(clock.now().0, Ordering::Release);
+                        job();
+                        busy.store(NOT_BUSY, Ordering::Release);
+                    }
+                    Taken::Closed => break,
+                    Taken::Timeout => {
+                        // Said before looking once more: who posts sees that this one does not
+                        // come any more, or this one sees the post.
+                        busy.store(GOING_HOME, Ordering::Release);
+                        if queue.is_empty() {
+                            break;
+                        }
+                        busy.store(NOT_BUSY, Ordering::Release);
+                    }
+                }
             }
             went_home.notify_all();
         })?;
@@ -136,6 +163,9 @@ impl Fsp {
         let start = self.clock.now();
         let mut workers = self.workers.lock();
         loop {
+            // A job may have been posted when there was no worker, or only stuck ones: the queue is
+            // closed, so nobody else will ever see to it.
+            self.staff(&mut workers, self.clock.now());
             let running = workers
                 .iter()
                 .any(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
@@ -164,13 +194,17 @@ impl Fsp {
 }
 
 impl Worker {
-    fn is_busy(&self) -> bool {
-        self.busy_since.load(Ordering::Acquire) != NOT_BUSY
+    fn is_idle(&self) -> bool {
+        self.busy_since.load(Ordering::Acquire) == NOT_BUSY
+    }
+
+    fn goes_home(&self) -> bool {
+        self.busy_since.load(Ordering::Acquire) == GOING_HOME
     }
 
     fn is_stuck(&self, now: Moment) -> bool {
         let since = self.busy_since.load(Ordering::Acquire);
-        since != NOT_BUSY && now.since(Moment(since)) >= FSP_STUCK_AFTER
+        since < GOING_HOME && now.since(Moment(since)) >= FSP_STUCK_AFTER
     }
 }
 
@@ -203,6 +237,31 @@ mod tests {
         assert_eq!(receiver.iter().count(), 100);
         assert!(matches!(fsp.post(Class::Critical, 0, Box::new(|| {})), Err(Rejected::Closed(_))));
         assert_eq!(fsp.view().workers, 0);
+    }
+
+    /// Stop.md §5: a request posted in the moment of the spin-down, before a worker was hired for
+    /// it, is run and not lost.
+    #[test]
+    fn c3_a_post_that_meets_the_spin_down_is_not_lost() {
+        let fsp = Fsp::new(SystemClock::shared());
+        let (sender, receiver) = channel();
+        let job: Job = Box::new(move || sender.send(()).expect("the test listens"));
+        // The first half of `post`.
+        assert!(fsp.queue.push(Class::Critical, 0, job).is_ok());
+        assert_eq!(fsp.spin_down(SOON), 0);
+        assert!(receiver.try_recv().is_ok());
+    }
+
+    /// A job posted while the last idle worker goes home does not wait for the next look round.
+    #[test]
+    fn a_worker_on_its_way_home_is_not_counted_on() {
+        let fsp = Fsp::with_idle(SystemClock::shared(), Duration::ZERO);
+        for _ in 0..5000 {
+            let (sender, receiver) = channel();
+            let job: Job = Box::new(move || sender.send(()).expect("the test listens"));
+            assert!(fsp.post(Class::Critical, 0, job).is_ok());
+            assert!(receiver.recv_timeout(SOON).is_ok(), "nobody came for it");
+        }
     }
 
     /// With nothing to do spin-down returns at once, waiting for no thread (rdbss.md 3.5).

@@ -99,6 +99,14 @@ enum Kind {
 #[must_use = "a pass that is not given back is counted for ever"]
 pub struct Pass(Kind);
 
+impl Pass {
+    /// Is it a cleanup's or a close's?
+    #[must_use]
+    pub fn is_close(&self) -> bool {
+        self.0 == Kind::Close
+    }
+}
+
 /// How a cleanup or close is let in.
 #[derive(Debug)]
 pub enum CloseEntry {

@@ -336,6 +336,16 @@ impl Operation<'_> {
         }
     }
 
+    /// Does it wait for other applications, not for the server? Then no deadline of a request is
+    /// its.
+    #[must_use]
+    pub const fn waits_for_others(&self) -> bool {
+        match self {
+            Self::SetLock { wait, lock, .. } => *wait && !matches!(lock.kind, LockKind::Unlock),
+            _ => false,
+        }
+    }
+
     /// The word `minirdr requests` shows, and the `op` of refusals.
     #[must_use]
     pub const fn word(&self) -> &'static str {

@@ -24,6 +24,8 @@ pub struct DeviceStatus {
     pub state_since: Moment,
     /// Successful starts.
     pub generation: Generation,
+    /// Starts and stops that wait for the control thread.
+    pub calls_waiting: u64,
     /// Counted requests inside, closes included.
     pub requests_in_flight: u64,
     /// Open handles of all generations.
@@ -60,31 +62,27 @@ impl Device {
     pub fn status(&self) -> DeviceStatus {
         let fsp = self.fsp.lock().clone();
         let fsp = fsp.view();
-        let (state, state_since, running, last_stop, last_start) = {
+        let (state, state_since, calls_waiting, running, last_stop, last_start) = {
             let inner = self.control.lock();
             (
                 inner.state,
                 inner.state_since,
+                inner.queue.len() as u64,
                 inner.running.clone(),
                 inner.last_stop.clone(),
                 inner.last_start.clone(),
             )
         };
         let view = self.gate.view();
-        let (mut survivors, mut unsent_bytes) = (0, 0);
-        self.handles.visit(|_, fobx| {
-            survivors += u64::from(fobx.is_survivor());
-            unsent_bytes += fobx.unsent_bytes();
-            true
-        });
         DeviceStatus {
             state,
             state_since,
+            calls_waiting,
             generation: view.generation,
             requests_in_flight: u64::from(view.normals) + u64::from(view.closes),
             open_handles: self.handles.len() as u64,
-            survivors,
-            unsent_bytes,
+            survivors: self.survivors.load(Ordering::Relaxed).max(0).cast_unsigned(),
+            unsent_bytes: self.unsent_bytes(),
             refused_total: self.refusals.total(),
             answered_total: self.counts.answered.load(Ordering::Relaxed),
             late_total: self.counts.late.load(Ordering::Relaxed),
@@ -104,14 +102,9 @@ impl Device {
         self.gate.view().state
     }
 
-    /// Handles open, and bytes unsent.
-    pub(in crate::rdbss) fn handle_totals(&self) -> (u64, u64) {
-        let mut unsent = 0;
-        self.handles.visit(|_, fobx| {
-            unsent += fobx.unsent_bytes();
-            true
-        });
-        (self.handles.len() as u64, unsent)
+    /// Bytes not on the server yet, of all handles.
+    pub(in crate::rdbss) fn unsent_bytes(&self) -> u64 {
+        self.counts.unsent_bytes.load(Ordering::Relaxed)
     }
 
     /// Hands each open handle to `visit` until it answers false. Nothing is locked meanwhile.
@@ -192,13 +185,14 @@ impl Device {
         self.tickets.wait(ticket, limit)
     }
 
-    /// Waits up to `limit` until `wanted` holds of the state with nothing running; false if the
-    /// time ran out.
+    /// Waits up to `limit` until `wanted` holds of the state with no call open; false if the time
+    /// ran out.
     pub fn wait_state(&self, wanted: impl Fn(State) -> bool, limit: Duration) -> bool {
         let until = self.clock.now().after(limit);
         let mut inner = self.control.lock();
         loop {
-            if wanted(inner.state) && inner.running.is_none() && inner.queue.is_empty() {
+            // Not before the results are there for whoever waits for them instead.
+            if wanted(inner.state) && inner.quiet() && self.tickets.open() == 0 {
                 return true;
             }
             let left = until.since(self.clock.now());

@@ -2,12 +2,13 @@
 //! Runs on the control thread; a failing step undoes all before it.
 
 use crate::base::ids::Generation;
+use crate::base::limits::CANCEL_GRACE;
 use crate::base::status::Status;
 use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::FileIdentity;
 use crate::mrx::upcall::{RequestContext, Upcalls};
-use crate::rdbss::bounded::call_bounded;
+use crate::rdbss::bounded::{call_bounded, call_bounded_or_undo};
 use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
@@ -23,10 +24,6 @@ use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-/// A start that a stop cancelled gets this long to give up.
-const CANCELLED_START_GRACE: Duration = Duration::from_millis(500);
 
 /// The core as a mini-redirector calls it back.
 struct DeviceUpcalls {
@@ -50,7 +47,7 @@ impl Upcalls for DeviceUpcalls {
 
     fn report_loss(&self, loss: crate::base::stop::Loss) {
         if let Some(device) = self.device.upgrade() {
-            device.announce(crate::base::stop::Notice::Loss(loss));
+            device.lost(loss);
         }
     }
 }
@@ -124,12 +121,18 @@ impl Device {
             clock: self.clock.clone(),
         });
         let (starting, its_context) = (redirector.clone(), context.clone());
-        self.start_callout(context, "start", move || starting.start(&*its_context, upcalls))
-            .map_err(|status| (status, "MRxStart"))?;
+        let (started, undo) = (redirector.clone(), self.own_context("stop"));
+        let start = move || starting.start(&*its_context, upcalls);
+        // A start that succeeds when nobody waits for it any more is stopped again.
+        let undo = move |()| {
+            // Its failure has nobody to be told to.
+            let _ = started.stop(&*undo);
+        };
+        self.start_callout(context, "start", start, undo).map_err(|status| (status, "MRxStart"))?;
         let connected = self.connect_share(context, redirector.clone(), generation);
         if connected.is_err() {
             let undo = self.own_context("stop");
-            let until = self.clock.now().after(CANCELLED_START_GRACE);
+            let until = self.clock.now().after(CANCEL_GRACE);
             let go_on = || self.clock.now() < until;
             let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
         }
@@ -145,21 +148,25 @@ impl Device {
         let capabilities = redirector.capabilities();
         let instance =
             Arc::new(Instance { generation, redirector: redirector.clone(), capabilities });
+        // The objects are made where the callouts run: one that comes too late is finalised there.
         let (server, its_context) = (redirector.clone(), context.clone());
-        let extension = self
-            .start_callout(context, "create_srv_call", move || {
-                server.create_srv_call(&*its_context)
-            })
+        let connect = move || {
+            let extension = server.create_srv_call(&*its_context)?;
+            Ok(Arc::new(SrvCall { instance, extension }))
+        };
+        let srv_call = self
+            .start_callout(context, "create_srv_call", connect, drop)
             .map_err(|status| (status, "connecting to the server"))?;
-        let srv_call = Arc::new(SrvCall { instance, extension });
-        let (above, its_context) = (srv_call.clone(), context.clone());
-        let (extension, root) = self
-            .start_callout(context, "create_v_net_root", move || {
-                redirector.create_v_net_root(&*its_context, &above.extension)
-            })
+        let (fcbs, its_context) = (self.fcbs.clone(), context.clone());
+        let open = move || {
+            let (extension, root) =
+                redirector.create_v_net_root(&*its_context, &srv_call.extension)?;
+            let net_root = Arc::new(NetRoot { srv_call, fcbs });
+            Ok((Arc::new(VNetRoot { net_root, extension }), root))
+        };
+        let (view, root) = self
+            .start_callout(context, "create_v_net_root", open, drop)
             .map_err(|status| (status, "opening the share"))?;
-        let net_root = Arc::new(NetRoot { srv_call, fcbs: self.fcbs.clone() });
-        let view = Arc::new(VNetRoot { net_root, extension });
         let node = self.fcbs.find_or_make(&view, &root, None);
         let _ = self.root.set(node);
         self.last_known.lock().root = Some(root.attributes);
@@ -172,6 +179,7 @@ impl Device {
         context: &Arc<Context>,
         callout: &'static str,
         body: impl FnOnce() -> Result<T, Status> + Send + 'static,
+        undo: impl FnOnce(T) + Send + 'static,
     ) -> Result<T, Status> {
         let until = context.arrived().after(self.options.start_limit);
         let cancelled_at = Cell::new(None);
@@ -182,10 +190,17 @@ impl Device {
             }
             let since = cancelled_at.get().unwrap_or(now);
             cancelled_at.set(Some(since));
-            now.since(since) < CANCELLED_START_GRACE
+            now.since(since) < CANCEL_GRACE
         };
-        let result = call_bounded(callout, go_on, body);
-        if context.is_cancelled() && result.is_err() { Err(Status::Cancelled) } else { result }
+        let result = call_bounded_or_undo(callout, go_on, body, undo);
+        if result.is_err() && context.is_cancelled() {
+            return Err(Status::Cancelled);
+        }
+        if matches!(result, Err(Status::IoTimeout)) {
+            // Nobody waits for what it does: let it know.
+            self.cancel_requests(vec![context.clone()]);
+        }
+        result
     }
 
     /// Everything is built: survivors are offered, the gate opens.
@@ -195,10 +210,11 @@ impl Device {
         self.remember_volume(context, &built.view);
         if self.options.survivors == SurvivorPolicy::Reclaim && !self.handles.is_empty() {
             let (device, its_context) = (self.shared(), context.clone());
-            let reclaimed = self.start_callout(context, "reclaim", move || {
+            let reclaim = move || {
                 device.reclaim(&its_context);
                 Ok(())
-            });
+            };
+            let reclaimed = self.start_callout(context, "reclaim", reclaim, drop);
             if let Err(status) = reclaimed {
                 log::warn!("{}: not every handle could be reclaimed: {status}", self.name);
             }
@@ -214,9 +230,8 @@ impl Device {
     /// What `df` shows while the device is stopped (G4).
     fn remember_volume(&self, context: &Arc<Context>, view: &Arc<VNetRoot>) {
         let (redirector, its_context) = (view.redirector().clone(), context.clone());
-        let volume = self.start_callout(context, "statfs", move || {
-            redirector.query_volume_information(&*its_context)
-        });
+        let query = move || redirector.query_volume_information(&*its_context);
+        let volume = self.start_callout(context, "statfs", query, drop);
         if let Ok(volume) = volume {
             self.last_known.lock().volume = Some(volume);
         }
@@ -245,9 +260,17 @@ impl Device {
         })?;
         let fresh =
             SrvOpen::new(old.fcb.clone(), binding, opened.extension, old.options, old.directory);
-        // Closed meanwhile: then the fresh open is the one to close.
-        let replaced = fobx.reclaim(fresh).unwrap_or_else(|fresh| fresh);
-        let _ = close_on_server(context, &replaced);
+        // Given up on meanwhile: the next generation may be served already.
+        let replaced = if context.is_cancelled() { Err(fresh) } else { fobx.reclaim(fresh) };
+        let to_close = match replaced {
+            Ok(old) => {
+                self.survivors.fetch_sub(1, Ordering::Relaxed);
+                old
+            }
+            // Closed meanwhile: then the fresh open is the one to close.
+            Err(fresh) => fresh,
+        };
+        let _ = close_on_server(context, &to_close);
         Ok(())
     }
 }

@@ -15,12 +15,13 @@ use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::limits::CONTROL_QUEUE_MAX;
 use crate::base::stop::{
-    Answer, CallKind, CallResult, Notice, OnDeadline, Report, State, StopOptions, unix_seconds,
+    Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
 use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step};
+use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,10 +37,21 @@ pub(in crate::rdbss) struct Job {
     pub ticket: TicketNumber,
     pub asked_by: Caller,
     pub asked_at: Moment,
-    pub options: StopOptions,
+    pub terms: Terms,
+    /// What was counted when it flipped the gate, if it did.
+    pub before: Option<Before>,
     /// Has the call been announced? The control thread does not take it before, so that
     /// `stop_requested` comes before every other event of the ticket.
     pub announced: Arc<AtomicBool>,
+}
+
+/// What was counted before a stop: its report tells what came to it since.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::rdbss) struct Before {
+    pub completed: u64,
+    pub cancelled: u64,
+    pub refused: u64,
+    pub written_back_bytes: u64,
 }
 
 /// The start or stop that runs, as `status` shows it and as other calls tighten it.
@@ -55,10 +67,8 @@ pub struct Running {
     pub asked_at: Moment,
     /// The step of stop.md §4 it is in.
     pub step: &'static str,
-    /// Its options, as tightened by later calls.
-    pub options: StopOptions,
-    /// When steps 1 to 5 must be over.
-    pub deadline: Option<Moment>,
+    /// Its terms, as tightened by later calls.
+    pub terms: Terms,
     /// Has the deadline passed (`stay`)?
     pub deadline_passed: bool,
     /// It is to be taken back.
@@ -121,7 +131,7 @@ impl Default for Control {
 }
 
 impl Inner {
-    fn quiet(&self) -> bool {
+    pub fn quiet(&self) -> bool {
         self.queue.is_empty() && self.running.is_none()
     }
 }
@@ -200,45 +210,12 @@ impl Running {
             asked_by: job.asked_by,
             asked_at: job.asked_at,
             step: "posted",
-            deadline: job.options.deadline().map(|limit| job.asked_at.after(limit)),
-            options: job.options.clone(),
+            terms: job.terms.clone(),
             deadline_passed: false,
             roll_back: false,
             committed: false,
             context: None,
         }
-    }
-
-    /// A later, stricter call: the earlier deadline, the harder mode, the sterner outcome. Nothing
-    /// is ever loosened (stop.md §3). True if anything changed.
-    fn tighten(&mut self, options: &StopOptions, asked_at: Moment) -> bool {
-        let before = (self.options.clone(), self.deadline);
-        self.options.mode = self.options.mode.max(options.mode);
-        if let Some(limit) = options.deadline() {
-            let theirs = asked_at.after(limit);
-            if self.deadline.is_none_or(|ours| theirs < ours) {
-                self.deadline = Some(theirs);
-                self.options.deadline_s = options.deadline_s;
-            }
-            if sternness(options.on_deadline) > sternness(self.options.on_deadline) {
-                self.options.on_deadline = options.on_deadline;
-            }
-        }
-        if options.grace_s.is_none() {
-            self.options.grace_s = None;
-        }
-        self.options.unmount |= options.unmount;
-        self.options.lazy |= options.lazy;
-        before != (self.options.clone(), self.deadline)
-    }
-}
-
-const fn sternness(policy: OnDeadline) -> u8 {
-    match policy {
-        OnDeadline::Resume => 0,
-        OnDeadline::Stay => 1,
-        OnDeadline::Cancel => 2,
-        OnDeadline::Abort => 3,
     }
 }
 
@@ -279,16 +256,18 @@ impl Device {
             }
             _ => None,
         };
-        self.tighten(&mut inner, &options, now);
-        let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), options);
+        let terms = Terms::of(options, now);
+        self.tighten(&mut inner, &terms);
+        let flips = serving && state == State::Draining;
+        let before = flips.then(|| self.counted());
+        let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), terms, before);
         self.set_state(&mut inner, state);
         drop(inner);
         self.control.changed.notify_all();
         self.gate.wake();
-        if let Some(context) = cancelled_start {
-            context.cancel();
-        }
+        // Announced first: what the cancelled start does next comes after what cancelled it.
         self.release_job(&job);
+        self.cancel_requests(cancelled_start.into_iter().collect());
         Ok(Answer::Posted(job.ticket))
     }
 
@@ -317,16 +296,34 @@ impl Device {
                 &options,
             )));
         }
-        let job = self.post(&mut inner, (CallKind::Start, asked_by, now), options);
+        let terms = Terms::of(options, now);
+        let job = self.post(&mut inner, (CallKind::Start, asked_by, now), terms, None);
         drop(inner);
         self.release_job(&job);
         Ok(Answer::Posted(job.ticket))
     }
 
-    fn tighten(&self, inner: &mut Inner, options: &StopOptions, now: Moment) {
-        let Some(running) = &mut inner.running else { return };
-        if running.kind == CallKind::Stop && running.tighten(options, now) {
-            log::info!("the running stop (ticket {}) was tightened", running.ticket);
+    /// Every stop ahead of a later one is tightened: what waits behind it must have its turn in
+    /// time.
+    fn tighten(&self, inner: &mut Inner, later: &Terms) {
+        let running =
+            inner.running.iter_mut().map(|call| (call.kind, call.ticket, &mut call.terms));
+        let queued = inner.queue.iter_mut().map(|job| (job.kind, job.ticket, &mut job.terms));
+        for (kind, ticket, terms) in running.chain(queued) {
+            if kind == CallKind::Stop && terms.tighten(later) {
+                log::info!("{}: the stop before (ticket {ticket}) was tightened", self.name);
+            }
+        }
+    }
+
+    /// What is counted now.
+    pub(in crate::rdbss) fn counted(&self) -> Before {
+        let counts = &self.counts;
+        Before {
+            completed: counts.completed.load(Ordering::Relaxed),
+            cancelled: counts.cancelled.load(Ordering::Relaxed),
+            refused: self.refusals.total(),
+            written_back_bytes: counts.written_back_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -334,10 +331,12 @@ impl Device {
         &self,
         inner: &mut Inner,
         (kind, asked_by, asked_at): (CallKind, Caller, Moment),
-        options: StopOptions,
+        terms: Terms,
+        before: Option<Before>,
     ) -> Job {
         let ticket = self.tickets.issue();
-        let job = Job { kind, ticket, asked_by, asked_at, options, announced: Arc::default() };
+        let announced = Arc::default();
+        let job = Job { kind, ticket, asked_by, asked_at, terms, before, announced };
         inner.queue.push_back(job.clone());
         job
     }
@@ -354,7 +353,7 @@ impl Device {
         }
         let _release = Release(&self.control, &job.announced);
         if job.kind == CallKind::Stop {
-            let (asked_by, reason) = (job.asked_by, job.options.reason.clone());
+            let (asked_by, reason) = (job.asked_by, job.terms.options.reason.clone());
             self.announce(Notice::StopRequested { ticket: Some(job.ticket), asked_by, reason });
         }
     }
@@ -425,7 +424,7 @@ impl Device {
         if self.tickets.resolve(job.ticket, report).is_err() {
             log::error!("ticket {} had a result already", job.ticket);
         }
-        self.control.changed.notify_all();
+        self.control.progressed();
     }
 
     /// `pause`.
@@ -478,8 +477,12 @@ impl Device {
         self.gate.wake();
         self.control.changed.notify_all();
         for job in voided {
-            let mut report =
-                self.plain_report(job.kind, CallResult::RolledBack, job.asked_by, &job.options);
+            let mut report = self.plain_report(
+                job.kind,
+                CallResult::RolledBack,
+                job.asked_by,
+                &job.terms.options,
+            );
             report.ticket = Some(job.ticket);
             self.finish(&job, report);
         }

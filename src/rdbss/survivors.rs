@@ -39,6 +39,17 @@ impl DeferredCloses {
         }
     }
 
+    /// Ends the putting off if nothing was kept: closes that come later run at once. False if
+    /// something waits to be run.
+    pub fn end_if_none(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        let none = waiting.as_ref().is_none_or(Vec::is_empty);
+        if none {
+            *waiting = None;
+        }
+        none
+    }
+
     /// Runs what was kept, with no lock held; closes that come later run at once. Returns how many.
     pub fn run_all(&self) -> usize {
         let waiting = self.waiting.lock().take().unwrap_or_default();

@@ -13,6 +13,8 @@ use crate::base::sync::{Mutex, Rank};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +49,22 @@ pub fn verdict(status: &str) -> Verdict {
     }
     let handled = mask("SigCgt") & !mask("SigBlk");
     if pending & handled != 0 { Verdict::Signalled } else { Verdict::Waits }
+}
+
+/// Looks at the thread that asked.
+fn look_at(tid: Pid) -> Verdict {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", tid.as_raw_nonzero()));
+    judge(status, || test_kill_process(tid) != Err(Errno::SRCH))
+}
+
+/// Judges what `/proc` said. That it shows no such thread does not mean that there is none: with
+/// `hidepid=2`, or mounted in another pid namespace, it hides those of others; `kill(2)` knows.
+fn judge(status: std::io::Result<String>, exists: impl FnOnce() -> bool) -> Verdict {
+    match status {
+        Ok(status) => verdict(&status),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !exists() => Verdict::Killed,
+        Err(_) => Verdict::Waits,
+    }
 }
 
 /// Requests the gate refused: a total for ever, and by operation since the last notice.
@@ -105,39 +123,29 @@ impl Device {
         }
     }
 
-    fn watch_request(&self, context: &Context) {
+    fn watch_request(&self, context: &Arc<Context>) {
         if context.deadline().is_some_and(|deadline| self.clock.now() >= deadline) {
             log::warn!(
                 "{} of {:?} had no answer by its deadline",
                 context.operation(),
                 context.subject()
             );
-            context.cancel();
-            self.undo(context.answer(Err(Status::IoTimeout)));
-            return;
+            // Answered first: a cancel routine that ends it at once would make it an EINTR.
+            return self.let_go(context, Status::IoTimeout);
         }
-        let tid = context.caller().pid;
-        if tid == 0 {
-            return;
-        }
-        match std::fs::read_to_string(format!("/proc/{tid}/status")) {
-            Ok(status) => match verdict(&status) {
-                Verdict::Waits => {}
-                Verdict::Signalled => {
-                    context.cancel();
-                }
-                Verdict::Killed => self.let_go(context),
-            },
-            // Gone: the thread that asked exists no longer, so nobody waits for the answer.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.let_go(context),
-            Err(error) => log::debug!("cannot look at caller {tid}: {error}"),
+        match Pid::from_raw(context.caller().pid.cast_signed()).map_or(Verdict::Waits, look_at) {
+            Verdict::Waits => {}
+            Verdict::Signalled => self.cancel_requests(vec![context.clone()]),
+            Verdict::Killed => self.let_go(context, Status::Cancelled),
         }
     }
 
-    /// The caller is dying: it gets EINTR now. The request stays counted until its callout returns.
-    fn let_go(&self, context: &Context) {
-        context.cancel();
-        self.undo(context.answer(Err(Status::Cancelled)));
+    /// Nobody waits for it any more, or not any longer: it is answered now, and told to end. It
+    /// stays counted until its callout returns.
+    fn let_go(&self, context: &Arc<Context>, status: Status) {
+        // Whoever was faster has answered it: an error has nothing to undo.
+        let _ = context.answer(Err(status));
+        self.cancel_requests(vec![context.clone()]);
     }
 
     fn announce_refusals(&self) {
@@ -162,6 +170,17 @@ mod tests {
     fn a_dying_caller_is_recognised() {
         assert_eq!(verdict(&status(0x100, 0, 0, 0)), Verdict::Killed);
         assert_eq!(verdict(&status(0, 0x100, 0, 0)), Verdict::Killed);
+    }
+
+    /// A caller that `/proc` hides (`hidepid=2`) is not taken for dead.
+    #[test]
+    fn only_a_caller_that_is_gone_is_let_go() {
+        let hidden = || Err(std::io::ErrorKind::NotFound.into());
+        assert_eq!(judge(hidden(), || true), Verdict::Waits);
+        assert_eq!(judge(hidden(), || false), Verdict::Killed);
+        let forbidden = Err(std::io::ErrorKind::PermissionDenied.into());
+        assert_eq!(judge(forbidden, || false), Verdict::Waits);
+        assert_eq!(look_at(rustix::process::getpid()), Verdict::Waits);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use minirdr::rdbss::register::{
 };
 use minirdr::rdbss::ticket::TicketState;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// No condition in a test is waited for longer than this.
@@ -34,20 +34,28 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Keeps every notice.
+type Hook = Box<dyn Fn(&Notice) + Send + Sync>;
+
+/// Keeps every notice; `hook` hears each one first.
 #[derive(Default)]
-pub struct Notices(pub Mutex<Vec<(Generation, Notice)>>);
+pub struct Notices {
+    pub kept: Mutex<Vec<(Generation, Notice)>>,
+    pub hook: OnceLock<Hook>,
+}
 
 impl Observer for Notices {
     fn notice(&self, generation: Generation, notice: Notice) {
-        self.0.lock().expect("not poisoned").push((generation, notice));
+        if let Some(hook) = self.hook.get() {
+            hook(&notice);
+        }
+        self.kept.lock().expect("not poisoned").push((generation, notice));
     }
 }
 
 impl Notices {
     /// The kinds so far, in order, progress left out.
     pub fn kinds(&self) -> Vec<String> {
-        let notices = self.0.lock().expect("not poisoned");
+        let notices = self.kept.lock().expect("not poisoned");
         let kind = |notice: &Notice| {
             let json = serde_json::to_value(notice).expect("a notice is plain data");
             json["kind"].as_str().expect("every notice has a kind").to_owned()
@@ -78,6 +86,15 @@ pub struct Host {
 impl Host {
     /// Registers a device whose generations are made by `factory`; not started.
     pub fn new(factory: RedirectorFactory, options: DeviceOptions) -> Self {
+        Self::with_clock(factory, options, SystemClock::shared())
+    }
+
+    /// The same, with a clock of the test's own.
+    pub fn with_clock(
+        factory: RedirectorFactory,
+        options: DeviceOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let registry = Registry::default();
         let notices = Arc::new(Notices::default());
         let registration = Registration {
@@ -85,7 +102,7 @@ impl Host {
             controls: RegistrationControls::default(),
             factory,
             options,
-            clock: SystemClock::shared(),
+            clock,
             observer: notices.clone(),
             unc_provider: None,
         };

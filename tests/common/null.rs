@@ -4,6 +4,7 @@
 
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};
+use minirdr::base::stop::Loss;
 use minirdr::mrx::calldown::{Capabilities, MiniRedirector};
 use minirdr::mrx::low_io::{Completer, LowIo, Submission};
 use minirdr::mrx::request::*;
@@ -19,6 +20,8 @@ pub enum Hold {
     Cancellably,
     /// Waits for [`Null::release`] whatever happens.
     Stubbornly,
+    /// As `Stubbornly`, with a cancel routine that does not return either.
+    StuckRoutine,
     /// Pends, cancellably (reads only).
     Pending,
     /// Panics at once.
@@ -36,6 +39,7 @@ struct State {
     inside: HashMap<&'static str, usize>,
     calls: Vec<&'static str>,
     pending: Vec<Completer<Vec<u8>>>,
+    upcalls: Option<Arc<dyn Upcalls>>,
 }
 
 /// The redirector; shared between generations.
@@ -90,6 +94,12 @@ impl Null {
         *self.lock().inside.get(callout).unwrap_or(&0)
     }
 
+    /// The server lost data that was acknowledged.
+    pub fn lose(&self, path: &[u8], bytes: u64) {
+        let upcalls = self.lock().upcalls.clone().expect("it was started");
+        upcalls.report_loss(Loss { path: path.to_vec(), bytes, error: "planted".to_owned() });
+    }
+
     /// What a read costs without the core.
     pub fn bare_read(self: &Arc<Self>, size: usize) -> Vec<u8> {
         let _state = self.lock();
@@ -117,13 +127,28 @@ impl Null {
             None | Some(Hold::Pending) => Ok(()),
             Some(Hold::Panic) => panic!("planted in {callout}"),
             Some(Hold::Fail) => Err(Status::Posix(Errno::EIO)),
-            Some(hold @ (Hold::Cancellably | Hold::Stubbornly)) => {
-                if hold == Hold::Cancellably {
-                    let this = self.clone();
-                    context.set_cancel_routine(Box::new(move || this.changed.notify_all()))?;
+            Some(hold @ (Hold::Cancellably | Hold::Stubbornly | Hold::StuckRoutine)) => {
+                let this = self.clone();
+                match hold {
+                    Hold::Cancellably => {
+                        let routine = move || this.changed.notify_all();
+                        context.set_cancel_routine(Box::new(routine))?;
+                    }
+                    Hold::StuckRoutine => {
+                        let routine = move || this.wait_released(callout);
+                        context.set_cancel_routine(Box::new(routine))?;
+                    }
+                    _ => {}
                 }
                 self.wait_inside(context, callout, hold)
             }
+        }
+    }
+
+    fn wait_released(&self, callout: &'static str) {
+        let mut state = self.lock();
+        while state.holds.contains_key(callout) {
+            state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 
@@ -190,7 +215,8 @@ impl MiniRedirector for NullRedirector {
         Capabilities { blocking: self.0.blocking, ..Capabilities::default() }
     }
 
-    fn start(&self, context: &dyn RequestContext, _: Arc<dyn Upcalls>) -> Result<(), Status> {
+    fn start(&self, context: &dyn RequestContext, upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
+        self.0.lock().upcalls = Some(upcalls);
         self.0.pass(context, "start")
     }
 

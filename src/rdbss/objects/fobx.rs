@@ -15,12 +15,18 @@ pub struct Fobx {
     pub opened_by: Caller,
     /// When.
     pub opened_at: Moment,
-    /// The open under it, and whether it has been taken to be closed.
-    srv_open: Mutex<(Arc<SrvOpen>, bool)>,
-    survivor: AtomicBool,
+    under: Mutex<Under>,
     flushed: AtomicBool,
-    dirty: AtomicBool,
+    uncommitted_bytes: AtomicU64,
     unsent_bytes: AtomicU64,
+}
+
+/// What is under a handle. Changed together, so that the device can count its survivors.
+struct Under {
+    srv_open: Arc<SrvOpen>,
+    /// It has been taken to be closed.
+    closing: bool,
+    survivor: bool,
 }
 
 impl Fobx {
@@ -30,10 +36,9 @@ impl Fobx {
         Self {
             opened_by,
             opened_at,
-            srv_open: Mutex::new(Rank::Context, (srv_open, false)),
-            survivor: AtomicBool::new(false),
+            under: Mutex::new(Rank::Context, Under { srv_open, closing: false, survivor: false }),
             flushed: AtomicBool::new(false),
-            dirty: AtomicBool::new(false),
+            uncommitted_bytes: AtomicU64::new(0),
             unsent_bytes: AtomicU64::new(0),
         }
     }
@@ -41,40 +46,47 @@ impl Fobx {
     /// The open under it.
     #[must_use]
     pub fn srv_open(&self) -> Arc<SrvOpen> {
-        self.srv_open.lock().0.clone()
+        self.under.lock().srv_open.clone()
     }
 
-    /// The open under it, to be closed: no reclaim can replace it any more.
+    /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle
+    /// was a survivor, which it is no longer.
     #[must_use]
-    pub fn take_for_close(&self) -> Arc<SrvOpen> {
-        let mut srv_open = self.srv_open.lock();
-        srv_open.1 = true;
-        srv_open.0.clone()
+    pub fn take_for_close(&self) -> (Arc<SrvOpen>, bool) {
+        let mut under = self.under.lock();
+        under.closing = true;
+        (under.srv_open.clone(), std::mem::take(&mut under.survivor))
     }
 
-    /// A reclaimed open takes the place of the orphaned one, which is returned to be closed.
+    /// A reclaimed open takes the place of the orphaned one, which is returned to be closed; the
+    /// handle is no survivor any more.
     ///
     /// # Errors
     /// The fresh open back, if the handle is being closed: then that is the one to close.
     pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Result<Arc<SrvOpen>, Arc<SrvOpen>> {
-        let mut srv_open = self.srv_open.lock();
-        if srv_open.1 {
+        let mut under = self.under.lock();
+        if under.closing {
             return Err(fresh);
         }
-        let old = std::mem::replace(&mut srv_open.0, fresh);
-        self.survivor.store(false, Ordering::Release);
-        Ok(old)
+        under.survivor = false;
+        Ok(std::mem::replace(&mut under.srv_open, fresh))
     }
 
-    /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9).
-    pub fn orphan(&self) {
-        self.survivor.store(true, Ordering::Release);
+    /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9). True if it
+    /// is one more; false if it was one already, or is being closed.
+    #[must_use]
+    pub fn orphan(&self) -> bool {
+        let mut under = self.under.lock();
+        if under.closing {
+            return false;
+        }
+        !std::mem::replace(&mut under.survivor, true)
     }
 
     /// Is it an orphan of an earlier generation?
     #[must_use]
     pub fn is_survivor(&self) -> bool {
-        self.survivor.load(Ordering::Acquire)
+        self.under.lock().survivor
     }
 
     /// A close of some descriptor was seen.
@@ -88,15 +100,22 @@ impl Fobx {
         self.flushed.load(Ordering::Relaxed)
     }
 
-    /// Something was written that has not been committed.
-    pub fn mark_dirty(&self) {
-        self.dirty.store(true, Ordering::Release);
+    /// So many bytes were written that have not been committed.
+    pub fn add_uncommitted(&self, bytes: u64) {
+        self.uncommitted_bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
-    /// Was something? The caller commits it, or marks it dirty again.
+    /// Is there anything to commit?
     #[must_use]
-    pub fn take_dirty(&self) -> bool {
-        self.dirty.swap(false, Ordering::AcqRel)
+    pub fn is_uncommitted(&self) -> bool {
+        self.uncommitted_bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// Bytes written since the last commit; 0 if there is nothing to commit. The caller commits
+    /// them, or gives them back.
+    #[must_use]
+    pub fn take_uncommitted(&self) -> u64 {
+        self.uncommitted_bytes.swap(0, Ordering::AcqRel)
     }
 
     /// Bytes handed over by the application and not on the server: writes in flight, and what a

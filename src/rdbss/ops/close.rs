@@ -5,13 +5,17 @@ use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
 use crate::mrx::upcall::RequestContext;
+use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::calldown::call_always;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::dispatch::Flow;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::Answer;
+use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 impl Device {
     /// FLUSH: what was acknowledged on this handle is on its server when close(2) returns.
@@ -21,13 +25,16 @@ impl Device {
             Err(status) => return Flow::Done(Err(status)),
         };
         fobx.mark_flushed();
-        if !fobx.take_dirty() {
+        let bytes = fobx.take_uncommitted();
+        if bytes == 0 {
             return Flow::Done(Ok(Answer::Empty));
         }
+        let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector().clone();
         let finish = move |result: Result<(), Status>| {
+            drop(unsent);
             if result.is_err() {
-                fobx.mark_dirty();
+                fobx.add_uncommitted(bytes);
             }
             result.map(|()| Answer::Empty)
         };
@@ -45,8 +52,7 @@ impl Device {
         let Some(fobx) = self.handles.remove(number) else {
             return Err(Status::InvalidHandle);
         };
-        let srv_open = fobx.take_for_close();
-        let survivor = fobx.is_survivor();
+        let (srv_open, survivor) = fobx.take_for_close();
         drop(fobx);
         let closed = close_on_server(context, &srv_open);
         drop(srv_open);
@@ -58,13 +64,18 @@ impl Device {
     pub(in crate::rdbss) fn discard_handle(&self, number: HandleNumber) {
         let Some(fobx) = self.handles.remove(number) else { return };
         let context = self.own_context("discard");
-        let _ = close_on_server(&*context, &fobx.take_for_close());
+        let (srv_open, survivor) = fobx.take_for_close();
         drop(fobx);
-        self.handle_left(false);
+        let _ = close_on_server(&*context, &srv_open);
+        drop(srv_open);
+        self.handle_left(survivor);
     }
 
     /// Tells a stop that waits for handles, and announces a survivor's end.
     fn handle_left(&self, survivor: bool) {
+        if survivor {
+            self.survivors.fetch_sub(1, Ordering::Relaxed);
+        }
         if self.gate.view().state != State::Started {
             self.control.progressed();
         }
@@ -117,5 +128,15 @@ impl Device {
             }
         }
         released
+    }
+
+    /// The same, waiting no longer than `limit` for servers that do not answer: what they hold is
+    /// closed when they return, if ever.
+    pub fn connection_gone_within(&self, limit: Duration) -> u64 {
+        let until = self.clock.now().after(limit);
+        let open = self.handles.len() as u64;
+        let device = self.shared();
+        let go_on = || self.clock.now() < until;
+        call_bounded("close", go_on, move || Ok(device.connection_gone())).unwrap_or(open)
     }
 }

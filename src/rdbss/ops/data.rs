@@ -2,13 +2,40 @@
 
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
+use crate::base::stop::Loss;
 use crate::mrx::request::{AllocateMode, SeekTo};
 use crate::rdbss::calldown::call;
-use crate::rdbss::context::Context;
+use crate::rdbss::context::{Context, ContextCounts};
 use crate::rdbss::device::Device;
 use crate::rdbss::dispatch::Flow;
+use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::Answer;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes on their way to the server, counted on their handle and on the device until dropped.
+pub(in crate::rdbss) struct Unsent {
+    fobx: Arc<Fobx>,
+    counts: Arc<ContextCounts>,
+    bytes: u64,
+}
+
+impl Unsent {
+    pub(in crate::rdbss) fn new(fobx: &Arc<Fobx>, context: &Context, bytes: u64) -> Self {
+        let counts = context.counts().clone();
+        fobx.add_unsent(bytes);
+        counts.unsent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { fobx: fobx.clone(), counts, bytes }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.fobx.sub_unsent(self.bytes);
+        self.counts.unsent_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 impl Device {
     pub(in crate::rdbss) fn read(
@@ -50,17 +77,36 @@ impl Device {
             Err(status) => return Flow::Done(Err(status)),
         };
         let bytes = data.len() as u64;
-        fobx.add_unsent(bytes);
+        let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector();
+        let owed = write_back.then(|| (self.shared(), srv_open.clone()));
         let finish = move |result: Result<usize, Status>| {
-            fobx.sub_unsent(bytes);
-            let written = result?;
-            fobx.mark_dirty();
-            Ok(Answer::Written(written))
+            drop(unsent);
+            if let Ok(written) = &result {
+                fobx.add_uncommitted(*written as u64);
+            }
+            if let Some((device, srv_open)) = owed {
+                device.written_back(&srv_open, bytes, &result);
+            }
+            result.map(Answer::Written)
         };
         self.low_io(context, "write", finish, |submission| {
             redirector.write(&**context, srv_open.open(), offset, data, kill_privileges, submission)
         })
+    }
+
+    /// Page write-back has ended. The application's own write succeeded long ago: if this one
+    /// failed, nobody else may be left to tell it.
+    fn written_back(&self, srv_open: &SrvOpen, bytes: u64, result: &Result<usize, Status>) {
+        match result {
+            Ok(written) => {
+                self.counts.written_back_bytes.fetch_add(*written as u64, Ordering::Relaxed);
+            }
+            Err(status) => {
+                let error = format!("page write-back: {status}");
+                self.lost(Loss { path: srv_open.fcb.path(), bytes, error });
+            }
+        }
     }
 
     /// FSYNC, FSYNCDIR.
@@ -74,11 +120,13 @@ impl Device {
             Ok(found) => found,
             Err(status) => return Flow::Done(Err(status)),
         };
-        let was_dirty = fobx.take_dirty();
+        let bytes = fobx.take_uncommitted();
+        let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector();
         let finish = move |result: Result<(), Status>| {
-            if result.is_err() && was_dirty {
-                fobx.mark_dirty();
+            drop(unsent);
+            if result.is_err() {
+                fobx.add_uncommitted(bytes);
             }
             result.map(|()| Answer::Empty)
         };
@@ -134,7 +182,7 @@ impl Device {
                 length,
             )
         })?;
-        fobx.mark_dirty();
+        fobx.add_uncommitted(copied);
         let copied = usize::try_from(copied).map_err(|_| Status::InvalidParameter)?;
         Ok(Answer::Written(copied))
     }
