@@ -192,13 +192,14 @@ impl Device {
         self.tickets.wait(ticket, limit)
     }
 
-    /// Waits up to `limit` until `wanted` holds of the state with nothing running; false if the time
-    /// ran out.
+    /// Waits up to `limit` until `wanted` holds of the state with nothing running and every ticket's
+    /// result told; false if the time ran out.
     pub fn wait_state(&self, wanted: impl Fn(State) -> bool, limit: Duration) -> bool {
         let until = self.clock.now().after(limit);
         let mut inner = self.control.lock();
         loop {
-            if wanted(inner.state) && inner.running.is_none() && inner.queue.is_empty() {
+            let quiet = inner.running.is_none() && inner.queue.is_empty();
+            if wanted(inner.state) && quiet && self.tickets.open() == 0 {
                 return true;
             }
             let left = until.since(self.clock.now());

@@ -425,7 +425,7 @@ impl Device {
         if self.tickets.resolve(job.ticket, report).is_err() {
             log::error!("ticket {} had a result already", job.ticket);
         }
-        self.control.changed.notify_all();
+        self.control.progressed();
     }
 
     /// `pause`.
