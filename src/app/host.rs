@@ -289,7 +289,9 @@ impl Host {
         }
         let options = signals::stop_options(&self.control, StopMode::Drain, "unmounted");
         let options = crate::base::stop::StopOptions { unmount: false, grace_s: None, ..options };
-        if self.device.state() != State::Startable {
+        // An unmount of what was stopped before has its ticket still to end: ours comes behind it.
+        let busy = self.device.status().running.is_some();
+        if busy || self.device.state() != State::Startable {
             match self.device.stop(signals::own_caller(), options) {
                 Ok(called) => drop(self.report_of(called)),
                 Err(error) => log::error!("the last stop: {error}"),
