@@ -227,8 +227,8 @@ pub trait MiniRedirector: Send + Sync {
         LowIo::Done(Err(Status::NotImplemented))
     }
 
-    /// `MRxLowIOSubmit[WRITE]`: all of `data` at `offset`, or at the end for an append open. Returns
-    /// the bytes written. `kill_privileges` as in [`SetAttributes`].
+    /// `MRxLowIOSubmit[WRITE]`: all of `data` at `offset`, or at the end for an append open.
+    /// Returns the bytes written. `kill_privileges` as in [`SetAttributes`].
     fn write(
         &self,
         context: Context<'_>,

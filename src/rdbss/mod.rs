@@ -17,6 +17,7 @@ pub mod notice;
 pub mod objects;
 pub mod operation;
 pub mod ops;
+mod pages;
 pub mod query;
 pub mod register;
 pub mod requests;

@@ -81,13 +81,13 @@ impl StopRun<'_> {
         }
         self.begin("write_back");
         // Queued only: the kernel cannot flush a page that a request in flight holds.
-        self.flush_kernel();
+        self.device.write_pages_back();
         // What fails here is tried again when the drain is over.
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
         // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
-        self.flush_kernel();
+        self.device.write_pages_back();
         self.settle_kernel()?;
         self.begin("seal");
         self.device.deferred.begin();
@@ -148,25 +148,6 @@ impl StopRun<'_> {
                 return Ok(());
             }
             self.device.control.wait_change(&mut inner, left.min(LOOK_EVERY));
-        }
-    }
-
-    /// Steps 2 and 5, the kernel's half: pages dirtied through shared mappings come as WRITEs,
-    /// which pass as cleanup (G3), before the gate is sealed.
-    fn flush_kernel(&self) {
-        let Some(kernel) = self.device.kernel.get() else { return };
-        let mut files = Vec::new();
-        self.device.handles.visit(|_, fobx| {
-            let srv_open = fobx.srv_open();
-            if !srv_open.directory {
-                files.push(srv_open.fcb.number());
-            }
-            true
-        });
-        files.sort_unstable();
-        files.dedup();
-        for file in files {
-            kernel.cache.flush_file(file);
         }
     }
 
@@ -285,7 +266,7 @@ impl StopRun<'_> {
         let Some(kernel) = self.device.kernel.get() else { return };
         if options.unmount {
             // RELEASEs on their way would make it busy: they get the same moment as in step 9.
-            self.wait_for_releases();
+            self.device.wait_for_releases();
             match kernel.registration.deregister(options.lazy) {
                 Ok(by_us) => {
                     self.report.unmounted = true;
@@ -350,22 +331,9 @@ impl StopRun<'_> {
         }
     }
 
-    /// Step 9's moment for RELEASEs on their way: close(2) does not wait for them.
-    fn wait_for_releases(&self) {
-        let grace = self.device.options.release_grace;
-        let until = self.device.clock.now().after(grace);
-        let mut inner = self.device.control.lock();
-        while !self.device.handles.is_empty() {
-            let left = until.since(self.device.clock.now());
-            if left.is_zero() {
-                return;
-            }
-            self.device.control.wait_change(&mut inner, left);
-        }
-    }
-
     fn count_survivors(&mut self) {
-        self.wait_for_releases();
+        self.device.wait_for_releases();
+        self.device.drop_clean_pages();
         self.device.handles.visit(|_, fobx| {
             if fobx.orphan() {
                 self.device.survivors.fetch_add(1, Ordering::Relaxed);

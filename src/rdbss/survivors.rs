@@ -1,6 +1,7 @@
 //! Handles that outlive a stop, and the closes that a sealed stop puts off (stop.md §4 step 4, S3).
 
 use crate::base::sync::{Mutex, Rank};
+use crate::rdbss::device::Device;
 
 /// A cleanup or close put off until `MRxStop` has returned.
 pub type DeferredClose = Box<dyn FnOnce() + Send>;
@@ -57,5 +58,20 @@ impl DeferredCloses {
             close();
         }
         count
+    }
+}
+
+impl Device {
+    /// Step 9's moment for RELEASEs on their way: close(2) does not wait for them.
+    pub(in crate::rdbss) fn wait_for_releases(&self) {
+        let until = self.clock.now().after(self.options.release_grace);
+        let mut inner = self.control.lock();
+        while !self.handles.is_empty() {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            self.control.wait_change(&mut inner, left);
+        }
     }
 }
