@@ -327,6 +327,29 @@ fn resume_rolls_a_draining_stop_back() {
     host.release(handle).expect("closes");
 }
 
+/// The same when nothing holds it up: whoever is faster, stop or resume, the two agree.
+#[test]
+fn resume_and_a_stop_race() {
+    let null = Null::inline();
+    let host = host(&null);
+    for _ in 0..300 {
+        let ticket = host.post_stop(StopOptions::default());
+        let resumed = host.device.resume().expect("the device takes calls");
+        match host.wait(ticket).result {
+            CallResult::RolledBack => assert_eq!(resumed, CallResult::Success),
+            stopped => assert_eq!(
+                (resumed, stopped),
+                (CallResult::AlreadyStopped, CallResult::Success),
+                "told that it was too late"
+            ),
+        }
+        if host.device.state() == State::Startable {
+            assert_eq!(host.start().result, CallResult::Success);
+        }
+        assert_eq!(host.device.state(), State::Started);
+    }
+}
+
 /// Pause refuses opens and lets everything else pass; asked again it says the same.
 #[test]
 fn pause_refuses_new_opens_only() {

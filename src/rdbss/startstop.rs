@@ -375,6 +375,11 @@ impl Device {
     /// [`Refused`]: the driver broke the order; a defect.
     pub(in crate::rdbss) fn step(&self, _: &FspToken, event: Event) -> Result<Action, Refused> {
         let mut inner = self.control.lock();
+        // Taken back after it left the queue: to step now would flip what `resume` has opened.
+        let taken_back = inner.running.as_ref().is_some_and(|running| running.roll_back);
+        if taken_back && matches!(event, Event::StopTaken { .. }) {
+            return Ok(Action::RollBackStop);
+        }
         let (state, action) = step(inner.state, event)?;
         self.set_state(&mut inner, state);
         drop(inner);

@@ -44,6 +44,7 @@ impl Device {
                     run.end_step();
                 }
             }
+            Ok(Action::RollBackStop) => run.roll_back(),
             Ok(Action::RunGrace) => run.run(true),
             Ok(_) => run.run(false),
             Err(refused) => {
