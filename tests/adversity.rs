@@ -540,3 +540,17 @@ fn s2_what_a_stop_left_uncommitted_is_committed_at_the_close() {
     let after = null.calls().iter().filter(|call| **call == "commit").count();
     assert_eq!(after - before, 3, "each of them");
 }
+
+/// S6: a daemon whose mount went away is not held up for ever by a server that hangs in a close.
+#[test]
+fn s6_the_end_of_the_connection_is_bounded() {
+    let null = Null::inline();
+    let host = host(&null);
+    opened(&host, "f", Access::Read);
+    null.hold("close", Hold::Stubbornly);
+    assert_eq!(host.device.connection_gone_within(Duration::from_millis(50)), 1);
+    null.release();
+    wait_until("it is closed when the server answers", || {
+        null.inside("close") == 0 && host.device.status().open_handles == 0
+    });
+}

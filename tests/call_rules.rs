@@ -3,18 +3,23 @@
 
 mod common;
 
-use common::Host;
 use common::null::{Null, NullRedirector};
-use minirdr::base::ids::Generation;
+use common::{Host, LIMIT};
+use minirdr::base::clock::SystemClock;
+use minirdr::base::ids::{Caller, Generation};
 use minirdr::base::name::Name;
 use minirdr::base::status::{Status, wire};
-use minirdr::base::stop::{Answer as Called, CallResult, Report, StopOptions};
+use minirdr::base::stop::{Answer as Called, CallResult, Notice, Report, State, StopOptions};
 use minirdr::mrx::calldown::{Capabilities, MiniRedirector};
 use minirdr::mrx::request::{Attributes, Extension, FileRef, Found, OpenOptions, OpenRef, Opened};
 use minirdr::mrx::upcall::{RequestContext, Upcalls};
 use minirdr::rdbss::device::Device;
-use minirdr::rdbss::register::DeviceOptions;
+use minirdr::rdbss::notice::Observer;
+use minirdr::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+use minirdr::rdbss::ticket::TicketState;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 /// What is asked from inside `MRxStop`, and how it was answered.
 #[derive(Default)]
@@ -123,4 +128,53 @@ fn c5_c6_results_have_their_numbers() {
     assert_eq!(CallResult::HasOpenHandles.code(), wire::REDIRECTOR_HAS_OPEN_HANDLES);
     assert_eq!(CallResult::HasOpenHandles.code() >> 30, 2, "a warning, not an error");
     assert_eq!(CallResult::Success.code(), 0);
+}
+
+/// Holds a stop up where its end is told: before its ticket has a result.
+struct HoldsTheEnd {
+    reached: Mutex<Sender<()>>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Observer for HoldsTheEnd {
+    fn notice(&self, _: Generation, notice: Notice) {
+        if let Notice::Stopped { .. } = notice {
+            self.reached.lock().expect("not poisoned").send(()).expect("the test listens");
+            let go_on = self.go_on.lock().expect("not poisoned");
+            go_on.recv_timeout(LIMIT).expect("the test goes on");
+        }
+    }
+}
+
+/// Who waits for a quiet device finds every result told. It was not so: a daemon that waited for the
+/// end of its last stop was gone before those who had asked for it knew.
+#[test]
+fn a_quiet_device_has_told_every_result() {
+    let (reached, is_reached) = channel();
+    let (go_on, may_go_on) = channel();
+    let registry = Registry::default();
+    let registration = Registration {
+        name: "held".to_owned(),
+        controls: RegistrationControls::default(),
+        factory: Box::new(|| Arc::new(NullRedirector(Null::inline()))),
+        options: DeviceOptions::default(),
+        clock: SystemClock::shared(),
+        observer: Arc::new(HoldsTheEnd {
+            reached: Mutex::new(reached),
+            go_on: Mutex::new(may_go_on),
+        }),
+        unc_provider: None,
+    };
+    let device = registry.register(registration).expect("a fresh registry");
+    device.start(Caller::default()).expect("taken");
+    assert!(device.wait_state(|state| state == State::Started, LIMIT));
+    let called = device.stop(Caller::default(), StopOptions::default()).expect("taken");
+    let Called::Posted(ticket) = called else { panic!("over at once") };
+    is_reached.recv_timeout(LIMIT).expect("it ends");
+    assert_eq!(device.state(), State::Startable);
+    assert!(!device.wait_state(|state| state == State::Startable, Duration::from_millis(20)));
+    go_on.send(()).expect("it waits");
+    assert!(device.wait_state(|state| state == State::Startable, LIMIT));
+    assert!(matches!(device.wait_ticket(ticket, Duration::ZERO), TicketState::Ended(_)));
+    registry.unregister("held").expect("stopped");
 }

@@ -11,8 +11,9 @@ use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
 use crate::app::signals::{self, SignalThread};
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::limits::EVENTS_COALESCED_FOR;
-use crate::base::stop::{Answer, CallResult, Notice, Report, State, StopMode};
+use crate::base::ids::TicketNumber;
+use crate::base::limits::{EVENTS_COALESCED_FOR, SIGNAL_STOP_DEADLINE};
+use crate::base::stop::{Answer, CallResult, Loss, Notice, Report, State, StopMode, StopOptions};
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::front::options as front;
 use crate::front::session::{Ended, Mount};
@@ -28,6 +29,7 @@ use crate::rdbss::notice::Observer;
 use crate::rdbss::register::{
     DeviceOptions, Registration, RegistrationControls, Registry, SurvivorPolicy,
 };
+use crate::rdbss::ticket::TicketState;
 use rustix::mount::MountFlags;
 use rustix::process::{Resource, Rlimit};
 use std::sync::Arc;
@@ -61,7 +63,16 @@ struct Ending {
     /// The kernel's connection has ended.
     gone: bool,
     /// A signal asked for the end.
-    told: bool,
+    told: Option<Told>,
+}
+
+/// How the end was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// With the stop of this ticket: not any more, if that is taken back.
+    ByTicket(TicketNumber),
+    /// By a stop of something stopped.
+    AtOnce,
 }
 
 #[derive(Debug)]
@@ -150,11 +161,29 @@ struct Host {
 impl Host {
     /// From the first start to the end of the connection.
     fn serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
+        // First of all: a signal that killed the process would leave a dead mount behind.
+        let life = self.life.clone();
+        let signals = SignalThread::start(
+            self.control.clone(),
+            move |ticket| {
+                let told = ticket.map_or(Told::AtOnce, Told::ByTicket);
+                life.change(|ending| ending.told = Some(told));
+            },
+            || log::info!("there is no configuration file to read again"),
+        )
+        .map_err(|error| AppError::failed(format!("signals: {error}")))?;
+        let served = self.start_and_serve(claim, ready);
+        signals.end();
+        served
+    }
+
+    fn start_and_serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
         let started = self.start_device()?;
         if started.result != CallResult::Success {
             let why = started.error.unwrap_or_else(|| "the start failed".to_owned());
             return Err(AppError::failed(format!("{}: {why}", self.control.config.source)));
         }
+        self.unless_told()?;
         let policy = Policy { owner: rustix::process::geteuid().as_raw(), group: None };
         let mount = self.mount(policy)?;
         let service = Service::new(
@@ -164,7 +193,7 @@ impl Host {
             Scanner::system(),
             self.clock.clone(),
         );
-        // Socket and signals come after the mount: who finds the socket finds a mount that answers.
+        // The socket comes after the mount: who finds the socket finds a mount that answers.
         let outcome = self.listen_and_wait(claim, service, ready);
         // Dropped while it is served, a mount goes: lazily, and then by force.
         drop(mount);
@@ -181,26 +210,26 @@ impl Host {
         let endpoint = claim.listen().map_err(|error| AppError::caused(&error))?;
         let server = Server::start(endpoint, Arc::new(service))
             .map_err(|error| failed(format!("the control socket: {error}")))?;
-        let life = self.life.clone();
-        let signals = SignalThread::start(
-            self.control.clone(),
-            move || life.change(|ending| ending.told = true),
-            || log::info!("there is no configuration file to read again"),
-        );
-        let signals = match signals {
-            Ok(signals) => signals,
-            Err(error) => {
-                server.stop();
-                return Err(failed(format!("signals: {error}")));
-            }
-        };
-        ready(&Ready { device: self.control.status().device });
-        self.wait_for_the_end();
-        self.finish_what_is_owed();
-        signals.end();
+        let in_time = self.unless_told();
+        if in_time.is_ok() {
+            ready(&Ready { device: self.control.status().device });
+            self.wait_for_the_end();
+            self.finish_what_is_owed();
+        }
         // Last, so that whoever waits for the result still gets it.
         server.stop();
-        Ok(())
+        in_time
+    }
+
+    /// A mount that was told to end before it answered never becomes ready.
+    fn unless_told(&self) -> Result<(), AppError> {
+        match self.life.ending.lock().told {
+            None => Ok(()),
+            Some(_) => {
+                let source = &self.control.config.source;
+                Err(AppError::failed(format!("{source}: told to end before it was mounted")))
+            }
+        }
     }
 
     fn start_device(&self) -> Result<Report, AppError> {
@@ -266,9 +295,32 @@ impl Host {
             };
             // What is coalesced is told in time although nobody reads.
             self.events.tick();
-            if told && self.device.wait_state(|state| state == State::Startable, LOOK_EVERY) {
+            let over = match told {
+                None => false,
+                Some(Told::AtOnce) => {
+                    self.device.wait_state(|state| state == State::Startable, LOOK_EVERY)
+                }
+                Some(Told::ByTicket(ticket)) => self.is_over(ticket),
+            };
+            if over {
                 return;
             }
+        }
+    }
+
+    /// Waits a moment for the stop of a signal; is it over? One that was taken back is forgotten.
+    fn is_over(&self, ticket: TicketNumber) -> bool {
+        match self.device.wait_ticket(ticket, LOOK_EVERY) {
+            TicketState::Open => false,
+            TicketState::Ended(report) if !report.result.is_stopped() => {
+                log::info!("the stop that a signal asked for was taken back");
+                self.life.change(|ending| {
+                    // Another signal may have come meanwhile.
+                    ending.told = ending.told.filter(|told| *told != Told::ByTicket(ticket));
+                });
+                false
+            }
+            TicketState::Ended(_) | TicketState::Unknown => true,
         }
     }
 
@@ -282,50 +334,52 @@ impl Host {
             self.publisher.notice(self.device.status().generation, Notice::UnmountedOutside);
         }
         if gone {
-            let released = self.device.connection_gone();
+            let limit = self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE);
+            let released = self.device.connection_gone_within(limit);
             if released > 0 {
                 log::info!("{released} handles were open when the mount went away");
             }
         }
-        let options = signals::stop_options(&self.control, StopMode::Drain, "unmounted");
-        let options = crate::base::stop::StopOptions { unmount: false, grace_s: None, ..options };
-        if self.device.state() != State::Startable {
-            match self.device.stop(signals::own_caller(), options) {
-                Ok(called) => drop(self.report_of(called)),
-                Err(error) => log::error!("the last stop: {error}"),
-            }
-        }
+        self.last_stop("unmounted");
         self.device.wait_state(|state| state == State::Startable, EVENTS_COALESCED_FOR);
+    }
+
+    /// Stops what is not stopped, with the deadline of a signal: a process that is to end does not
+    /// wait for ever for a server that hangs.
+    fn last_stop(&self, reason: &str) {
+        // An unmount of what was stopped before has its ticket still to end: ours comes behind it.
+        let busy = self.device.status().running.is_some();
+        if !busy && self.device.state() == State::Startable {
+            return;
+        }
+        let options = signals::stop_options(&self.control, StopMode::Drain, reason);
+        let options = StopOptions { unmount: false, grace_s: None, ..options };
+        match self.device.stop(signals::own_caller(), options) {
+            Ok(called) => drop(self.report_of(called)),
+            Err(error) => log::error!("the last stop: {error}"),
+        }
     }
 
     /// Takes the device off the books and says how it went.
     fn take_down(self) -> ExitReport {
         // A start that failed half-way has left it Startable; a mount that failed, Started.
-        if self.device.state() != State::Startable
-            && let Ok(called) = self.device.stop(signals::own_caller(), Default::default())
-        {
-            drop(self.report_of(called));
-        }
+        self.last_stop("not mounted");
         if let Err(error) = self.registry.unregister(self.device.name()) {
             log::error!("{error}");
         }
-        let mut lines = Vec::new();
-        let mut code = 0;
-        if let Some(report) = self.device.status().last_stop {
-            for loss in &report.losses {
-                let path = String::from_utf8_lossy(&loss.path);
-                lines.push(format!(
-                    "{}: lost {} bytes of {path}: {}",
-                    self.device.name(),
-                    loss.bytes,
-                    loss.error
-                ));
-            }
-            if report.result == CallResult::Lost {
-                code = 13;
-            }
-        }
-        ExitReport { code, lines }
+        let last = self.device.status().last_stop;
+        let mut losses = last.map(|report| report.losses).unwrap_or_default();
+        // What survivors lost after it is in no report.
+        losses.extend(self.device.take_losses());
+        let name = self.device.name();
+        let lines: Vec<String> = losses
+            .iter()
+            .map(|Loss { path, bytes, error }| {
+                let path = String::from_utf8_lossy(path);
+                format!("{name}: lost {bytes} bytes of {path}: {error}")
+            })
+            .collect();
+        ExitReport { code: if lines.is_empty() { 0 } else { 13 }, lines }
     }
 }
 

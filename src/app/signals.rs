@@ -1,7 +1,7 @@
 //! The daemon's signals (cli.md): each becomes an event on the stop lane, never an exit of its own.
 
 use crate::app::control::HostControl;
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{Answer, OnDeadline, StopMode, StopOptions};
 use crate::base::threads::{self, Thread};
 use crate::mgmt::control::Control;
@@ -49,13 +49,14 @@ pub struct SignalThread {
 
 impl SignalThread {
     /// Takes the signals over from here on. `terminate` is called for each one that ends the
-    /// daemon, after its stop has been asked for; `reload` for HUP.
+    /// daemon, after its stop has been asked for, with the ticket of that if it was posted;
+    /// `reload` for HUP.
     ///
     /// # Errors
     /// The system's.
     pub fn start(
         control: Arc<HostControl>,
-        terminate: impl Fn() + Send + 'static,
+        terminate: impl Fn(Option<TicketNumber>) + Send + 'static,
         reload: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2])?;
@@ -82,7 +83,7 @@ impl SignalThread {
 fn carry_out(
     control: &Arc<HostControl>,
     action: SignalAction,
-    terminate: &impl Fn(),
+    terminate: &impl Fn(Option<TicketNumber>),
     reload: &impl Fn(),
 ) {
     let mode = match action {
@@ -107,12 +108,21 @@ fn carry_out(
     // A signal has no caller that the system would name (SI_USER's pid can be forged by its sender
     // only to what it is, but a signal from the kernel has none): it is recorded as our own.
     let caller = own_caller();
-    match control.stop(caller, options) {
-        Ok(Answer::Posted(ticket)) => log::info!("stopping (ticket {ticket})"),
-        Ok(Answer::Done(_)) => log::info!("already stopped"),
-        Err(error) => log::error!("cannot stop: {error}"),
-    }
-    terminate();
+    let ticket = match control.stop(caller, options) {
+        Ok(Answer::Posted(ticket)) => {
+            log::info!("stopping (ticket {ticket})");
+            Some(ticket)
+        }
+        Ok(Answer::Done(_)) => {
+            log::info!("already stopped");
+            None
+        }
+        Err(error) => {
+            log::error!("cannot stop: {error}");
+            None
+        }
+    };
+    terminate(ticket);
 }
 
 /// The stop of a signal or an unmount: the configured grace and deadline, and the mount goes too.

@@ -1,7 +1,8 @@
 //! The calls of the control interface that wait: stop and start with their events, wait, events.
 //!
 //! Each waits in slices and asks in between whether anybody still listens, so that the thread of a
-//! client that went away, or of a server that ends, is free within one slice.
+//! client that went away, or of a server that ends, is free within one slice. It asks before it
+//! looks: what happened before the server began to end is always told.
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
@@ -80,6 +81,7 @@ impl Service {
         let mut over: Option<(Report, Moment)> = None;
         let mut told = false;
         loop {
+            let interest = call.interest();
             if over.is_none() {
                 let report = self.control.wait_ticket(ticket, Duration::ZERO)?;
                 over = report.map(|report| (report, self.clock.now()));
@@ -90,11 +92,11 @@ impl Service {
             }
             if let Some((report, since)) = &over {
                 let late = self.clock.now().since(*since) >= LAST_EVENT_WAIT;
-                if told || late || call.interest() == Interest::Ending {
+                if told || late || interest == Interest::Ending {
                     return finish(call, Some(ticket), report.clone());
                 }
             }
-            self.still_wanted(call)?;
+            still_wanted(interest)?;
             let limit = if over.is_some() { LAST_EVENT_WAIT } else { CONTROL_WAIT_SLICE };
             if told {
                 // The event is out and its result about to be: nothing else to wait for.
@@ -123,6 +125,7 @@ impl Service {
         loop {
             let left = limit.map(|limit| limit.saturating_sub(self.clock.now().since(began)));
             let slice = left.map_or(CONTROL_WAIT_SLICE, |left| left.min(CONTROL_WAIT_SLICE));
+            let interest = call.interest();
             let ended = self.wait_slice(awaited, slice)?;
             if ended.is_some() || left.is_some_and(|left| left <= slice) {
                 let reply = WaitReply {
@@ -132,7 +135,7 @@ impl Service {
                 };
                 return call.finish(&reply);
             }
-            self.still_wanted(call)?;
+            still_wanted(interest)?;
         }
     }
 
@@ -187,10 +190,11 @@ impl Service {
             return call.finish(&EventsReply { events: call.disclosure.apply(events) });
         }
         loop {
+            let interest = call.interest();
             let first = self.events.wait(&mut cursor, CONTROL_WAIT_SLICE);
             let rest = std::iter::from_fn(|| self.events.read(&mut cursor)).take(PAGE_MAX);
             let events: Vec<Event> = first.into_iter().chain(rest).collect();
-            let (interest, full) = (call.interest(), events.len() > PAGE_MAX);
+            let full = events.len() > PAGE_MAX;
             let reply = EventsReply { events: call.disclosure.apply(events) };
             match interest {
                 Interest::Gone => return Err(Trouble::Gone),
@@ -200,15 +204,15 @@ impl Service {
             }
         }
     }
+}
 
-    /// Ends a wait that nobody is interested in any more.
-    fn still_wanted(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
-        match call.interest() {
-            Interest::Waiting => Ok(()),
-            Interest::Gone => Err(Trouble::Gone),
-            Interest::Ending => {
-                Err(Failure::Refused("the daemon ended before this did".to_owned()).into())
-            }
+/// Ends a wait that nobody is interested in any more.
+fn still_wanted(interest: Interest) -> Result<(), Trouble> {
+    match interest {
+        Interest::Waiting => Ok(()),
+        Interest::Gone => Err(Trouble::Gone),
+        Interest::Ending => {
+            Err(Failure::Refused("the daemon ended before this did".to_owned()).into())
         }
     }
 }

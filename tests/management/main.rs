@@ -1,6 +1,7 @@
 //! The management plane over a real socket, against a host that only pretends: the invariants of
 //! management.md §7 that are about the control socket, by number.
 
+mod ending;
 mod host;
 mod interface;
 mod places;
