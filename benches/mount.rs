@@ -1,6 +1,6 @@
 //! What a program feels: lookup, open and close, small and large reads and writes through a real
-//! mount of `local:`, and the same on the backing directory (`backing/…`) in the same run, so that a
-//! ratio means something on a noisy machine.
+//! mount of `local:`, and the same on the backing directory (`backing/…`) in the same run, so that
+//! a ratio means something on a noisy machine.
 //!
 //! Starts and unmounts the program itself, in a runtime directory of its own.
 

@@ -146,8 +146,8 @@ impl Observer for HoldsTheEnd {
     }
 }
 
-/// Who waits for a quiet device finds every result told. It was not so: a daemon that waited for the
-/// end of its last stop was gone before those who had asked for it knew.
+/// Who waits for a quiet device finds every result told. It was not so: a daemon that waited for
+/// the end of its last stop was gone before those who had asked for it knew.
 #[test]
 fn a_quiet_device_has_told_every_result() {
     let (reached, is_reached) = channel();
