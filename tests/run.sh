@@ -19,7 +19,7 @@ step() {
 step format cargo fmt --check
 step lints cargo clippy --quiet --all-targets --locked -- -D warnings
 step docs env RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked
-step tests cargo test --quiet --locked --no-fail-fast
+step tests timeout -k 10 900 cargo test --quiet --locked --no-fail-fast
 step build cargo build --quiet --release --locked
 step shell env MINIRDR="$PWD/target/release/minirdr" tests/shell/run.sh
 
