@@ -74,13 +74,24 @@ impl Target {
     pub fn await_departure(&self) -> bool {
         let clock = SystemClock::new();
         let end = clock.now().after(DEPARTURE_WAIT);
-        while Client::connect(&self.socket).is_ok() {
+        while Client::connect(&self.socket).is_ok() || self.name_is_held() {
             if clock.now() >= end {
                 return false;
             }
             std::thread::sleep(DEPARTURE_LOOK);
         }
         !exists(&self.socket)
+    }
+
+    /// Does the daemon still hold its name's lock? It does until its process has ended, and so long
+    /// the next `mount` of that name would be refused (S-03). A lock that this user may not look at
+    /// is not waited for.
+    fn name_is_held(&self) -> bool {
+        let Ok(lock) = std::fs::File::open(self.socket.with_extension("lock")) else {
+            return false;
+        };
+        let probe = rustix::fs::FlockOperation::NonBlockingLockShared;
+        rustix::fs::flock(&lock, probe) == Err(rustix::io::Errno::WOULDBLOCK)
     }
 
     /// Connects to the daemon.
@@ -171,10 +182,9 @@ fn children(directory: &str) -> Vec<PathBuf> {
 fn is_users_own(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     let uid = name.and_then(|name| name.strip_prefix("minirdr-"));
-    match (uid.and_then(|uid| uid.parse::<u32>().ok()), path.symlink_metadata()) {
-        (Some(uid), Ok(metadata)) => metadata.is_dir() && metadata.uid() == uid,
-        _ => false,
-    }
+    let Some(uid) = uid.and_then(|uid| uid.parse::<u32>().ok()) else { return false };
+    // The name first: anything else in /tmp may be a mount point, and is not looked at (invariant 8).
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == uid)
 }
 
 fn exists(path: &Path) -> bool {
