@@ -183,7 +183,8 @@ fn is_users_own(path: &Path) -> bool {
     let name = path.file_name().and_then(OsStr::to_str);
     let uid = name.and_then(|name| name.strip_prefix("minirdr-"));
     let Some(uid) = uid.and_then(|uid| uid.parse::<u32>().ok()) else { return false };
-    // The name first: anything else in /tmp may be a mount point, and is not looked at (invariant 8).
+    // The name first: anything else in /tmp may be a mount point, and is not looked at (invariant
+    // 8).
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == uid)
 }
 
