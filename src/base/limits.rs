@@ -48,6 +48,10 @@ pub const REQUESTS_IN_FLIGHT_MAX: u32 = (1 << 20) - 1;
 
 /// How long a stop waits for RELEASEs on their way before it counts survivors (stop.md §4 step 9).
 pub const RELEASE_GRACE: Duration = Duration::from_millis(100);
+/// A delayed close is made after this long without an open that wants it (rdbss.md 7.4).
+pub const SCAVENGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delayed closes a mini-redirector may ask for, for each server (Windows' DormantFileLimit).
+pub const DELAYED_CLOSES_MAX: usize = 1023;
 /// What was told to end gets this long to do so by itself: requests and their cancel routines, a
 /// cancelled start, and callouts of a stop whose deadline has passed.
 pub const CANCEL_GRACE: Duration = Duration::from_millis(500);

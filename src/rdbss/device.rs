@@ -70,6 +70,8 @@ pub struct Device {
     pub(in crate::rdbss) survivors: AtomicI64,
     /// The workers of this generation; a spun-down one refuses, and closes then run inline.
     pub(in crate::rdbss) fsp: Mutex<Arc<Fsp>>,
+    /// A worker makes delayed closes just now, or is going to.
+    pub(in crate::rdbss) scavenging: AtomicBool,
     /// Do callouts of the latest generation block? Then requests are posted.
     pub(in crate::rdbss) blocking: AtomicBool,
     /// The view of the running generation.
@@ -114,6 +116,7 @@ impl Device {
             losses: Losses::default(),
             survivors: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
+            scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
             fcbs: FcbTable::new(),

@@ -97,6 +97,8 @@ impl StopRun<'_> {
         self.wait_closes()?;
         self.begin("write_back_rest");
         let lost = self.commit_dirty()?;
+        self.begin("shed_delayed_closes");
+        self.shed_delayed_closes()?;
         self.commit_to_the_end()?;
         // Not before: a stop that is taken back has lost nothing.
         for loss in lost {
@@ -211,6 +213,26 @@ impl StopRun<'_> {
             })
         };
         call_bounded("commit", || self.may_wait(least), body)
+    }
+
+    /// Step 5: a file that the user closed must not count as open. Nothing is delayed any more: the
+    /// gate is sealed, and the last close that was inside has ended, the scavenger's among them.
+    fn shed_delayed_closes(&mut self) -> Result<(), Ended> {
+        let view = self.device.view.read().clone();
+        if let Some(view) = view
+            && self.device.delayed_closes() > 0
+        {
+            let device = self.device.shared();
+            let shed = self.call("close", move || {
+                let context = device.own_context("shed");
+                device.close_delayed(&context, view.net_root.srv_call.shared_opens.purge_all());
+                Ok(())
+            });
+            if let Err(status) = shed {
+                log::warn!("{}: delayed closes: {status}", self.device.name);
+            }
+        }
+        self.look()
     }
 
     /// Step 3, the conservative drain: the uncancellable run to their end, then the cancellable are

@@ -109,6 +109,7 @@ impl Device {
     /// One look round.
     pub(in crate::rdbss) fn watch_once(&self) {
         self.announce_refusals();
+        self.tend_delayed_closes();
         let view = self.gate.view();
         if view.normals == 0 && view.closes == 0 && self.handles.is_empty() {
             return;

@@ -111,7 +111,7 @@ impl Null {
         self.lock().calls.clone()
     }
 
-    fn pass(
+    pub fn pass(
         self: &Arc<Self>,
         context: &dyn RequestContext,
         callout: &'static str,
