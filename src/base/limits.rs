@@ -21,6 +21,9 @@ pub const FSP_STUCK_AFTER: Duration = Duration::from_millis(500);
 pub const FSP_QUEUE_MAX: usize = 4096;
 /// Payload bytes copied into posted requests (gate.md §3).
 pub const FSP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Requests that no worker could be had for and that run on the thread that brought them, at once:
+/// the other threads must go on serving the kernel.
+pub const FSP_INLINE_MAX: usize = FUSE_THREADS / 2;
 /// After this many critical jobs in a row one delayed job runs.
 pub const FSP_CRITICAL_RUN_MAX: u32 = 16;
 
@@ -119,6 +122,7 @@ pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
 /// Longest command written to the `control` control file, in bytes.
 pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
 
+const _: () = assert!(FSP_INLINE_MAX > 0 && FSP_INLINE_MAX < FUSE_THREADS);
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");
 const _: () = assert!(

@@ -62,6 +62,7 @@ pub struct Context {
     subject: Subject,
     arrived: Moment,
     deadline: Option<Moment>,
+    changes: bool,
     gate: Arc<Gate>,
     counts: Arc<ContextCounts>,
     cancelled: AtomicBool,
@@ -83,6 +84,10 @@ pub struct Arrival {
     pub arrived: Moment,
     /// When to give up.
     pub deadline: Option<Moment>,
+    /// Does it change something on the server ([`Operation::changes`])?
+    ///
+    /// [`Operation::changes`]: crate::rdbss::operation::Operation::changes
+    pub changes: bool,
 }
 
 impl Context {
@@ -103,6 +108,7 @@ impl Context {
             subject: arrival.subject,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
+            changes: arrival.changes,
             gate,
             counts,
             cancelled: AtomicBool::new(false),
@@ -127,6 +133,12 @@ impl Context {
     #[must_use]
     pub fn arrived(&self) -> Moment {
         self.arrived
+    }
+
+    /// Does it change something on the server? Then its caller is not told lightly that it did not.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.changes
     }
 
     /// Has it a cancel routine now?
@@ -352,6 +364,7 @@ mod tests {
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let responder: Box<dyn Responder> = Box::new(Tell(sender));
         let context =
@@ -433,6 +446,7 @@ mod tests {
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let close = Context::new(arrival, None, Some(pass), gate.clone(), counts);
         close.set_cancel_routine(Box::new(|| {})).expect("not cancelled yet");

@@ -2,6 +2,7 @@
 //! on the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
 
 use crate::base::ids::{Caller, HandleNumber};
+use crate::base::limits::FSP_INLINE_MAX;
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
@@ -9,6 +10,7 @@ use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
+use crate::rdbss::fsp::Job;
 use crate::rdbss::gate::{CloseEntry, Pass};
 use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
 use std::sync::Arc;
@@ -20,6 +22,26 @@ pub(in crate::rdbss) enum Flow {
     Done(Result<Answer, Status>),
     /// A mini-redirector completes it later. A variant, not a status: it cannot reach FUSE.
     Pending,
+}
+
+/// A request on the thread that brought it, counted while it lasts.
+struct Inline<'a>(&'a Device);
+
+impl<'a> Inline<'a> {
+    /// None when [`FSP_INLINE_MAX`] run already.
+    fn enter(device: &'a Device) -> Option<Self> {
+        if device.inline.fetch_add(1, Ordering::AcqRel) >= FSP_INLINE_MAX {
+            device.inline.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        Some(Self(device))
+    }
+}
+
+impl Drop for Inline<'_> {
+    fn drop(&mut self) {
+        self.0.inline.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl From<Result<Answer, Status>> for Flow {
@@ -129,6 +151,7 @@ impl Device {
                 Some(limit) if !operation.waits_for_others() => Some(now.after(limit)),
                 _ => None,
             },
+            changes: operation.changes(),
         };
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
@@ -144,19 +167,43 @@ impl Device {
         }
     }
 
-    /// Hands a request to the file system process; over the bound it runs here, where it may block.
+    /// Hands a request to the file system process (C3). A cleanup or close is owed: no bound keeps
+    /// it out. Over the bound another request runs here, while threads are left that serve the
+    /// kernel; beyond that it is refused.
     fn post_request(&self, context: Arc<Context>, operation: Operation<'_>) {
+        let owed = operation.class() == OperationClass::Cleanup;
         let class = match &operation {
             Operation::Release { .. } => Class::Delayed,
             _ => Class::Critical,
         };
         let bytes = operation.payload_bytes();
         let (device, operation) = (self.shared(), operation.into_owned());
-        let job = Box::new(move || device.run(&context, operation));
+        let its_context = context.clone();
+        let job: Job = Box::new(move || device.run(&its_context, operation));
         let fsp = self.fsp.lock().clone();
-        match fsp.post(class, bytes, job) {
+        let posted =
+            if owed { fsp.post_owed(class, bytes, job) } else { fsp.post(class, bytes, job) };
+        match posted {
             Ok(()) => {}
-            Err(Rejected::Full(job) | Rejected::Closed(job)) => job(),
+            // A stop has spun these workers down; there are others for what is owed still.
+            Err(Rejected::Closed(job)) if owed => self.post_owed_job(job),
+            Err(Rejected::Closed(job) | Rejected::Full(job)) => match Inline::enter(self) {
+                Some(_inline) => job(),
+                None => {
+                    drop(job);
+                    self.complete(&context, Err(Status::InsufficientResources));
+                }
+            },
+        }
+    }
+
+    /// Has the workers of now do what is owed; without any it is done here.
+    pub(in crate::rdbss) fn post_owed_job(&self, job: Job) {
+        let fsp = self.fsp.lock().clone();
+        if let Err(Rejected::Closed(job) | Rejected::Full(job)) =
+            fsp.post_owed(Class::Delayed, 0, job)
+        {
+            job();
         }
     }
 
@@ -179,15 +226,20 @@ impl Device {
 
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
-        self.undo(context.answer(answer));
+        self.too_late(context.answer(answer));
         context.leave();
         self.requests.remove(context.serial());
     }
 
-    /// An answer that nobody took: a handle in it must not stay open.
-    pub(in crate::rdbss) fn undo(&self, late: Option<Result<Answer, Status>>) {
-        if let Some(Ok(Answer::Opened(open) | Answer::Created(_, open))) = late {
-            self.discard_handle(open.handle);
+    /// An answer that nobody took: dropped, counted (`Context::answer`), and what it stands for is
+    /// undone. A handle must not stay open, a lock must not stay held.
+    fn too_late(&self, late: Option<Result<Answer, Status>>) {
+        match late {
+            Some(Ok(Answer::Opened(open) | Answer::Created(_, open))) => {
+                self.discard_handle(open.handle);
+            }
+            Some(Ok(Answer::Granted(handle, lock))) => self.give_lock_back(handle, lock),
+            Some(_) | None => {}
         }
     }
 

@@ -82,6 +82,7 @@ impl Device {
             subject: Subject::Volume,
             arrived: self.clock.now(),
             deadline: None,
+            changes: true,
         };
         let context =
             Context::new(arrival, None, Some(pass), self.gate.clone(), self.counts.clone());

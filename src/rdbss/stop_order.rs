@@ -375,9 +375,14 @@ impl StopRun<'_> {
         let fresh = Arc::new(Fsp::new(self.device.clock.clone()));
         let old = std::mem::replace(&mut *self.device.fsp.lock(), fresh);
         // Only requests that were abandoned can still sit in a worker: they get a moment.
-        let given_up = old.spin_down(RELEASE_GRACE.max(CANCEL_GRACE));
-        if given_up > 0 {
-            log::warn!("{}: {given_up} workers are stuck in the server", self.device.name);
+        let spun_down = old.spin_down(RELEASE_GRACE.max(CANCEL_GRACE));
+        if spun_down.given_up > 0 {
+            let stuck = spun_down.given_up;
+            log::warn!("{}: {stuck} workers are stuck in the server", self.device.name);
+        }
+        // What still waited behind those is owed: the fresh workers do it.
+        for job in spun_down.left {
+            self.device.post_owed_job(job);
         }
         self.device.announce(Notice::DispatcherSpunDown);
     }

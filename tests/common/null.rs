@@ -321,6 +321,18 @@ impl MiniRedirector for NullRedirector {
         LowIo::Done(self.0.pass(context, "commit"))
     }
 
+    fn lock(
+        &self,
+        context: &dyn RequestContext,
+        _: OpenRef<'_>,
+        lock: Lock,
+        _wait: bool,
+        _: Submission<'_, ()>,
+    ) -> LowIo<()> {
+        let callout = if lock.kind == LockKind::Unlock { "unlock" } else { "lock" };
+        LowIo::Done(self.0.pass(context, callout))
+    }
+
     fn query_file_information(
         &self,
         context: &dyn RequestContext,

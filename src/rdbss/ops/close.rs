@@ -96,6 +96,7 @@ impl Device {
             subject: Subject::Volume,
             arrived: self.clock.now(),
             deadline: None,
+            changes: true,
         };
         Context::new(arrival, None, None, self.gate.clone(), self.counts.clone())
     }
