@@ -341,7 +341,7 @@ impl Device {
 }
 
 impl Operation<'_> {
-    /// The handle it is on, if it is on one.
+    /// The handle it is on, if it is on one. No default arm: a new operation must say.
     fn handle(&self) -> Option<HandleNumber> {
         match self {
             Self::Read { handle, .. }
@@ -355,16 +355,42 @@ impl Operation<'_> {
             | Self::CopyRange { from: handle, .. }
             | Self::GetLock { handle, .. }
             | Self::SetLock { handle, .. } => Some(*handle),
-            _ => None,
+            // These have one only to spare a lookup: they are about the file.
+            Self::GetAttributes { .. }
+            | Self::SetAttributes { .. }
+            | Self::Lookup { .. }
+            | Self::ReadLink { .. }
+            | Self::MakeNode { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Rename { .. }
+            | Self::Open { .. }
+            | Self::Create { .. }
+            | Self::OpenDirectory { .. }
+            | Self::QueryVolume
+            | Self::GetExtendedAttribute { .. }
+            | Self::ListExtendedAttributes { .. }
+            | Self::SetExtendedAttribute { .. }
+            | Self::RemoveExtendedAttribute { .. }
+            | Self::Access { .. } => None,
         }
     }
 
-    /// What it is about, for listings.
+    /// What it is about, for listings. No default arm either.
     fn subject(&self) -> Subject {
-        if let Some(handle) = self.handle() {
-            return Subject::Handle(handle);
-        }
         match self {
+            Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Flush { handle }
+            | Self::Release { handle }
+            | Self::Synchronize { handle, .. }
+            | Self::ReadDirectory { handle, .. }
+            | Self::Allocate { handle, .. }
+            | Self::Seek { handle, .. }
+            | Self::CopyRange { from: handle, .. }
+            | Self::GetLock { handle, .. }
+            | Self::SetLock { handle, .. } => Subject::Handle(*handle),
             Self::Lookup { parent: node, .. }
             | Self::GetAttributes { node, .. }
             | Self::SetAttributes { node, .. }
@@ -382,7 +408,7 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { node, .. }
             | Self::RemoveExtendedAttribute { node, .. }
             | Self::Access { node, .. } => Subject::Node(node.clone()),
-            _ => Subject::Volume,
+            Self::QueryVolume => Subject::Volume,
         }
     }
 }

@@ -65,7 +65,7 @@ const fn state_of(word: u64) -> State {
         3 => State::Paused,
         4 => State::Draining,
         // The word is written here only: 6 and 7 do not occur.
-        _ => State::Sealing,
+        5.. => State::Sealing,
     }
 }
 
@@ -230,7 +230,12 @@ impl Gate {
                 normals(word) <= u64::from(self.cancellable.load(Ordering::Acquire))
             }
             (State::Sealing, Kind::Close) => closes(word) == 0,
-            _ => false,
+            (State::Draining, Kind::Close)
+            | (State::Sealing, Kind::Normal)
+            | (
+                State::Startable | State::StartInProgress | State::Started | State::Paused,
+                Kind::Normal | Kind::Close,
+            ) => false,
         };
         if wake {
             self.wake();

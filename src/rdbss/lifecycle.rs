@@ -99,7 +99,7 @@ pub enum Refused {
     },
 }
 
-/// The whole policy. Exhaustive in both directions.
+/// The whole policy. Exhaustive in both directions: a new state or event must choose everywhere.
 ///
 /// # Errors
 /// [`Refused`]: the state is unchanged.
@@ -109,22 +109,15 @@ pub fn step(state: State, event: Event) -> Result<(State, Action), Refused> {
         Event::StartCalled { quiet } => Ok(start_called(state, quiet)),
         Event::StopTaken { grace } => stop_taken(state, grace),
         Event::StartTaken => start_taken(state),
+        Event::StartDone => start_ended(state, event, State::Started),
+        Event::StartFailed => start_ended(state, event, State::Startable),
+        Event::GraceOver => grace_over(state),
+        Event::Drained => drained(state),
+        Event::StopDone => stop_done(state),
+        Event::RollBack => rolled_back(state),
         Event::PauseCalled => Ok(pause_called(state)),
         Event::ResumeCalled => Ok(resume_called(state)),
-        Event::StartDone
-        | Event::StartFailed
-        | Event::GraceOver
-        | Event::Drained
-        | Event::StopDone
-        | Event::RollBack => progressed(state, event),
-        Event::UnregisterCalled => match state {
-            State::Startable => Ok((State::Startable, Action::Nothing)),
-            State::StartInProgress
-            | State::Started
-            | State::Paused
-            | State::Draining
-            | State::Sealing => Err(Refused::NotStopped),
-        },
+        Event::UnregisterCalled => unregister_called(state),
     }
 }
 
@@ -203,28 +196,69 @@ fn resume_called(state: State) -> (State, Action) {
     }
 }
 
-/// The control thread's own progress.
-fn progressed(state: State, event: Event) -> Result<(State, Action), Refused> {
-    let next = match (state, event) {
-        (State::StartInProgress, Event::StartDone) => State::Started,
-        (State::StartInProgress, Event::StartFailed) => State::Startable,
-        (State::Paused | State::Draining, Event::GraceOver) => State::Draining,
-        (State::Draining, Event::Drained) => State::Sealing,
-        (State::Sealing, Event::StopDone) => State::Startable,
-        (State::Started | State::Paused | State::Draining | State::Sealing, Event::RollBack) => {
-            State::Started
+/// The control thread's own progress: the start it runs is over.
+fn start_ended(state: State, event: Event, next: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::StartInProgress => Ok((next, Action::Nothing)),
+        State::Startable | State::Started | State::Paused | State::Draining | State::Sealing => {
+            Err(Refused::Impossible { state, event })
         }
-        (
-            State::Startable
-            | State::StartInProgress
-            | State::Started
-            | State::Paused
-            | State::Draining
-            | State::Sealing,
-            _,
-        ) => return Err(Refused::Impossible { state, event }),
-    };
-    Ok((next, Action::Nothing))
+    }
+}
+
+/// A grace is over; a later stop without one may have ended it before.
+fn grace_over(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Paused | State::Draining => Ok((State::Draining, Action::Nothing)),
+        State::Startable | State::StartInProgress | State::Started | State::Sealing => {
+            Err(Refused::Impossible { state, event: Event::GraceOver })
+        }
+    }
+}
+
+fn drained(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Draining => Ok((State::Sealing, Action::Nothing)),
+        State::Startable
+        | State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Sealing => Err(Refused::Impossible { state, event: Event::Drained }),
+    }
+}
+
+fn stop_done(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Sealing => Ok((State::Startable, Action::Nothing)),
+        State::Startable
+        | State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Draining => Err(Refused::Impossible { state, event: Event::StopDone }),
+    }
+}
+
+fn rolled_back(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Started | State::Paused | State::Draining | State::Sealing => {
+            Ok((State::Started, Action::Nothing))
+        }
+        State::Startable | State::StartInProgress => {
+            Err(Refused::Impossible { state, event: Event::RollBack })
+        }
+    }
+}
+
+/// Row "unregister".
+fn unregister_called(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Startable => Ok((State::Startable, Action::Nothing)),
+        State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Draining
+        | State::Sealing => Err(Refused::NotStopped),
+    }
 }
 
 #[cfg(test)]
