@@ -260,11 +260,17 @@ impl Gate {
 
     /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with
     /// what
-    /// `lifecycle::step` said. `Started` from `StartInProgress` begins the next generation.
+    /// `lifecycle::step` said. A start that ends anywhere but in `Startable` has begun the next
+    /// generation: in `Started`, or where a stop that waits has left it.
     pub(in crate::rdbss) fn set_state(&self, state: State) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let begins = state_of(word) == State::StartInProgress && state == State::Started;
+            let begins = match state {
+                State::Startable | State::StartInProgress => false,
+                State::Started | State::Paused | State::Draining | State::Sealing => {
+                    state_of(word) == State::StartInProgress
+                }
+            };
             let generation = generation_of(word) + u64::from(begins);
             match self.word.compare_exchange_weak(
                 word,

@@ -61,6 +61,26 @@ pub enum Event {
     UnregisterCalled,
 }
 
+impl Event {
+    /// May it open the gate although stops wait in the queue?
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        match self {
+            Self::StartDone | Self::RollBack | Self::ResumeCalled => true,
+            Self::StopCalled { .. }
+            | Self::StartCalled { .. }
+            | Self::StopTaken { .. }
+            | Self::StartTaken
+            | Self::StartFailed
+            | Self::GraceOver
+            | Self::Drained
+            | Self::StopDone
+            | Self::PauseCalled
+            | Self::UnregisterCalled => false,
+        }
+    }
+}
+
 /// What the driver must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -119,6 +139,14 @@ pub fn step(state: State, event: Event) -> Result<(State, Action), Refused> {
         Event::ResumeCalled => Ok(resume_called(state)),
         Event::UnregisterCalled => unregister_called(state),
     }
+}
+
+/// The state in which stops that wait leave a gate that a resume, a roll-back or a start has just
+/// opened: they have been answered *posted*, and from then on only cleanup and close pass (C2).
+/// `graces`: of each stop that waits, has it a grace?
+#[must_use]
+pub fn with_waiting(state: State, graces: impl IntoIterator<Item = bool>) -> State {
+    graces.into_iter().fold(state, |state, grace| stop_called(state, false, grace).0)
 }
 
 /// Row "stop, foreign" of stop.md §3.
