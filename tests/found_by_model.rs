@@ -5,14 +5,17 @@ mod common;
 
 use common::null::{Hold, Null, NullRedirector};
 use common::{Host, LIMIT, wait_until};
+use minirdr::base::clock::ManualClock;
 use minirdr::base::ids::HandleNumber;
 use minirdr::base::status::Status;
 use minirdr::base::stop::{Answer as Called, CallResult, Notice, OnDeadline, State, StopOptions};
 use minirdr::rdbss::device::Device;
 use minirdr::rdbss::operation::Operation;
 use minirdr::rdbss::operation::operand::Access;
+use minirdr::rdbss::register::DeviceOptions;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 fn host(null: &Arc<Null>) -> Host {
     Host::started(Arc::new(NullRedirector(null.clone())))
@@ -117,4 +120,76 @@ fn c2_a_start_does_not_open_past_a_stop_that_waits() {
     assert_eq!(host.wait(second).result, CallResult::HasOpenHandles, "of the second generation");
     assert_eq!(null.calls().iter().filter(|call| **call == "stop").count(), 2);
     host.release(handle).expect("a survivor closes");
+}
+
+/// S2, stop.md §4 step 4: a close that a sealed stop put off runs when the stop is taken back, and
+/// the next stop waits for it: `MRxStop` runs alone.
+#[test]
+fn s2_a_close_put_off_is_counted_after_a_roll_back() {
+    let null = Null::posted();
+    let clock = Arc::new(ManualClock::new());
+    let redirector = Arc::new(NullRedirector(null.clone()));
+    let factory = Box::new(move || redirector.clone() as _);
+    let host = Host::with_clock(factory, DeviceOptions::default(), clock.clone());
+    host.start();
+    let (running, late) = (opened(&host, "f"), opened(&host, "g"));
+    null.hold("close", Hold::Stubbornly);
+    let running = host.submit(Operation::Release { handle: running });
+    wait_until("it is inside", || null.inside("close") == 1);
+    let first = host.post_stop(resume_after(1.0));
+    wait_until("it is sealed", || host.device.state() == State::Sealing);
+    let late = host.submit(Operation::Release { handle: late });
+    clock.advance(Duration::from_secs(2));
+    assert_eq!(host.wait(first).result, CallResult::RolledBack);
+    wait_until("it is run", || null.inside("close") == 2);
+    assert_eq!(host.device.status().requests_in_flight, 2, "both are waited for");
+    let second = host.post_stop(StopOptions::default());
+    wait_until("it is sealed", || host.device.state() == State::Sealing);
+    assert!(!null.calls().contains(&"stop"));
+    null.release();
+    for close in [running, late] {
+        assert!(close.recv_timeout(LIMIT).is_ok());
+    }
+    assert_eq!(host.wait(second).result, CallResult::Success);
+}
+
+/// S4: a handle that the running start has reclaimed is closed: that is a request of the new
+/// generation, counted although it is not served yet.
+#[test]
+fn s4_a_close_of_a_reclaimed_handle_is_counted() {
+    let null = Null::posted();
+    let host = host(&null);
+    let handle = opened(&host, "f");
+    assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+    null.hold("close", Hold::Stubbornly);
+    let Ok(Called::Posted(start)) = host.device.start(host.caller) else { panic!("posted") };
+    wait_until("the old open is being closed", || null.inside("close") == 1);
+    assert_eq!(host.device.state(), State::StartInProgress);
+    let close = host.submit(Operation::Release { handle });
+    wait_until("and the new one", || null.inside("close") == 2);
+    assert_eq!(host.device.status().requests_in_flight, 1);
+    null.release();
+    assert!(close.recv_timeout(LIMIT).is_ok());
+    assert_eq!(host.wait(start).result, CallResult::Success);
+}
+
+/// S4: page write-back of a survivor hangs in its own generation while the next one starts: the
+/// handle stays with that generation, or the rest of the request would meet the new one uncounted.
+#[test]
+fn s4_a_survivor_is_not_reclaimed_under_its_cleanup() {
+    let null = Null::posted();
+    let host = host(&null);
+    let handle = opened(&host, "f");
+    assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+    null.hold("write", Hold::Stubbornly);
+    let (data, kill_privileges) = (vec![1].into(), false);
+    let write_back =
+        Operation::Write { handle, offset: 0, data, write_back: true, kill_privileges };
+    let write_back = host.submit(write_back);
+    wait_until("it is inside", || null.inside("write") == 1);
+    assert_eq!(host.start().result, CallResult::Success);
+    null.release();
+    assert!(write_back.recv_timeout(LIMIT).is_ok());
+    assert_eq!(host.read(handle, 0, 1).err(), Some(Status::FileInvalid), "ESTALE");
+    host.release(handle).expect("it closes in its generation");
 }

@@ -195,13 +195,22 @@ impl Gate {
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            if generation_of(word) != generation.0 & GENERATION_MASK {
+            let current = match state_of(word) {
+                // A handle that the start has reclaimed is the next generation's already.
+                State::StartInProgress => generation_of(word) + 1,
+                State::Startable
+                | State::Started
+                | State::Paused
+                | State::Draining
+                | State::Sealing => generation_of(word),
+            };
+            if current & GENERATION_MASK != generation.0 & GENERATION_MASK {
                 return CloseEntry::Survivor;
             }
             match state_of(word) {
-                State::Started | State::Paused | State::Draining => {}
+                State::StartInProgress | State::Started | State::Paused | State::Draining => {}
                 State::Sealing => return CloseEntry::Deferred,
-                State::Startable | State::StartInProgress => return CloseEntry::Survivor,
+                State::Startable => return CloseEntry::Survivor,
             }
             if closes(word) == COUNT_MASK {
                 return CloseEntry::Survivor;
@@ -375,6 +384,10 @@ mod tests {
                     assert!(matches!(close, CloseEntry::Survivor));
                 }
             }
+            // Of a handle that the running start has reclaimed.
+            let reclaimed = gate.enter_close(Generation(2));
+            let counted = matches!(reclaimed, CloseEntry::Counted(_));
+            assert_eq!(counted, state == State::StartInProgress, "{state:?}: {reclaimed:?}");
         }
     }
 
