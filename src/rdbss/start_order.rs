@@ -2,7 +2,7 @@
 //! Runs on the control thread; a failing step undoes all before it.
 
 use crate::base::ids::Generation;
-use crate::base::limits::CANCEL_GRACE;
+use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
 use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
 use crate::mrx::calldown::MiniRedirector;
@@ -24,6 +24,10 @@ use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often a reclaim looks whether a cleanup on its way has ended: nobody is woken by that.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The core as a mini-redirector calls it back.
 struct DeviceUpcalls {
@@ -254,7 +258,22 @@ impl Device {
         });
     }
 
+    /// A cleanup that is on its way when the start comes gets a moment, so that its handle can be
+    /// carried over. One that hangs keeps its handle in its own generation.
+    fn wait_for_cleanups(&self, fobx: &Fobx) {
+        let until = self.clock.now().after(RELEASE_GRACE);
+        while fobx.is_cleaned_up() {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            let mut inner = self.control.lock();
+            self.control.wait_change(&mut inner, left.min(LOOK_EVERY));
+        }
+    }
+
     fn reclaim_one(&self, context: &Context, fobx: &Fobx) -> Result<(), Status> {
+        self.wait_for_cleanups(fobx);
         let old = fobx.srv_open();
         let binding = self.bound(context, &old.fcb)?;
         let opened = call(context, "reclaim_open", || {
@@ -270,7 +289,7 @@ impl Device {
                 self.survivors.fetch_sub(1, Ordering::Relaxed);
                 old
             }
-            // Closed meanwhile: then the fresh open is the one to close.
+            // Closed meanwhile, or cleaned up still: then the fresh open is the one to close.
             Err(fresh) => fresh,
         };
         // Its failure has nobody to be told to: the handle it was is somebody else's now.

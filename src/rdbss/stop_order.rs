@@ -396,8 +396,10 @@ impl StopRun<'_> {
         if !by_resume
             && let Ok((state, _)) = crate::rdbss::lifecycle::step(inner.state, Event::RollBack)
         {
+            let state = inner.past_waiting(Event::RollBack, state);
             self.device.set_state(&mut inner, state);
         }
+        let reopened = !by_resume && inner.state == State::Started;
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
@@ -405,7 +407,7 @@ impl StopRun<'_> {
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =
             self.device.handle_list(SURVIVORS_LISTED_MAX);
-        if !by_resume {
+        if reopened {
             self.device.announce(Notice::Resumed);
         }
     }
