@@ -4,6 +4,7 @@
 use crate::base::ids::{Caller, HandleNumber};
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
@@ -12,7 +13,6 @@ use crate::rdbss::device::Device;
 use crate::rdbss::gate::{CloseEntry, Pass};
 use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How far an operation has come when its handler returns.
 pub(in crate::rdbss) enum Flow {

@@ -5,6 +5,7 @@ use crate::base::ids::Generation;
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::status::Status;
 use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::FileIdentity;
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -23,7 +24,6 @@ use crate::rdbss::register::SurvivorPolicy;
 use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// The core as a mini-redirector calls it back.
 struct DeviceUpcalls {

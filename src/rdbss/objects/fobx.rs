@@ -3,10 +3,10 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::Caller;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::objects::srv_open::SrvOpen;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One open handle.
 pub struct Fobx {

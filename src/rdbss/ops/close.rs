@@ -4,6 +4,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::calldown::call_always;
@@ -14,7 +15,6 @@ use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Device {
