@@ -66,6 +66,11 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
+        // Known before the state says that a start runs: a stop that sees it must find what to cancel.
+        let context = self.own_context("start");
+        if let Some(running) = &mut self.control.lock().running {
+            running.context = Some(context.clone());
+        }
         match self.step(token, Event::StartTaken) {
             Ok(Action::Answer(result)) => return plain(result),
             Ok(_) => {}
@@ -74,10 +79,8 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        let context = self.own_context("start");
         if let Some(running) = &mut self.control.lock().running {
             running.step = "start";
-            running.context = Some(context.clone());
         }
         match self.build(&context) {
             Ok(built) => {
