@@ -83,7 +83,7 @@ fn in_order(mut serves: bool, calls: impl IntoIterator<Item = Posted>) -> bool {
 /// MRxStop runs alone.
 #[test]
 fn g1_sessions_against_a_stop() {
-    check("two sessions, stop", 300, || {
+    check("two sessions, stop", 1000, || {
         let host = Host::started(Manners::default());
         let sessions = ["a", "b"].map(|name| at_once(&host, |host| host.session(name)));
         assert!(host.stop().result.is_stopped());
@@ -98,7 +98,7 @@ fn g1_sessions_against_a_stop() {
 /// The same when requests are posted to the file system process: none is lost in its spin-down.
 #[test]
 fn c3_posted_sessions_against_a_stop() {
-    check("two posted sessions, stop", 200, || {
+    check("two posted sessions, stop", 1000, || {
         let host = Host::started(Manners { blocking: true, ..Manners::default() });
         let sessions = ["a", "b"].map(|name| at_once(&host, |host| host.session(name)));
         assert!(host.stop().result.is_stopped());
@@ -113,7 +113,7 @@ fn c3_posted_sessions_against_a_stop() {
 /// Stop.md C2: when a stop has been answered PENDING, nothing is admitted any more.
 #[test]
 fn c2_nothing_is_admitted_after_pending() {
-    check("stop answered, request", 300, || {
+    check("stop answered, request", 1000, || {
         let host = Host::started(Manners::default());
         let told = Arc::new(AtomicBool::new(false));
         let late = told.clone();
@@ -132,7 +132,7 @@ fn c2_nothing_is_admitted_after_pending() {
 /// Stop.md S8: of two stops at once one stops, and the other is told that it was stopped.
 #[test]
 fn s8_two_stops() {
-    check("stop | stop", 300, || {
+    check("stop | stop", 1000, || {
         let host = Host::started(Manners::default());
         let other = at_once(&host, stop);
         let calls = [stop(&host), join(other)];
@@ -146,7 +146,7 @@ fn s8_two_stops() {
 /// taken in its turn.
 #[test]
 fn c2_a_stop_and_a_start() {
-    check("stop | start, session", 300, || {
+    check("stop | start, session", 1000, || {
         let host = Host::started(Manners::default());
         let (other, session) = (at_once(&host, start), at_once(&host, |host| host.session("a")));
         let calls = [stop(&host), join(other)];
@@ -163,7 +163,7 @@ fn c2_a_stop_and_a_start() {
 /// Three callers: what gate.md §4.2 checked as a model of its own, on the code.
 #[test]
 fn s8_stop_start_stop() {
-    check("stop, start | stop | start", 200, || {
+    check("stop, start | stop | start", 1000, || {
         let host = Host::started(Manners::default());
         let (second, third) = (at_once(&host, stop), at_once(&host, start));
         let calls = [stop(&host), start(&host), join(second), join(third)];
@@ -175,7 +175,7 @@ fn s8_stop_start_stop() {
 /// Stop.md §3: a stop cancels the start that runs.
 #[test]
 fn s8_a_stop_during_a_start() {
-    check("start that waits | stop", 200, || {
+    check("start that waits | stop", 1000, || {
         let host = Host::started(Manners { start_waits: true, ..Manners::default() });
         assert_eq!(host.stop().result, CallResult::Success);
         let other = at_once(&host, start);
@@ -191,7 +191,7 @@ fn s8_a_stop_during_a_start() {
 /// A start that fails undoes itself, whatever is asked meanwhile.
 #[test]
 fn s8_a_start_that_fails() {
-    check("failing start | stop", 200, || {
+    check("failing start | stop", 1000, || {
         let host = Host::new(Manners { start_fails: true, ..Manners::default() });
         let other = at_once(&host, start);
         let called = stop(&host);
@@ -205,7 +205,7 @@ fn s8_a_start_that_fails() {
 /// gate agrees.
 #[test]
 fn s2_a_resume_against_a_stop() {
-    check("stop | resume, session", 300, || {
+    check("stop | resume, session", 1000, || {
         let host = Host::started(Manners::default());
         let resumer = at_once(&host, |host| host.device.resume().expect("it takes calls"));
         let session = at_once(&host, |host| host.session("a"));
@@ -227,7 +227,7 @@ fn s2_a_resume_against_a_stop() {
 /// The same with a request inside that ends only when it is cancelled, and a second stop.
 #[test]
 fn s2_a_resume_against_two_stops() {
-    check("stop | stop | resume, a request that waits", 200, || {
+    check("stop | stop | resume, a request that waits", 1000, || {
         let host = Host::started(Manners { reads_wait: true, ..Manners::default() });
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         let reader = at_once(&host, move |host| host.read(handle));
@@ -254,7 +254,7 @@ fn s2_a_resume_against_two_stops() {
 /// however late it says that it can be cancelled.
 #[test]
 fn the_drain_cancels_a_request_that_waits() {
-    check("read that waits, stop", 300, || {
+    check("read that waits, stop", 1000, || {
         let host = Host::started(Manners { reads_wait: true, ..Manners::default() });
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         let reader = at_once(&host, move |host| host.read(handle));
@@ -271,7 +271,7 @@ fn the_drain_cancels_a_request_that_waits() {
 #[test]
 fn s8_closes_at_any_step_of_a_stop() {
     for blocking in [false, true] {
-        check("two closes, stop", 200, move || {
+        check("two closes, stop", 1000, move || {
             let host = Host::started(Manners { blocking, ..Manners::default() });
             let handles = ["a", "b"]
                 .map(|name| host.open(&host.lookup(name).expect("served")).expect("served"));
@@ -292,7 +292,7 @@ fn s8_closes_at_any_step_of_a_stop() {
 /// server's open is closed once, and the survivors are counted to zero.
 #[test]
 fn s4_a_close_against_a_reclaim() {
-    check("survivor: close | start", 200, || {
+    check("survivor: close | start", 1000, || {
         let host = Host::started(Manners::default());
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         assert_eq!(host.stop().result, CallResult::HasOpenHandles);
@@ -307,7 +307,7 @@ fn s4_a_close_against_a_reclaim() {
 /// A device that is taken off the books while it is started: one of the two is refused.
 #[test]
 fn unregister_against_a_start() {
-    check("unregister | start", 200, || {
+    check("unregister | start", 1000, || {
         let host = Host::new(Manners::default());
         let other = at_once(&host, |host| {
             host.device.start(Caller::default()).map(|called| host.end_of(called).result)
@@ -323,5 +323,21 @@ fn unregister_against_a_start() {
         if !gone {
             host.finish();
         }
+    });
+}
+
+/// The same with the next stop on its heels: the handle is a survivor of one generation or of the
+/// other, and its close reaches the one it belongs to.
+#[test]
+fn s4_a_close_against_a_restart() {
+    check("survivor: close | start, stop", 1000, || {
+        let host = Host::started(Manners::default());
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+        let closer = at_once(&host, move |host| host.release(handle));
+        assert_eq!(host.start().result, CallResult::Success);
+        assert!(host.stop().result.is_stopped());
+        join(closer);
+        host.finish();
     });
 }
