@@ -8,13 +8,13 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, HandleNumber, SerialNumber};
 use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
 use crate::rdbss::objects::fobx::Cleanup;
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use crate::base::limits::FSP_INLINE_MAX;
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
 use crate::base::stop::State;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
@@ -16,7 +17,6 @@ use crate::rdbss::gate::{CloseEntry, Pass};
 use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
 use crate::rdbss::survivors::PutOff;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How far an operation has come when its handler returns.
 pub(in crate::rdbss) enum Flow {

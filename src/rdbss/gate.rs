@@ -124,7 +124,9 @@ pub struct Gate {
     word: CachePadded<AtomicU64>,
     /// Normals inside that have a cancel routine: the drain waits for the others first.
     cancellable: AtomicU32,
-    sleep: Mutex<()>,
+    /// Was the stopper woken since its last wait? One that was woken while it looked at something
+    /// else does not sleep.
+    woken: Mutex<bool>,
     left: Condvar,
 }
 
@@ -141,7 +143,7 @@ impl Gate {
         Self {
             word: CachePadded::new(AtomicU64::new(with(0, State::Startable, 0))),
             cancellable: AtomicU32::new(0),
-            sleep: Mutex::new(Rank::Gate, ()),
+            woken: Mutex::new(Rank::Gate, false),
             left: Condvar::new(),
         }
     }
@@ -193,7 +195,9 @@ impl Gate {
     /// - 1 closes are inside it passes uncounted rather than fail.
     #[must_use]
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
-        let mut word = self.word.load(Ordering::Relaxed);
+        // Acquired, though nothing is counted: a survivor's close that finds the stop over sees all
+        // that `MRxStop` did.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
             let current = match state_of(word) {
                 // A handle that the start has reclaimed is the next generation's already.
@@ -219,7 +223,7 @@ impl Gate {
                 word,
                 word + ONE_CLOSE,
                 Ordering::AcqRel,
-                Ordering::Relaxed,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return CloseEntry::Counted(Pass(Kind::Close)),
                 Err(now) => word = now,
@@ -302,8 +306,8 @@ impl Gate {
 
     /// Wakes the stopper so that it looks again.
     pub fn wake(&self) {
-        // Taking the lock is what makes the wake-up reliable: the stopper tests under it.
-        drop(self.sleep.lock());
+        // Under the lock under which the stopper tests: it sees the flag, or it sleeps and hears.
+        *self.woken.lock() = true;
         self.left.notify_all();
     }
 
@@ -325,12 +329,16 @@ impl Gate {
         self.wait(limit, |_, word| closes(word) == 0)
     }
 
+    /// For the one stopper: the control thread.
     fn wait(&self, limit: Duration, over: impl Fn(&Self, u64) -> bool) -> bool {
-        let mut sleep = self.sleep.lock();
+        let mut woken = self.woken.lock();
         if over(self, self.word.load(Ordering::Acquire)) {
             return true;
         }
-        self.left.wait_for(&mut sleep, limit);
+        if !*woken {
+            self.left.wait_for(&mut woken, limit);
+        }
+        *woken = false;
         over(self, self.word.load(Ordering::Acquire))
     }
 }

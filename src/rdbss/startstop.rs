@@ -17,6 +17,7 @@ use crate::base::limits::CONTROL_QUEUE_MAX;
 use crate::base::stop::{
     Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
@@ -24,7 +25,6 @@ use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Proof of being the control thread. Only `Device::run_control` can make one.

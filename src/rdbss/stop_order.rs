@@ -6,6 +6,7 @@ use crate::base::status::Status;
 use crate::base::stop::{
     CallResult, Loss, Notice, OnDeadline, Report, State, StopMode, unix_seconds,
 };
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Fsp;
@@ -16,7 +17,6 @@ use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
 use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.

@@ -3,9 +3,9 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, Generation};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::objects::srv_open::SrvOpen;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// One open handle.

@@ -4,6 +4,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
@@ -12,7 +13,6 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Device {
