@@ -2,17 +2,18 @@
 
 use crate::app::config::MountConfig;
 use crate::base::clock::Clock;
-use crate::base::ids::{Caller, TicketNumber};
+use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
-    Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions,
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;
+use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::startstop::{CallError, Running};
 use crate::rdbss::ticket::TicketState;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// What is known of the mount once it is up.
@@ -30,7 +31,7 @@ pub struct HostControl {
     pub(in crate::app) mounted: OnceLock<Mounted>,
     /// The kernel's connection has ended.
     pub(in crate::app) gone: AtomicBool,
-    /// The mount is out of the namespace, by a stop of ours.
+    /// The mount is out of the namespace, and a stop of ours knows it.
     pub(in crate::app) unmounted: AtomicBool,
     /// Defects of the front: panics in handlers, replaced workers.
     pub(in crate::app) front_defects: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
@@ -73,6 +74,24 @@ impl HostControl {
         self.mounted.get().is_some()
             && !self.unmounted.load(Ordering::Acquire)
             && !self.gone.load(Ordering::Acquire)
+    }
+}
+
+/// The mount's place in the namespace, which says so when a stop of ours has given it up.
+pub(in crate::app) struct Place {
+    pub registration: Arc<dyn FileSystemRegistration>,
+    /// Weak: the device that holds this is held by it.
+    pub control: Weak<HostControl>,
+}
+
+impl FileSystemRegistration for Place {
+    fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+        let by_us = self.registration.deregister(lazy)?;
+        // Ours or another's hand: it is not there any more.
+        if let Some(control) = self.control.upgrade() {
+            control.unmounted.store(true, Ordering::Release);
+        }
+        Ok(by_us)
     }
 }
 
@@ -127,6 +146,11 @@ impl Control for HostControl {
 
     fn check(&self) -> Check {
         self.device.check()
+    }
+
+    fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
+        let detached = self.device.detach(asked_by, handle);
+        detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {

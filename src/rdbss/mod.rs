@@ -7,6 +7,7 @@
 mod bounded;
 pub mod calldown;
 pub mod context;
+pub mod detach;
 pub mod device;
 pub mod dispatch;
 pub mod fsp;
