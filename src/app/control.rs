@@ -195,3 +195,92 @@ impl Control for HostControl {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::options::MountOptions;
+    use crate::app::redirector;
+    use crate::app::source::Source;
+    use crate::base::clock::SystemClock;
+    use crate::base::stop::Notice;
+    use crate::rdbss::notice::Observer;
+    use crate::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn notice(&self, _: crate::base::ids::Generation, _: Notice) {}
+    }
+
+    /// The namespace: the mount is there, or somebody is inside.
+    struct Namespace {
+        busy: bool,
+    }
+
+    impl FileSystemRegistration for Namespace {
+        fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+            if self.busy && !lazy { Err(DeregisterError::Busy) } else { Ok(true) }
+        }
+    }
+
+    fn host(registry: &Registry) -> Arc<HostControl> {
+        let clock = SystemClock::shared();
+        let options = MountOptions::default();
+        let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
+            .expect("memory needs nothing");
+        let registration = Registration {
+            name: "bk".to_owned(),
+            controls: RegistrationControls::default(),
+            factory,
+            options: DeviceOptions::default(),
+            clock: clock.clone(),
+            observer: Arc::new(Deaf),
+            unc_provider: None,
+        };
+        let device = registry.register(registration).expect("the first of its name");
+        let config = MountConfig {
+            name: "bk".to_owned(),
+            source: Source::Memory,
+            mount_point: "/mnt/bk".into(),
+            options,
+            runtime_dir: "/run/minirdr".into(),
+            state_dir: "/var/lib/minirdr/bk".into(),
+        };
+        Arc::new(HostControl::new(config, device, clock))
+    }
+
+    /// What a stop of ours took away is not mounted any more; what was busy is still.
+    #[test]
+    fn a_mount_that_was_given_up_is_not_mounted() {
+        let registry = Registry::default();
+        let control = host(&registry);
+        assert!(!control.status().mounted, "not yet");
+        let mounted = Mounted { device: "0:52".to_owned() };
+        control.mounted.set(mounted).expect("the first time");
+        let place = Place {
+            registration: Arc::new(Namespace { busy: true }),
+            control: Arc::downgrade(&control),
+        };
+        assert_eq!(place.deregister(false), Err(DeregisterError::Busy));
+        assert!(control.status().mounted);
+        assert_eq!(place.deregister(true), Ok(true));
+        assert!(!control.status().mounted);
+        let refused = control.start(Caller::default()).expect_err("there is no mount");
+        assert_eq!(refused.to_string(), "the mount point is gone: mount it again");
+        registry.unregister("bk").expect("never started");
+    }
+
+    /// What goes wrong in the front counts as much as what does in the core.
+    #[test]
+    fn defects_of_the_front_are_counted() {
+        let registry = Registry::default();
+        let control = host(&registry);
+        let before = control.status().defects_total;
+        let counted = control.front_defects.set(Box::new(|| 3));
+        assert!(counted.is_ok());
+        // Other tests of this process may have a callout panic meanwhile.
+        assert!(control.status().defects_total >= before + 3);
+        registry.unregister("bk").expect("never started");
+    }
+}
