@@ -167,8 +167,8 @@ impl Device {
         let (view, root) = self
             .start_callout(context, "create_v_net_root", open, drop)
             .map_err(|status| (status, "opening the share"))?;
-        // Binding the root again may let go of the last of an older generation, whose end is foreign
-        // code: not on this thread (S6).
+        // Binding the root again may let go of the last of an older generation, whose end is
+        // foreign code: not on this thread (S6).
         let old = self.root.get().map(|root| root.binding());
         let node = self.fcbs.find_or_make(&view, &root, None);
         let _ = self.root.set(node);

@@ -72,7 +72,7 @@ fn s6_s8_a_start_meets_a_fault_in_each_of_its_callouts() {
             wait_until("it is under way", || scene.inside(case.callout) > 0 || is_over());
             stop_of(&scene, outcome)
         });
-        // The start's own limit bounds each of its callouts; the queue before the stop is the start.
+        // The start's own limit bounds each of its callouts; the queue before the stop is it.
         let report = in_time(&scene, start, 3 * LIMIT + GRACE);
         started(&scene, case, &report);
         if let Some(Called::Posted(stop)) = stop {
