@@ -10,6 +10,7 @@ use crate::base::threads;
 use crate::cli::locate;
 use crate::cli::mountinfo::{self, Mount};
 use crate::mgmt::dying::{Holder, holder_of, is_dying as is_dying_process};
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -40,7 +41,13 @@ pub fn pulse(mount_point: &Path) -> Pulse {
     let (sender, answer) = mpsc::sync_channel(1);
     let path = mount_point.to_owned();
     let asking = threads::spawn("corpse", move || {
-        let refused = matches!(rustix::fs::statfs(&path), Err(rustix::io::Errno::NOTCONN));
+        let ask = || rustix::fs::statfs(&path).err();
+        // A daemon that ends in this very moment takes the question with it: asked again, it is
+        // gone. A server may say the same, and then it says it again.
+        let refused = match ask() {
+            Some(Errno::CONNABORTED) => ask() == Some(Errno::NOTCONN),
+            refused => refused == Some(Errno::NOTCONN),
+        };
         // Nobody waits any more when it took too long.
         let _ = sender.send(if refused { Pulse::Dead } else { Pulse::Alive });
     });
