@@ -12,6 +12,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// PF_EXITING of the kernel's `sched.h`.
+const EXITING: u64 = 0x4;
+
 /// Who holds a connection to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
@@ -28,6 +31,15 @@ pub enum Holder {
 pub fn is_dying(pid: u32) -> bool {
     let process = Path::new("/proc").join(pid.to_string());
     is_zombie(&process) && tasks(&process).len() > 1
+}
+
+/// Is this process on its way out? Killed a moment ago, it has given up some of what it held, and
+/// not yet the rest.
+#[must_use]
+pub fn is_leaving(pid: u32) -> bool {
+    let process = Path::new("/proc").join(pid.to_string());
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    state_of(&stat) == Some('Z') || flags_of(&stat).is_some_and(|flags| flags & EXITING != 0)
 }
 
 /// Finds out who holds the connection of this number: the minor part of the mount's `st_dev`. A
@@ -78,6 +90,11 @@ fn state_of(stat: &str) -> Option<char> {
     stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
+/// The flags in `stat`, its ninth field.
+fn flags_of(stat: &str) -> Option<u64> {
+    stat.rsplit(')').next()?.split_ascii_whitespace().nth(9 - 3)?.parse().ok()
+}
+
 fn tasks(process: &Path) -> Vec<PathBuf> {
     numbered(&process.join("task")).into_iter().map(|(_, path)| path).collect()
 }
@@ -97,6 +114,7 @@ mod tests {
     #[test]
     fn a_process_that_lives_is_not_dying() {
         assert!(!is_dying(std::process::id()));
+        assert!(!is_leaving(std::process::id()));
         assert!(!is_dying(0), "there is none");
         assert_eq!(holder_of(u32::MAX), Holder::Nobody);
     }
@@ -105,6 +123,8 @@ mod tests {
     fn proc_is_understood() {
         assert_eq!(state_of("7 (a) b) Z 1 7"), Some('Z'));
         assert_eq!(state_of(""), None);
+        assert_eq!(flags_of("7 (a) b) S 1 7 7 0 -1 4194304 5"), Some(4_194_304));
+        assert_eq!(flags_of("7 (a"), None);
         let fdinfo = "pos:\t0\nflags:\t02\nmnt_id:\t9\nfuse_connection:\t39\n";
         assert_eq!(connection_of(fdinfo), Some(39));
         assert_eq!(connection_of("pos:\t0\n"), None);
