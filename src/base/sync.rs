@@ -34,6 +34,8 @@ pub enum Rank {
     Inodes,
     /// `rdbss`: one FCB's names and binding.
     Fcb,
+    /// `rdbss`: the opens on a server that handles share, and closes that wait.
+    SharedOpens,
     /// `rdbss`: one shard of the handle table.
     Handles,
     /// `rdbss`: one shard of the requests in flight.

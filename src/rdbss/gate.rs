@@ -65,7 +65,7 @@ const fn state_of(word: u64) -> State {
         3 => State::Paused,
         4 => State::Draining,
         // The word is written here only: 6 and 7 do not occur.
-        _ => State::Sealing,
+        5.. => State::Sealing,
     }
 }
 
@@ -195,13 +195,22 @@ impl Gate {
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            if generation_of(word) != generation.0 & GENERATION_MASK {
+            let current = match state_of(word) {
+                // A handle that the start has reclaimed is the next generation's already.
+                State::StartInProgress => generation_of(word) + 1,
+                State::Startable
+                | State::Started
+                | State::Paused
+                | State::Draining
+                | State::Sealing => generation_of(word),
+            };
+            if current & GENERATION_MASK != generation.0 & GENERATION_MASK {
                 return CloseEntry::Survivor;
             }
             match state_of(word) {
-                State::Started | State::Paused | State::Draining => {}
+                State::StartInProgress | State::Started | State::Paused | State::Draining => {}
                 State::Sealing => return CloseEntry::Deferred,
-                State::Startable | State::StartInProgress => return CloseEntry::Survivor,
+                State::Startable => return CloseEntry::Survivor,
             }
             if closes(word) == COUNT_MASK {
                 return CloseEntry::Survivor;
@@ -230,7 +239,12 @@ impl Gate {
                 normals(word) <= u64::from(self.cancellable.load(Ordering::Acquire))
             }
             (State::Sealing, Kind::Close) => closes(word) == 0,
-            _ => false,
+            (State::Draining, Kind::Close)
+            | (State::Sealing, Kind::Normal)
+            | (
+                State::Startable | State::StartInProgress | State::Started | State::Paused,
+                Kind::Normal | Kind::Close,
+            ) => false,
         };
         if wake {
             self.wake();
@@ -255,11 +269,17 @@ impl Gate {
 
     /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with
     /// what
-    /// `lifecycle::step` said. `Started` from `StartInProgress` begins the next generation.
+    /// `lifecycle::step` said. A start that ends anywhere but in `Startable` has begun the next
+    /// generation: in `Started`, or where a stop that waits has left it.
     pub(in crate::rdbss) fn set_state(&self, state: State) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let begins = state_of(word) == State::StartInProgress && state == State::Started;
+            let begins = match state {
+                State::Startable | State::StartInProgress => false,
+                State::Started | State::Paused | State::Draining | State::Sealing => {
+                    state_of(word) == State::StartInProgress
+                }
+            };
             let generation = generation_of(word) + u64::from(begins);
             match self.word.compare_exchange_weak(
                 word,
@@ -364,6 +384,10 @@ mod tests {
                     assert!(matches!(close, CloseEntry::Survivor));
                 }
             }
+            // Of a handle that the running start has reclaimed.
+            let reclaimed = gate.enter_close(Generation(2));
+            let counted = matches!(reclaimed, CloseEntry::Counted(_));
+            assert_eq!(counted, state == State::StartInProgress, "{state:?}: {reclaimed:?}");
         }
     }
 

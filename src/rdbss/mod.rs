@@ -7,6 +7,7 @@
 mod bounded;
 pub mod calldown;
 pub mod context;
+pub mod credentials;
 pub mod device;
 pub mod dispatch;
 pub mod fsp;
@@ -21,6 +22,7 @@ mod pages;
 pub mod query;
 pub mod register;
 pub mod requests;
+mod scavenger;
 pub mod start_order;
 pub mod startstop;
 pub mod stop_order;

@@ -243,20 +243,41 @@ fn banned(file: &Source, ban: &Ban, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The machine answers for every pair of state and event by name.
+/// Where a new state, event or operation must choose: the whole file, or these functions of it.
+const BY_NAME: [(&str, &[&str]); 4] = [
+    ("src/rdbss/lifecycle.rs", &[]),
+    ("src/rdbss/gate.rs", &[]),
+    ("src/rdbss/operation.rs", &["class"]),
+    ("src/rdbss/dispatch.rs", &["handle", "subject"]),
+];
+
+/// The machine, the gate and the gate table answer for everything by name.
 fn default_arms(file: &Source, findings: &mut Vec<Finding>) {
-    if file.path != "src/rdbss/lifecycle.rs" {
-        return;
+    let Some((_, functions)) = BY_NAME.iter().find(|(path, _)| *path == file.path) else { return };
+    let lines: Vec<_> = {
+        let named = file.functions.iter().filter(|at| functions.contains(&at.name.as_str()));
+        named.map(|function| function.lines.clone()).collect()
+    };
+    if lines.len() < functions.len() {
+        findings.push(Finding::new(
+            &file.path,
+            1,
+            format!("not all of {functions:?} are here"),
+            "tell tests/tidy/bans.rs where the table is now",
+        ));
     }
     for at in 0..file.tokens.len() {
         let line = file.tokens[at].line;
+        let held = functions.is_empty() || lines.iter().any(|lines| lines.contains(&line));
         let default = file.stands(at, &["_", "=>"]) || file.stands(at, &["_", "if"]);
-        if default && !file.is_test(line) {
+        // In the machine not even a part of a pattern is left open.
+        let open = file.path == BY_NAME[0].0 && file.is_word(at, "_");
+        if held && (default || open) && !file.is_test(line) {
             findings.push(Finding::new(
                 &file.path,
                 line,
-                "a `_` arm in the machine",
-                "name the states: a new one must choose",
+                "a `_` arm where everything has its name",
+                "name the states, events or operations: a new one must choose",
             ));
         }
     }
@@ -336,11 +357,22 @@ fn a_home_is_a_home_and_a_test_may_more() {
 }
 
 #[test]
-fn the_machine_has_no_default_arm() {
+fn the_tables_have_no_default_arm() {
+    let what = || "a `_` arm where everything has its name".to_owned();
     let text = "fn f() { match s { A => 1, _ => 2 } }\n\
                 #[cfg(test)]\nmod t { fn g() { match s { _ => 1 } } }";
-    assert_eq!(found("src/rdbss/lifecycle.rs", text), [(1, "a `_` arm in the machine".to_owned())]);
-    assert_eq!(found("src/rdbss/gate.rs", text), []);
+    assert_eq!(found("src/rdbss/lifecycle.rs", text), [(1, what())]);
+    assert_eq!(found("src/rdbss/gate.rs", text), [(1, what())]);
+    assert_eq!(found("src/rdbss/fsp.rs", text), []);
+    let parts = "fn f() { match s { (A, _) => 1, (B, C) => 2 } }";
+    assert_eq!(found("src/rdbss/lifecycle.rs", parts), [(1, what())]);
+    assert_eq!(found("src/rdbss/gate.rs", parts), []);
+    let guarded = "fn f() { match s { _ if a() => 1, B | _ => 2 } }";
+    assert_eq!(found("src/rdbss/gate.rs", guarded).len(), 2);
+    let named = "fn class() {\nmatch s { _ => 1 }\n}\nfn word() { match s { _ => 1 } }";
+    assert_eq!(found("src/rdbss/operation.rs", named), [(2, what())]);
+    assert_eq!(found("src/rdbss/dispatch.rs", "fn handle() {}\nfn subject() {}"), []);
+    assert_eq!(found("src/rdbss/dispatch.rs", "fn handle() {}").len(), 1, "it has moved");
 }
 
 #[test]

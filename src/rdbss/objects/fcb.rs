@@ -140,6 +140,11 @@ impl Fcb {
         std::mem::replace(&mut *self.place.lock(), fresh)
     }
 
+    /// Has it a name, as far as we know? The root needs none.
+    pub(in crate::rdbss) fn has_name(&self) -> bool {
+        !self.place.lock().removed
+    }
+
     /// Its last known name was removed.
     pub(in crate::rdbss) fn mark_removed(&self) {
         self.place.lock().removed = true;
