@@ -130,19 +130,24 @@ fn c5_no_open_slips_into_a_stop_that_refuses() {
     let host = Host::new(Box::new(move || Arc::new(NullRedirector(null.clone()))), options);
     host.start();
     let file = host.lookup(&host.root(), "f").expect("exists");
-    let over = AtomicBool::new(false);
+    let (over, decided) = (AtomicBool::new(false), AtomicU64::new(0));
     let (mut stopped, mut refused) = (0, 0);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
+                while !over.load(Ordering::SeqCst) {
                     let Ok(handle) = host.open(&file, Access::Read) else { continue };
                     std::thread::yield_now();
                     host.release(handle).expect("closes");
+                    // Idle until the next decision, so that some of them find nobody.
+                    let seen = decided.load(Ordering::SeqCst);
+                    while decided.load(Ordering::SeqCst) == seen && !over.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
                 }
             });
         }
-        for _ in 0..2000 {
+        for _ in 0..100_000 {
             let report = host.stop_with(refusing());
             match (report.result, report.ticket) {
                 (CallResult::Success, Some(_)) => {
@@ -152,13 +157,14 @@ fn c5_no_open_slips_into_a_stop_that_refuses() {
                 (CallResult::HasOpenHandles, None) => refused += 1,
                 other => panic!("neither refused nor idle: {other:?}"),
             }
+            decided.fetch_add(1, Ordering::SeqCst);
             if stopped > 20 && refused > 20 {
                 break;
             }
         }
-        over.store(true, Ordering::Relaxed);
+        over.store(true, Ordering::SeqCst);
     });
-    assert!(stopped > 0, "{stopped} stopped, {refused} refused");
+    assert!(stopped > 20 && refused > 20, "{stopped} stopped, {refused} refused");
 }
 
 /// S-57: a detached handle does no I/O any more; its write-back, cleanup and close reach its

@@ -12,6 +12,8 @@ use crate::base::limits::{
 };
 use crate::base::stop::{Detached, Report, StopOptions};
 use crate::mgmt::codec::{self, CodecError, Decoder};
+use crate::mgmt::dying::is_dying;
+use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply, Reply,
@@ -491,6 +493,10 @@ impl Connection {
             set_socket_timeout(&socket, Timeout::Send, Some(CONTROL_CONNECT_TIMEOUT))?;
             set_socket_timeout(&socket, Timeout::Recv, Some(CONTROL_WAIT_SLICE))?;
             connect(&socket, &address)?;
+            // Its socket takes callers as long as it cannot end, and nobody will ever answer them.
+            if credentials(&socket).is_some_and(|peer| is_dying(peer.pid)) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             Ok(UnixStream::from(socket))
         };
         let stream = open().map_err(unreachable)?;

@@ -14,6 +14,7 @@ pub mod authz;
 pub mod client;
 pub mod codec;
 pub mod control;
+pub mod dying;
 pub mod endpoint;
 pub mod events;
 pub mod holders;

@@ -173,13 +173,13 @@ impl StopRun<'_> {
     /// own requests bypass the gate. Returns what could not be committed.
     fn commit_dirty(&mut self) -> Result<Vec<Loss>, Ended> {
         let mut dirty = Vec::new();
-        self.device.handles.visit_some(Fobx::is_uncommitted, |_, fobx| {
-            dirty.push(fobx);
+        self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
+            dirty.push((number, fobx));
             true
         });
         let least = self.a_moment();
         let mut failed = Vec::new();
-        for fobx in dirty {
+        for (number, fobx) in dirty {
             // Taken one by one: those that a stop leaves when it is taken back must stay marked.
             let bytes = fobx.take_uncommitted();
             if bytes == 0 {
@@ -191,8 +191,11 @@ impl StopRun<'_> {
             };
             if let Err(status) = committed {
                 fobx.add_uncommitted(bytes);
-                let (path, error) = (fobx.srv_open().fcb.path(), status.to_string());
-                failed.push(Loss { path, bytes, error });
+                // Those of a write that was given up on have been told.
+                if !self.given_up.contains(&number) {
+                    let (path, error) = (fobx.srv_open().fcb.path(), status.to_string());
+                    failed.push(Loss { path, bytes, error });
+                }
                 self.look()?;
             }
         }

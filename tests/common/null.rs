@@ -46,6 +46,8 @@ struct State {
 #[derive(Default)]
 pub struct Null {
     blocking: bool,
+    /// Are its opens shared, and their closes delayed? Asked at each start.
+    pub sharing: std::sync::atomic::AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -212,7 +214,13 @@ impl MiniRedirector for NullRedirector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.0.blocking, ..Capabilities::default() }
+        let sharing = self.0.sharing.load(std::sync::atomic::Ordering::SeqCst);
+        Capabilities {
+            blocking: self.0.blocking,
+            daemon_rights: true,
+            delayed_closes_max: if sharing { 8 } else { 0 },
+            ..Capabilities::default()
+        }
     }
 
     fn start(&self, context: &dyn RequestContext, upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
@@ -255,6 +263,10 @@ impl MiniRedirector for NullRedirector {
     ) -> Result<Opened, Status> {
         self.0.pass(context, "open")?;
         Ok(Opened { extension: Arc::new(()), buffering: Buffering::default() })
+    }
+
+    fn should_try_to_collapse_this_open(&self, _: OpenRef<'_>) -> bool {
+        true
     }
 
     fn reclaim_open(

@@ -13,6 +13,7 @@ mod compare;
 mod generators;
 mod hangs;
 mod history;
+mod kills;
 mod mounted;
 mod pages;
 #[path = "../model/reference.rs"]
