@@ -9,7 +9,9 @@ mod checker;
 use checker::{Host, Manners, check};
 use minirdr::base::ids::{Caller, Generation, TicketNumber};
 use minirdr::base::status::Status;
-use minirdr::base::stop::{Answer as Called, CallKind, CallResult, Report, State, StopOptions};
+use minirdr::base::stop::{
+    Answer as Called, CallKind, CallResult, Report, State, StopMode, StopOptions,
+};
 use minirdr::base::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread::{self, JoinHandle};
 use std::sync::Arc;
@@ -338,6 +340,92 @@ fn s4_a_close_against_a_restart() {
         assert_eq!(host.start().result, CallResult::Success);
         assert!(host.stop().result.is_stopped());
         join(closer);
+        host.finish();
+    });
+}
+
+/// Stop.md §3: a later, harder stop tightens the one that runs, and that one hears of it in its
+/// sleep: nothing else would end the request it waits for.
+#[test]
+fn s8_a_harder_stop_wakes_the_one_that_runs() {
+    check("read that polls, stop | stop --cancel", 200, || {
+        let host = Host::started(Manners { reads_poll: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let reader = at_once(&host, move |host| host.read(handle));
+        let other = at_once(&host, |host| {
+            let options = StopOptions { mode: StopMode::Cancel, ..StopOptions::default() };
+            let called = host.device.stop(Caller::default(), options);
+            ended(host, CallKind::Stop, called.expect("it takes calls"))
+        });
+        let calls = [stop(&host), join(other)];
+        assert!(!in_order(true, calls));
+        let read = join(reader);
+        assert!(matches!(read, Err(Status::Cancelled | Status::RedirectorNotStarted)), "{read:?}");
+        host.release(handle);
+        host.finish();
+    });
+}
+
+/// A stop with a grace ends with the last close, whenever that comes; no time passes here that
+/// could end it otherwise.
+#[test]
+fn a_grace_ends_with_the_last_close() {
+    check("stop with a grace | close, session", 1000, || {
+        let host = Host::started(Manners::default());
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let closer = at_once(&host, move |host| host.release(handle));
+        let session = at_once(&host, |host| host.session("b"));
+        let options = StopOptions { grace_s: Some(60.0), ..StopOptions::default() };
+        let called = host.device.stop(Caller::default(), options).expect("it takes calls");
+        assert!(host.end_of(called).result.is_stopped());
+        join(closer);
+        let session = join(session);
+        let refused = [Status::RedirectorPaused, Status::RedirectorNotStarted];
+        assert!(session.is_ok() || session.is_err_and(|status| refused.contains(&status)));
+        host.finish();
+    });
+}
+
+/// A pause, its end and a stop at once: the gate is what the machine says, and a pause that is not
+/// the stop's own does not keep it.
+#[test]
+fn a_pause_and_a_resume_against_a_stop() {
+    check("pause, resume | stop", 1000, || {
+        let host = Host::started(Manners::default());
+        let pauser = at_once(&host, |host| {
+            let paused = host.device.pause().expect("it takes calls");
+            (paused, host.device.resume().expect("it takes calls"))
+        });
+        let stopped = host.stop().result;
+        let (paused, resumed) = join(pauser);
+        let known = [CallResult::Success, CallResult::AlreadyStopped];
+        assert!(known.contains(&paused) && known.contains(&resumed));
+        match stopped {
+            CallResult::Success => assert!(!host.serves()),
+            CallResult::RolledBack => assert!(host.serves() && resumed == CallResult::Success),
+            other => panic!("the stop ended with {other:?}"),
+        }
+        host.finish();
+    });
+}
+
+/// Stop.md S1: a stop that abandons what runs answers each caller once and gives each pass back
+/// once, though the callouts end at any moment by themselves.
+#[test]
+fn s1_an_abort_against_requests_that_end() {
+    check("two reads | stop --abort", 1000, || {
+        let host = Host::started(Manners { abandoned: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let readers = [0, 1].map(|_| at_once(&host, move |host| host.read(handle)));
+        let options = StopOptions { mode: StopMode::Abort, ..StopOptions::default() };
+        let called = host.device.stop(Caller::default(), options).expect("it takes calls");
+        let report = host.end_of(called);
+        assert_eq!(report.result, CallResult::HasOpenHandles);
+        let let_go =
+            readers.map(join).into_iter().filter(|read| *read == Err(Status::IoTimeout)).count()
+                as u64;
+        assert_eq!(report.abandoned, let_go);
+        host.release(handle);
         host.finish();
     });
 }

@@ -4,6 +4,7 @@
 use crate::base::ids::{Caller, HandleNumber};
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
+use crate::base::stop::State;
 use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
@@ -133,6 +134,10 @@ impl Device {
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        // A stop that cancels or abandons looked into the table when this was on its way there.
+        if self.gate.view().state == State::Draining {
+            self.gate.wake();
+        }
         context
     }
 
@@ -179,7 +184,7 @@ impl Device {
 
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
-        self.undo(context.answer(answer));
+        self.undo(context.end(answer));
         context.leave();
         self.requests.remove(context.serial());
     }

@@ -61,6 +61,10 @@ pub struct Manners {
     pub blocking: bool,
     /// Reads wait until they are cancelled.
     pub reads_wait: bool,
+    /// Reads look now and again whether they are cancelled; they have no routine.
+    pub reads_poll: bool,
+    /// Requests are abandoned: a callout that nobody waits for may meet MRxStop.
+    pub abandoned: bool,
     /// A start waits until it is cancelled.
     pub start_waits: bool,
     /// A start fails.
@@ -135,6 +139,9 @@ impl Server {
 
     /// A callout that must find the server up, and never meet its stop.
     fn inside<T>(&self, callout: &str, body: impl FnOnce() -> T) -> T {
+        if self.world.manners.abandoned {
+            return body();
+        }
         self.inside.fetch_add(1, Ordering::SeqCst);
         if !self.up.load(Ordering::SeqCst) {
             self.world.wrong(format!("{callout} while the server is down"));
@@ -288,6 +295,12 @@ impl MiniRedirector for Server {
         LowIo::Done(self.inside("read", || {
             if self.world.manners.reads_wait {
                 return Err(wait_cancelled(context));
+            }
+            while self.world.manners.reads_poll {
+                if context.is_cancelled() {
+                    return Err(Status::Cancelled);
+                }
+                shuttle::thread::yield_now();
             }
             Ok(vec![0; size])
         }))
