@@ -116,13 +116,12 @@ fn a_routine_runs_once_or_is_refused() {
         rig.gate.drive(State::Draining);
         let runs = Arc::new(AtomicUsize::new(0));
         let setter = {
-            let runs = runs.clone();
-            rig.at_once(move |context| {
+            let (context, runs) = (rig.context.clone(), runs.clone());
+            thread::spawn(move || {
                 let routine = move || {
                     runs.fetch_add(1, Ordering::Relaxed);
                 };
-                let refused = context.set_cancel_routine(Box::new(routine)).is_err();
-                assert!(!refused || context.is_cancelled());
+                context.set_cancel_routine(Box::new(routine)).is_err()
             })
         };
         let killer = {
@@ -130,9 +129,10 @@ fn a_routine_runs_once_or_is_refused() {
             thread::spawn(move || context.cancel())
         };
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
-        setter.join().expect("no panic");
+        let refused = setter.join().expect("no panic");
         let ran = killer.join().expect("no panic");
         assert_eq!(runs.load(Ordering::Relaxed), usize::from(ran));
+        assert_ne!(ran, refused, "set too late to be called, and not told so");
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
         complete(&rig.context);
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");

@@ -66,7 +66,8 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
-        // Known before the state says that a start runs: a stop that sees it must find what to cancel.
+        // Known before the state says that a start runs: a stop that sees it must find what to
+        // cancel.
         let context = self.own_context("start");
         if let Some(running) = &mut self.control.lock().running {
             running.context = Some(context.clone());

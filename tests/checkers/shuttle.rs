@@ -84,8 +84,8 @@ pub struct World {
     pub opened: std::sync::atomic::AtomicUsize,
     pub closed: std::sync::atomic::AtomicUsize,
     lookups: std::sync::atomic::AtomicU64,
-    /// Results that were announced, by ticket.
-    results: std::sync::Mutex<Vec<(TicketNumber, CallResult)>>,
+    /// Stops whose beginning was announced, and results that were.
+    announced: std::sync::Mutex<(Vec<TicketNumber>, Vec<TicketNumber>)>,
 }
 
 impl World {
@@ -102,18 +102,22 @@ impl World {
 
 impl Observer for World {
     fn notice(&self, _: Generation, notice: Notice) {
-        let (ticket, result) = match notice {
-            Notice::Stopped { ticket, result } | Notice::Started { ticket, result, .. } => {
-                (ticket, result)
+        let mut announced = self.announced.lock().expect("not poisoned");
+        let (begun, ended) = &mut *announced;
+        match notice {
+            Notice::StopRequested { ticket: Some(ticket), .. } => begun.push(ticket),
+            Notice::Stopped { ticket: Some(ticket), .. } if !begun.contains(&ticket) => {
+                self.wrong(format!("ticket {ticket} ended before it was announced"));
             }
-            _ => return,
-        };
-        let Some(ticket) = ticket else { return };
-        let mut results = self.results.lock().expect("not poisoned");
-        if results.iter().any(|(other, _)| *other == ticket) {
-            self.wrong(format!("ticket {ticket} was announced twice"));
+            Notice::Stopped { ticket: Some(ticket), .. }
+            | Notice::Started { ticket: Some(ticket), .. } => {
+                if ended.contains(&ticket) {
+                    self.wrong(format!("ticket {ticket} ended twice"));
+                }
+                ended.push(ticket);
+            }
+            _ => {}
         }
-        results.push((ticket, result));
     }
 }
 
