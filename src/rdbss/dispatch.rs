@@ -183,6 +183,10 @@ impl Device {
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        // A stop that cancels or abandons looked into the table when this was on its way there.
+        if self.gate.view().state == State::Draining {
+            self.gate.wake();
+        }
         context
     }
 
@@ -254,7 +258,7 @@ impl Device {
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
         context.end_cleanup();
-        self.too_late(context.answer(answer));
+        self.too_late(context.end(answer));
         context.leave();
         self.requests.remove(context.serial());
     }
