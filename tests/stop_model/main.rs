@@ -27,8 +27,8 @@ use stateright::{Checker, Model};
 use std::io::Write;
 
 /// A scene's whole space has been looked at: nothing in it breaks a property, and it reaches what
-/// it says, no more and no less.
-fn holds(checked: &Checked, threads: usize) {
+/// it says, no more and no less. How many states that is.
+fn holds(checked: &Checked, threads: usize) -> usize {
     let name = checked.name;
     let machine = Machine { scene: checked.scene, switch: None };
     let checker = machine.checker().threads(threads).spawn_bfs().join();
@@ -43,6 +43,7 @@ fn holds(checked: &Checked, threads: usize) {
     }
     let unsaid: Vec<_> = found.keys().filter(|found| !checked.reached.contains(found)).collect();
     assert!(unsaid.is_empty(), "{name} reaches more than it says: {unsaid:?}");
+    states
 }
 
 /// To stderr itself: the harness keeps what `eprintln!` says of a test that passes.
@@ -57,7 +58,23 @@ fn is_reached(name: &str) -> bool {
 
 fn small(name: &str) {
     let scene = SMALL.iter().find(|checked| checked.name == name).expect("it is in the list");
-    holds(scene, 1);
+    let states = holds(scene, 1);
+    let row = format!("| {name} | {} |", with_commas(states));
+    let document = include_str!("../../docs/LIFECYCLE.md");
+    assert!(document.contains(&row), "docs/LIFECYCLE.md should say: {row}");
+}
+
+fn with_commas(number: usize) -> String {
+    let digits = number.to_string();
+    let comma = |at: usize| at > 0 && (digits.len() - at).is_multiple_of(3);
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if comma(at) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Stop.md S8: two stops, one wins; a start behind them.
