@@ -8,12 +8,13 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, HandleNumber, SerialNumber};
 use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
+use crate::rdbss::objects::fobx::Cleanup;
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ struct Inner {
     cancel_routine: Option<Box<dyn FnOnce() + Send>>,
     /// Counted as cancellable in the gate.
     counted_cancellable: bool,
+    /// The handle that is cleaned up keeps its generation meanwhile.
+    cleanup: Option<Cleanup>,
 }
 
 /// One request.
@@ -62,6 +65,7 @@ pub struct Context {
     subject: Subject,
     arrived: Moment,
     deadline: Option<Moment>,
+    changes: bool,
     gate: Arc<Gate>,
     counts: Arc<ContextCounts>,
     cancelled: AtomicBool,
@@ -83,6 +87,10 @@ pub struct Arrival {
     pub arrived: Moment,
     /// When to give up.
     pub deadline: Option<Moment>,
+    /// Does it change something on the server ([`Operation::changes`])?
+    ///
+    /// [`Operation::changes`]: crate::rdbss::operation::Operation::changes
+    pub changes: bool,
 }
 
 impl Context {
@@ -95,7 +103,13 @@ impl Context {
         gate: Arc<Gate>,
         counts: Arc<ContextCounts>,
     ) -> Arc<Self> {
-        let inner = Inner { responder, pass, cancel_routine: None, counted_cancellable: false };
+        let inner = Inner {
+            responder,
+            pass,
+            cancel_routine: None,
+            counted_cancellable: false,
+            cleanup: None,
+        };
         Arc::new(Self {
             serial: arrival.serial,
             caller: arrival.caller,
@@ -103,6 +117,7 @@ impl Context {
             subject: arrival.subject,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
+            changes: arrival.changes,
             gate,
             counts,
             cancelled: AtomicBool::new(false),
@@ -127,6 +142,12 @@ impl Context {
     #[must_use]
     pub fn arrived(&self) -> Moment {
         self.arrived
+    }
+
+    /// Does it change something on the server? Then its caller is not told lightly that it did not.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.changes
     }
 
     /// Has it a cancel routine now?
@@ -198,11 +219,35 @@ impl Context {
         &self.counts
     }
 
+    /// It is a cleanup or close, and ends with this.
+    pub fn holds(&self, cleanup: Cleanup) {
+        let before = self.inner.lock().cleanup.replace(cleanup);
+        drop(before);
+    }
+
+    /// Its callout is over, or it makes none: its handle may be reclaimed.
+    pub fn end_cleanup(&self) {
+        let cleanup = self.inner.lock().cleanup.take();
+        drop(cleanup);
+    }
+
+    /// A close that was put off is counted after all.
+    pub fn count(&self, pass: Pass) {
+        let before = self.inner.lock().pass.replace(pass);
+        if let Some(pass) = before {
+            self.gate.leave(pass);
+        }
+    }
+
     /// The callout is over: leaves the gate. Idempotent.
     pub fn leave(&self) {
         // A routine that was never called is dropped here, with no lock held.
-        let routine = self.inner.lock().cancel_routine.take();
+        let (routine, cleanup) = {
+            let mut inner = self.inner.lock();
+            (inner.cancel_routine.take(), inner.cleanup.take())
+        };
         drop(routine);
+        drop(cleanup);
         self.leave_gate();
     }
 
@@ -352,6 +397,7 @@ mod tests {
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let responder: Box<dyn Responder> = Box::new(Tell(sender));
         let context =
@@ -433,6 +479,7 @@ mod tests {
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let close = Context::new(arrival, None, Some(pass), gate.clone(), counts);
         close.set_cancel_routine(Box::new(|| {})).expect("not cancelled yet");

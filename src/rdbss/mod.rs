@@ -7,6 +7,7 @@
 mod bounded;
 pub mod calldown;
 pub mod context;
+pub mod credentials;
 pub mod detach;
 pub mod device;
 pub mod dispatch;
@@ -22,6 +23,7 @@ mod pages;
 pub mod query;
 pub mod register;
 pub mod requests;
+mod scavenger;
 pub mod start_order;
 pub mod startstop;
 pub mod stop_order;

@@ -336,6 +336,44 @@ impl Operation<'_> {
         }
     }
 
+    /// Does it change something on the server, if it is done? A request that only asks may be
+    /// answered EINTR at any time: nobody can tell whether it was made. No default arm.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Lookup { .. }
+            | Self::GetAttributes { .. }
+            | Self::ReadLink { .. }
+            | Self::Read { .. }
+            | Self::OpenDirectory { .. }
+            | Self::ReadDirectory { .. }
+            | Self::QueryVolume
+            | Self::GetExtendedAttribute { .. }
+            | Self::ListExtendedAttributes { .. }
+            | Self::Access { .. }
+            | Self::Seek { .. }
+            | Self::GetLock { .. } => false,
+            Self::Open { options, .. } => options.truncate,
+            // One that is granted too late is given back (`Device::too_late`).
+            Self::SetLock { lock, .. } => matches!(lock.kind, LockKind::Unlock),
+            Self::SetAttributes { .. }
+            | Self::MakeNode { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Rename { .. }
+            | Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Flush { .. }
+            | Self::Release { .. }
+            | Self::Synchronize { .. }
+            | Self::SetExtendedAttribute { .. }
+            | Self::RemoveExtendedAttribute { .. }
+            | Self::Allocate { .. }
+            | Self::CopyRange { .. } => true,
+        }
+    }
+
     /// Does it wait for other applications, not for the server? Then no deadline of a request is
     /// its.
     #[must_use]
@@ -512,6 +550,9 @@ pub enum Answer {
     Volume(VolumeInformation),
     /// GETLK: the lock in the way.
     Lock(Option<Lock>),
+    /// SETLK: granted. The kernel is told nothing more than that; the core needs to know which, to
+    /// give it back if nobody took the answer.
+    Granted(HandleNumber, Lock),
 }
 
 /// Takes a request's answer, once. Lives in the context until then; may be called on any thread.
