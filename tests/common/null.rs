@@ -24,6 +24,8 @@ pub enum Hold {
     StuckRoutine,
     /// Pends, cancellably (reads only).
     Pending,
+    /// Pends until [`Null::release`] whatever happens (reads only).
+    PendingStubbornly,
     /// Panics at once.
     Panic,
     /// Fails at once.
@@ -126,7 +128,7 @@ impl Null {
             state.holds.get(callout).copied()
         };
         match hold {
-            None | Some(Hold::Pending) => Ok(()),
+            None | Some(Hold::Pending | Hold::PendingStubbornly) => Ok(()),
             Some(Hold::Panic) => panic!("planted in {callout}"),
             Some(Hold::Fail) => Err(Status::Posix(Errno::EIO)),
             Some(hold @ (Hold::Cancellably | Hold::Stubbornly | Hold::StuckRoutine)) => {
@@ -292,10 +294,14 @@ impl MiniRedirector for NullRedirector {
         mut buffer: Vec<u8>,
         submission: Submission<'_, Vec<u8>>,
     ) -> LowIo<Vec<u8>> {
-        if self.0.lock().holds.get("read") == Some(&Hold::Pending) {
+        let hold = self.0.lock().holds.get("read").copied();
+        if matches!(hold, Some(Hold::Pending | Hold::PendingStubbornly)) {
             let this = self.0.clone();
             let completer = submission.pend();
             self.0.lock().pending.push(completer);
+            if hold == Some(Hold::PendingStubbornly) {
+                return LowIo::Pending;
+            }
             // Cancelling completes every pending read: enough for a test that has one.
             let routine = move || {
                 let pending = std::mem::take(&mut this.lock().pending);
