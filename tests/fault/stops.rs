@@ -188,8 +188,6 @@ fn stopped_and_true(scene: &Scene, case: &Case, fate: Fate, handles: u64, report
         is_tolerated(case.callout) || matches!(case.callout, Callout::Open | Callout::Create);
     let opened = match (case.callout, fate) {
         (_, Fate::Drained | Fate::HeldUp | Fate::Tolerated) if opens => handles + 1,
-        // Asked when the handle is made already: it goes when the callout returns.
-        (Callout::ShouldTryToCollapseThisOpen, Fate::Abandoned) => handles + 1,
         // The handle goes whatever its server says.
         (Callout::Cleanup | Callout::Close, _) => handles - 1,
         _ => handles,
