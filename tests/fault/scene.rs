@@ -30,6 +30,7 @@ struct Faults {
 
 /// The files and handles.
 pub struct Stage {
+    file: Node,
     other: Node,
     link: Node,
     /// Open for reading and writing on `file`; clean.
@@ -38,7 +39,7 @@ pub struct Stage {
     pub second: HandleNumber,
     /// On the root directory.
     pub listing: HandleNumber,
-    /// To be closed.
+    /// On `file`, for reading: an open that another may share, and whose close may wait.
     pub spare: HandleNumber,
 }
 
@@ -52,24 +53,17 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Started, with nothing wrong. `blocking`: requests are posted. Every handle is an open of its
-    /// own, closed at once.
+    /// Started, with nothing wrong. `blocking`: requests are posted.
     pub fn new(blocking: bool, options: DeviceOptions) -> Self {
-        Self::with_delayed_closes(blocking, options, 0)
-    }
-
-    /// The same; so many closes may wait for the next open.
-    pub fn with_delayed_closes(blocking: bool, options: DeviceOptions, most: usize) -> Self {
         let faults = Arc::new(Faults::default());
         faults.plan.lock().expect("not poisoned").blocking = blocking;
         let server = MemoryServer::new(SystemClock::shared());
-        let met = faults.clone();
+        let its = faults.clone();
         let factory = move || -> Arc<dyn MiniRedirector> {
-            let its = MemoryOptions { delayed_closes: Some(most), ..MemoryOptions::default() };
-            let memory = Memory::new(server.clone(), its);
-            let plan = met.plan.lock().expect("not poisoned").clone();
+            let memory = Memory::new(server.clone(), MemoryOptions::default());
+            let plan = its.plan.lock().expect("not poisoned").clone();
             let faulty = Faulty::new(Arc::new(memory), plan);
-            met.controls.lock().expect("not poisoned").push(faulty.control());
+            its.controls.lock().expect("not poisoned").push(faulty.control());
             Arc::new(faulty)
         };
         let mut host = Host::new(Box::new(factory), options);
@@ -154,7 +148,7 @@ impl Scene {
         let Ok(Answer::Opened(listing)) = host.call(Operation::OpenDirectory { node: root }) else {
             panic!("the root opens")
         };
-        Stage { other, link, kept, second, listing: listing.handle, spare }
+        Stage { file, other, link, kept, second, listing: listing.handle, spare }
     }
 
     fn set_attribute(&self, node: &Node) -> Operation<'static> {
@@ -184,7 +178,8 @@ impl Scene {
                 let (from, to) = (handle, stage.second);
                 Operation::CopyRange { from, from_offset: 0, to, to_offset: 0, length: 50 }
             }
-            Callout::Cleanup | Callout::Close => Operation::Release { handle: stage.spare },
+            // A directory's open is nobody else's, and its close does not wait.
+            Callout::Cleanup | Callout::Close => Operation::Release { handle: stage.listing },
             Callout::QueryDirectory => Operation::ReadDirectory {
                 handle: stage.listing,
                 from: 0,
@@ -220,7 +215,12 @@ impl Scene {
             },
             Callout::ReadLink => Operation::ReadLink { node: stage.link.clone() },
             Callout::Create => create(root, "created"),
-            Callout::Open => Operation::Open { node, options: plain(Access::Read) },
+            Callout::Open | Callout::ShouldTryToCollapseThisOpen => {
+                Operation::Open { node, options: plain(Access::Read) }
+            }
+            Callout::CollapseOpen => {
+                Operation::Open { node: stage.file.clone(), options: plain(Access::Read) }
+            }
             Callout::QueryFileInformation => Operation::GetAttributes { node, handle: None },
             Callout::SetFileInformation => {
                 let set = SetAttributes { permissions: Some(0o600), ..SetAttributes::default() };
@@ -236,6 +236,13 @@ impl Scene {
             }
             other => panic!("{other} is reached by no request"),
         }
+    }
+}
+
+impl Drop for Scene {
+    /// A case that failed must not wait for what it left hanging.
+    fn drop(&mut self) {
+        self.heal();
     }
 }
 

@@ -42,8 +42,7 @@ fn run(seed: u64) {
     let request_deadline = Some(Duration::from_millis(random.u64(200..2000)));
     let options =
         DeviceOptions { survivors, start_limit, request_deadline, ..DeviceOptions::default() };
-    let delayed_closes = random.usize(0..4);
-    let scene = Scene::with_delayed_closes(random.bool(), options, delayed_closes);
+    let scene = Scene::new(random.bool(), options);
     let stage = scene.stage();
     for _ in 0..ROUNDS {
         scene.set_plan(plan(&mut random));

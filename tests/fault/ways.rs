@@ -11,8 +11,6 @@ pub enum Way {
     Stop,
     /// A start.
     Start,
-    /// An open of a file that is open already, or was until just now.
-    SharedOpen,
     /// Nothing, today. [`crate::seeds`] asserts it.
     Never,
 }
@@ -26,10 +24,10 @@ pub const fn ways(callout: Callout) -> &'static [Way] {
         Callout::ReclaimOpen => &[Way::Start],
         Callout::Stop => &[Way::Stop],
         Callout::DeviceControl | Callout::NotifyChangeDirectory => &[Way::Never],
-        Callout::ShouldTryToCollapseThisOpen | Callout::CollapseOpen => &[Way::SharedOpen],
         Callout::Commit => &[Way::Request, Way::Stop],
-        // A reclaimed handle's old open is closed by the start.
-        Callout::Cleanup | Callout::Close => &[Way::Request, Way::Start],
+        // A reclaimed handle's old open is closed by the start; closes that wait, by the stop.
+        Callout::Cleanup => &[Way::Request, Way::Start],
+        Callout::Close => &[Way::Request, Way::Stop, Way::Start],
         Callout::QueryVolumeInformation => &[Way::Request, Way::Start],
         Callout::Lookup
         | Callout::MakeNode
@@ -40,6 +38,8 @@ pub const fn ways(callout: Callout) -> &'static [Way] {
         | Callout::ReadLink
         | Callout::Create
         | Callout::Open
+        | Callout::ShouldTryToCollapseThisOpen
+        | Callout::CollapseOpen
         | Callout::Read
         | Callout::Write
         | Callout::Flush
@@ -61,6 +61,11 @@ pub const fn ways(callout: Callout) -> &'static [Way] {
 /// The callouts that a way leads to.
 pub fn reached_by(way: Way) -> impl Iterator<Item = Callout> {
     Callout::ALL.into_iter().filter(move |callout| ways(*callout).contains(&way))
+}
+
+/// Does its failure cost nothing? An open that cannot be shared is made on its own.
+pub const fn is_tolerated(callout: Callout) -> bool {
+    matches!(callout, Callout::ShouldTryToCollapseThisOpen | Callout::CollapseOpen)
 }
 
 /// Is its request cleanup: owed, never cancelled by a drain?

@@ -20,6 +20,7 @@ mod pages;
 mod reference;
 mod rounds;
 mod same_mount;
+mod signals;
 mod stops;
 #[path = "../model/subjects.rs"]
 #[allow(dead_code)]
