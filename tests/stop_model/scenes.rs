@@ -178,12 +178,47 @@ pub const SMALL: &[Checked] = &[
 ];
 
 /// Checked when asked for: `MINIRDR_MODEL=large`.
-pub const LARGE: &[Checked] = &[Checked {
-    name: "three callers, three clients",
-    scene: Scene {
-        callers: &[&[STOP, Call::Start, STOP], &[STOP], &[Call::Start, STOP]],
-        clients: &[CLIENT, OPENER, OPENER],
-        ..Scene::QUIET
+pub const LARGE: &[Checked] = &[
+    Checked {
+        name: "three callers, a client",
+        scene: Scene {
+            callers: &[&[STOP, Call::Start, STOP], &[STOP], &[Call::Start, Call::Resume]],
+            clients: &[OPENER],
+            ..Scene::QUIET
+        },
+        reached: &[
+            SUCCESS,
+            HAS_OPEN_HANDLES,
+            STOPPED,
+            STARTED,
+            TAKEN_BACK,
+            FAILED,
+            THIRD_GENERATION,
+            PUT_OFF,
+            SURVIVOR_CLOSES,
+            SURVIVOR_STAYS,
+            START_CANCELLED,
+        ],
     },
-    reached: &[],
-}];
+    Checked {
+        name: "three callers, two clients",
+        scene: Scene {
+            callers: &[&[STOP, Call::Start], &[STOP], &[Call::Start, Call::Resume]],
+            clients: &[CLIENT, OPENER],
+            ..Scene::QUIET
+        },
+        reached: &[
+            SUCCESS,
+            HAS_OPEN_HANDLES,
+            STOPPED,
+            STARTED,
+            TAKEN_BACK,
+            FAILED,
+            THIRD_GENERATION,
+            PUT_OFF,
+            SURVIVOR_CLOSES,
+            SURVIVOR_STAYS,
+            START_CANCELLED,
+        ],
+    },
+];
