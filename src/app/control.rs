@@ -1,11 +1,14 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::unsent::keeper::Keeper;
+use crate::app::unsent::replay::{self, Replay};
 use crate::base::clock::Clock;
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{
     Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;
@@ -27,6 +30,8 @@ pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
     pub(in crate::app) clock: Arc<dyn Clock>,
+    /// What has what did not reach the server.
+    pub(in crate::app) keeper: Arc<Keeper>,
     pub(in crate::app) mounted: OnceLock<Mounted>,
     /// The kernel's connection has ended.
     pub(in crate::app) gone: AtomicBool,
@@ -39,11 +44,17 @@ pub struct HostControl {
 impl HostControl {
     /// A host whose mount is not up yet.
     #[must_use]
-    pub fn new(config: MountConfig, device: Arc<Device>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: MountConfig,
+        device: Arc<Device>,
+        clock: Arc<dyn Clock>,
+        keeper: Arc<Keeper>,
+    ) -> Self {
         Self {
             config,
             device,
             clock,
+            keeper,
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
@@ -89,6 +100,7 @@ impl Control for HostControl {
     fn status(&self) -> MountStatus {
         let status = self.device.status();
         let now = self.clock.now();
+        let unsent = self.keeper.summary();
         let front_defects = self.front_defects.get().map_or(0, |count| count());
         MountStatus {
             name: self.config.name.clone(),
@@ -113,6 +125,8 @@ impl Control for HostControl {
             running: status.running.as_ref().map(|running| self.running_call(running)),
             last_stop: status.last_stop,
             last_start: status.last_start,
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -169,5 +183,29 @@ impl Control for HostControl {
             },
             limit,
         )
+    }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        self.keeper.entries().map_err(|error| ControlError::Refused(error.line()))
+    }
+
+    fn replay(
+        &self,
+        asked_by: Caller,
+        force: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        // Its requests do not come by the kernel, which would refuse them.
+        if self.config.options.read_only {
+            let why = "it is mounted read-only: mount it for writing, then replay";
+            return Err(ControlError::Refused(why.to_owned()));
+        }
+        let (device, keeper, clock) = (&self.device, &*self.keeper, &self.clock);
+        let replay = Replay { device, keeper, clock, caller: asked_by, force };
+        replay.run(go_on).map_err(ControlError::Refused)
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        replay::discard(&self.keeper).map_err(ControlError::Refused)
     }
 }

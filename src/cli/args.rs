@@ -48,6 +48,8 @@ pub enum Verb {
     Events(EventsArgs),
     /// Stop, wait and unmount
     Umount(UmountArgs),
+    /// List, replay or discard what a stop could not put on the server
+    Unsent(UnsentArgs),
     /// Show it all in a minute: no server, no root, nothing left behind
     Demo(DemoArgs),
     /// Check what this machine needs, and find what was left behind
@@ -318,6 +320,29 @@ pub struct UmountArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How the table of holders looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// `minirdr unsent`.
+#[derive(Clone, Debug, Args)]
+pub struct UnsentArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Put it on the server; what could not be stays kept, exit 1
+    #[arg(long, conflicts_with = "discard")]
+    pub replay: bool,
+    /// Replay also over files that changed since, or that another file has replaced
+    #[arg(long, requires = "replay", conflicts_with = "discard")]
+    pub force: bool,
+    /// Remove it; it is not on the server then and nowhere else
+    #[arg(long)]
+    pub discard: bool,
+    /// How the table looks.
     #[command(flatten)]
     pub table: TableArgs,
     /// How to answer.
@@ -664,6 +689,9 @@ mod tests {
             ("minirdr wait bk --ticket x", "x"),
             ("minirdr wait bk --ticket 1 --for running", "--for"),
             ("minirdr umount bk -f --deadline 1s", "--deadline"),
+            ("minirdr unsent bk --replay --discard", "--discard"),
+            ("minirdr unsent bk --discard --force", "--force"),
+            ("minirdr unsent bk --force", "--replay"),
             ("minirdr completions tcsh", "bash"),
         ];
         for (line, part) in cases {

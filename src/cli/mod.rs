@@ -21,6 +21,7 @@ pub mod print;
 pub mod progress;
 pub mod run;
 pub mod table;
+pub mod unsent;
 pub mod view;
 pub mod vigil;
 

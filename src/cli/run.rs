@@ -1,7 +1,7 @@
 //! One command, from its words to its exit code.
 
 use crate::cli::args::{self, Environment, Parsed, Verb};
-use crate::cli::commands::{events, generate, mount, show, start, stop, wait};
+use crate::cli::commands::{events, generate, mount, show, start, stop, unsent, wait};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
@@ -44,6 +44,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Wait(args) => wait::wait(args, &environment),
         Verb::Events(args) => events::events(args, &environment),
         Verb::Umount(args) => stop::umount(args, &environment),
+        Verb::Unsent(args) => unsent::unsent(args, &environment),
         Verb::Demo(args) => demo::demo(*args, &environment),
         Verb::Doctor(args) => doctor::doctor(*args, &environment),
         Verb::Completions(args) => generate::completions(args),

@@ -12,7 +12,8 @@ use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::proto::{
     CheckReply, Failure, HandlesReply, Holder, INTERFACE, ListReply, Method, MountStatus,
-    PauseReply, Reply, Request, RequestsReply, StopParameters, VARLINK_INTERFACE,
+    PauseReply, Reply, Request, RequestsReply, StopParameters, UnsentDoneReply, UnsentReply,
+    VARLINK_INTERFACE,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -306,6 +307,16 @@ impl Service {
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, parse(parameters)?),
+            Method::Unsent => {
+                parse::<Nothing>(parameters)?;
+                let entries = call.disclosure.apply(self.control.unsent()?);
+                call.finish(&UnsentReply { entries, redacted: call.disclosure.hides() })
+            }
+            Method::Replay => self.replay(call, parse(parameters)?),
+            Method::Discard => {
+                parse::<Nothing>(parameters)?;
+                call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
+            }
         }
     }
 

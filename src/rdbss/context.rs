@@ -6,11 +6,12 @@
 //! let go while the conservative drain still knows that its server is busy (stop.md §5).
 
 use crate::base::clock::Moment;
-use crate::base::ids::{Caller, HandleNumber, SerialNumber};
+use crate::base::ids::{Caller, HandleNumber, LossNumber, SerialNumber};
 use crate::base::status::Status;
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
+use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,15 @@ pub enum Subject {
     Handle(HandleNumber),
     /// The volume.
     Volume,
+}
+
+/// Where a WRITE's bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
 }
 
 /// Counts that the contexts of a device share.
@@ -44,6 +54,8 @@ pub struct ContextCounts {
     pub written_back_bytes: AtomicU64,
     /// Bytes handed over by applications and not on their servers, of all handles.
     pub unsent_bytes: AtomicU64,
+    /// Losses named that reached their server after all.
+    pub arrived: AtomicU64,
 }
 
 struct Inner {
@@ -52,6 +64,12 @@ struct Inner {
     cancel_routine: Option<Box<dyn FnOnce() + Send>>,
     /// Counted as cancellable in the gate.
     counted_cancellable: bool,
+    /// The handle whose data it carries, for the loss report; let go of when the callout returns.
+    fobx: Option<Arc<Fobx>>,
+    /// That data, where it is ours to keep.
+    data: Option<Arc<[u8]>>,
+    /// The loss its data was named as.
+    lost_as: Option<LossNumber>,
 }
 
 /// One request.
@@ -60,6 +78,7 @@ pub struct Context {
     caller: Caller,
     operation: &'static str,
     subject: Subject,
+    span: Option<Span>,
     arrived: Moment,
     deadline: Option<Moment>,
     gate: Arc<Gate>,
@@ -79,6 +98,8 @@ pub struct Arrival {
     pub operation: &'static str,
     /// What it is about.
     pub subject: Subject,
+    /// Of a WRITE: where to.
+    pub span: Option<Span>,
     /// Now.
     pub arrived: Moment,
     /// When to give up.
@@ -95,12 +116,21 @@ impl Context {
         gate: Arc<Gate>,
         counts: Arc<ContextCounts>,
     ) -> Arc<Self> {
-        let inner = Inner { responder, pass, cancel_routine: None, counted_cancellable: false };
+        let inner = Inner {
+            responder,
+            pass,
+            cancel_routine: None,
+            counted_cancellable: false,
+            fobx: None,
+            data: None,
+            lost_as: None,
+        };
         Arc::new(Self {
             serial: arrival.serial,
             caller: arrival.caller,
             operation: arrival.operation,
             subject: arrival.subject,
+            span: arrival.span,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
             gate,
@@ -121,6 +151,41 @@ impl Context {
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Of a WRITE: where to.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    /// Keeps a WRITE's bytes at hand until its callout has returned.
+    pub fn hold_data(&self, data: Arc<[u8]>) {
+        self.inner.lock().data = Some(data);
+    }
+
+    /// Remembers whose data it carries until its callout has returned.
+    pub fn hold_handle(&self, fobx: &Arc<Fobx>) {
+        self.inner.lock().fobx = Some(fobx.clone());
+    }
+
+    /// What it holds of these.
+    #[must_use]
+    pub fn held(&self) -> (Option<Arc<Fobx>>, Option<Arc<[u8]>>) {
+        let inner = self.inner.lock();
+        (inner.fobx.clone(), inner.data.clone())
+    }
+
+    /// Its data is named lost under this number; the one it was named under before, if it was.
+    pub fn name_lost(&self, number: LossNumber) -> Result<(), LossNumber> {
+        let mut inner = self.inner.lock();
+        match inner.lost_as {
+            Some(before) => Err(before),
+            None => {
+                inner.lost_as = Some(number);
+                Ok(())
+            }
+        }
     }
 
     /// When it arrived.
@@ -198,20 +263,25 @@ impl Context {
         &self.counts
     }
 
-    /// The callout is over: leaves the gate. Idempotent.
-    pub fn leave(&self) {
+    /// The callout is over: leaves the gate. Idempotent. The number its data was named lost under
+    /// before, if it was: from here on it is not.
+    pub fn leave(&self) -> Option<LossNumber> {
+        let (routine, held, pass, counted, lost_as) = {
+            let mut inner = self.inner.lock();
+            let held = (inner.fobx.take(), inner.data.take());
+            let counted = std::mem::take(&mut inner.counted_cancellable);
+            // The pass with the number: who abandons it later finds that it has ended.
+            let (pass, lost_as) = (inner.pass.take(), inner.lost_as.take());
+            (inner.cancel_routine.take(), held, pass, counted, lost_as)
+        };
         // A routine that was never called is dropped here, with no lock held.
-        let routine = self.inner.lock().cancel_routine.take();
-        drop(routine);
-        self.leave_gate();
+        drop((routine, held));
+        self.leave_gate(pass, counted);
+        lost_as
     }
 
     /// True if it was inside.
-    fn leave_gate(&self) -> bool {
-        let (pass, counted) = {
-            let mut inner = self.inner.lock();
-            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
-        };
+    fn leave_gate(&self, pass: Option<Pass>, counted: bool) -> bool {
         if counted {
             self.gate.ceased_cancellable();
         }
@@ -250,7 +320,11 @@ impl Context {
         };
         // Its callout may end in this very moment, and answer first: then it was not abandoned.
         let let_go = !answered && self.answer(Err(status)).is_none();
-        let left = self.leave_gate();
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
+        let left = self.leave_gate(pass, counted);
         let_go || (answered && left)
     }
 
@@ -350,6 +424,7 @@ mod tests {
             caller: Caller::default(),
             operation: "read",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
         };
@@ -431,6 +506,7 @@ mod tests {
             caller: Caller::default(),
             operation: "flush",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
         };

@@ -11,7 +11,7 @@ use crate::mrx::request::{
     SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::rdbss::objects::fcb::Fcb;
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 pub use crate::mrx::request as operand;
@@ -45,6 +45,50 @@ pub struct Creation {
     pub permissions: u16,
     /// The caller's umask; 0 when the kernel applied it already.
     pub umask: u16,
+}
+
+/// A WRITE's bytes. Shared once they are posted, in the one copy that posting makes: a stop that
+/// gives up on the request keeps them (design README, invariant 9).
+#[derive(Clone, Debug)]
+pub enum WriteData<'a> {
+    /// The kernel's buffer.
+    Borrowed(&'a [u8]),
+    /// A copy of it that several hold.
+    Shared(Arc<[u8]>),
+}
+
+impl WriteData<'_> {
+    /// The bytes for somebody to keep; copies what is borrowed.
+    #[must_use]
+    pub fn shared(self) -> Arc<[u8]> {
+        match self {
+            Self::Borrowed(data) => Arc::from(data),
+            Self::Shared(data) => data,
+        }
+    }
+}
+
+impl Deref for WriteData<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(data) => data,
+            Self::Shared(data) => data,
+        }
+    }
+}
+
+impl<'a> From<&'a [u8]> for WriteData<'a> {
+    fn from(data: &'a [u8]) -> Self {
+        Self::Borrowed(data)
+    }
+}
+
+impl From<Vec<u8>> for WriteData<'_> {
+    fn from(data: Vec<u8>) -> Self {
+        Self::Shared(Arc::from(data))
+    }
 }
 
 /// One request from the kernel.
@@ -163,7 +207,7 @@ pub enum Operation<'a> {
         /// First byte.
         offset: u64,
         /// The data; borrowed from the kernel's buffer while it runs inline.
-        data: Cow<'a, [u8]>,
+        data: WriteData<'a>,
         /// Page write-back (FUSE_WRITE_CACHE): cleanup, never refused (G3).
         write_back: bool,
         /// The kernel asks for set-id bits to be cleared.
@@ -400,7 +444,7 @@ impl Operation<'_> {
             Self::Write { handle, offset, data, write_back, kill_privileges } => Operation::Write {
                 handle,
                 offset,
-                data: Cow::Owned(data.into_owned()),
+                data: WriteData::Shared(data.shared()),
                 write_back,
                 kill_privileges,
             },
@@ -416,7 +460,7 @@ impl Operation<'_> {
                     $(Self::$variant { $($field),* } => Operation::$variant { $($field),* },)+
                     Self::QueryVolume => Operation::QueryVolume,
                     Self::Write { handle, offset, data, write_back, kill_privileges } => {
-                        let data = Cow::Owned(data.into_owned());
+                        let data = WriteData::Shared(data.shared());
                         Operation::Write { handle, offset, data, write_back, kill_privileges }
                     }
                 }

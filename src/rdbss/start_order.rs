@@ -4,7 +4,7 @@
 use crate::base::ids::Generation;
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::status::Status;
-use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::base::stop::{CallKind, CallResult, Loss, Report, StopOptions, unix_seconds};
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::FileIdentity;
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -13,6 +13,7 @@ use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event};
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::net_root::NetRoot;
 use crate::rdbss::objects::srv_call::{Instance, SrvCall};
@@ -45,10 +46,19 @@ impl Upcalls for DeviceUpcalls {
         }
     }
 
-    fn report_loss(&self, loss: crate::base::stop::Loss) {
-        if let Some(device) = self.device.upgrade() {
-            device.lost(loss);
-        }
+    fn report_loss(&self, loss: Loss) {
+        let Some(device) = self.device.upgrade() else { return };
+        device.lost(LostWrite {
+            identity: FileIdentity { number: 0, generation: 0 },
+            path: loss.path,
+            span: None,
+            bytes: loss.bytes,
+            append: false,
+            data: None,
+            error: loss.error,
+            lost_unix_s: unix_seconds(self.clock.wall()),
+            written_by: loss.written_by,
+        });
     }
 }
 

@@ -137,8 +137,13 @@ mod tests {
             ),
             (Notice::Sealed, "sealed"),
             (
-                Notice::Loss(Loss { path: b"a\n\xff".to_vec(), bytes: 1, error: "x".to_owned() }),
-                "loss  bytes=1 error=x path=a\\x0a\u{fffd}",
+                Notice::Loss(Loss {
+                    path: b"a\n\xff".to_vec(),
+                    bytes: 1,
+                    error: "x".to_owned(),
+                    ..Loss::default()
+                }),
+                "loss  bytes=1 error=x path=a\\x0a\u{fffd} written_by=uid:0,pid:0",
             ),
         ];
         for (notice, text) in notices {
