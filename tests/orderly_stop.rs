@@ -447,6 +447,7 @@ fn s7_the_order_of_a_stop() {
             "drain",
             "seal",
             "write_back_rest",
+            "shed_delayed_closes",
             "deregister_provider",
             "deregister_file_system",
             "mrx_stop",

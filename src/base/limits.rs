@@ -21,6 +21,9 @@ pub const FSP_STUCK_AFTER: Duration = Duration::from_millis(500);
 pub const FSP_QUEUE_MAX: usize = 4096;
 /// Payload bytes copied into posted requests (gate.md §3).
 pub const FSP_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Requests that no worker could be had for and that run on the thread that brought them, at once:
+/// the other threads must go on serving the kernel.
+pub const FSP_INLINE_MAX: usize = FUSE_THREADS / 2;
 /// After this many critical jobs in a row one delayed job runs.
 pub const FSP_CRITICAL_RUN_MAX: u32 = 16;
 
@@ -59,6 +62,10 @@ pub const REQUESTS_IN_FLIGHT_MAX: u32 = (1 << 20) - 1;
 
 /// How long a stop waits for RELEASEs on their way before it counts survivors (stop.md §4 step 9).
 pub const RELEASE_GRACE: Duration = Duration::from_millis(100);
+/// A delayed close is made after this long without an open that wants it (rdbss.md 7.4).
+pub const SCAVENGER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delayed closes a mini-redirector may ask for, for each server (Windows' DormantFileLimit).
+pub const DELAYED_CLOSES_MAX: usize = 1023;
 /// What was told to end gets this long to do so by itself: requests and their cancel routines, a
 /// cancelled start, and callouts of a stop whose deadline has passed.
 pub const CANCEL_GRACE: Duration = Duration::from_millis(500);
@@ -126,6 +133,7 @@ pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
 /// Longest command written to the `control` control file, in bytes.
 pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
 
+const _: () = assert!(FSP_INLINE_MAX > 0 && FSP_INLINE_MAX < FUSE_THREADS);
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");
 const _: () = assert!(

@@ -51,10 +51,25 @@ pub struct ClassQueue<T> {
     filled: Condvar,
 }
 
+/// What went through one class (rdbss.md 4.5): a `queued_total` far above `posted_total` says that
+/// there are too few workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Jobs taken in.
+    pub posted_total: u64,
+    /// Jobs handed out.
+    pub taken_total: u64,
+    /// Jobs handed back because there was no room.
+    pub rejected_total: u64,
+    /// The length each job found, summed up: the cumulative length of the queue.
+    pub queued_total: u64,
+}
+
 #[derive(Debug)]
 struct Inner<T> {
     lanes: [VecDeque<(T, usize)>; 3],
     bytes: usize,
+    accounts: [Account; 3],
     sleeping: usize,
     urgent_run: u32,
     closed: bool,
@@ -65,7 +80,14 @@ impl<T> ClassQueue<T> {
     #[must_use]
     pub fn new(jobs_max: usize, bytes_max: usize) -> Self {
         let lanes = [VecDeque::new(), VecDeque::new(), VecDeque::new()];
-        let inner = Inner { lanes, bytes: 0, sleeping: 0, urgent_run: 0, closed: false };
+        let inner = Inner {
+            lanes,
+            bytes: 0,
+            accounts: Default::default(),
+            sleeping: 0,
+            urgent_run: 0,
+            closed: false,
+        };
         Self { jobs_max, bytes_max, inner: Mutex::new(Rank::Queue, inner), filled: Condvar::new() }
     }
 
@@ -74,15 +96,32 @@ impl<T> ClassQueue<T> {
     /// # Errors
     /// [`Rejected`] with the job: over a bound (never for `HyperCritical`), or closed.
     pub fn push(&self, class: Class, bytes: usize, job: T) -> Result<(), Rejected<T>> {
+        self.put(class, bytes, job, class == Class::HyperCritical)
+    }
+
+    /// The same for a job that is owed (a cleanup, a close): no bound keeps it out. There are as
+    /// many of those as handles.
+    ///
+    /// # Errors
+    /// [`Rejected::Closed`] with the job.
+    pub fn push_owed(&self, class: Class, bytes: usize, job: T) -> Result<(), Rejected<T>> {
+        self.put(class, bytes, job, true)
+    }
+
+    fn put(&self, class: Class, bytes: usize, job: T, owed: bool) -> Result<(), Rejected<T>> {
         let mut inner = self.inner.lock();
         if inner.closed {
             return Err(Rejected::Closed(job));
         }
         let jobs: usize = inner.lanes.iter().map(VecDeque::len).sum();
         let full = jobs >= self.jobs_max || inner.bytes.saturating_add(bytes) > self.bytes_max;
-        if full && class != Class::HyperCritical {
+        let account = &mut inner.accounts[class as usize];
+        if full && !owed {
+            account.rejected_total += 1;
             return Err(Rejected::Full(job));
         }
+        account.posted_total += 1;
+        account.queued_total += jobs as u64;
         inner.bytes += bytes;
         inner.lanes[class as usize].push_back((job, bytes));
         if inner.sleeping > 0 {
@@ -116,6 +155,21 @@ impl<T> ClassQueue<T> {
         self.filled.notify_all();
     }
 
+    /// Takes no more jobs, and hands out those that nobody has taken, in their order.
+    pub fn close_and_take(&self) -> Vec<T> {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        let rest = std::iter::from_fn(|| inner.next()).collect();
+        drop(inner);
+        self.filled.notify_all();
+        rest
+    }
+
+    /// What went through each class: hypercritical, critical, delayed.
+    pub fn accounts(&self) -> [Account; 3] {
+        self.inner.lock().accounts
+    }
+
     /// Does it take nothing any more?
     pub fn is_closed(&self) -> bool {
         self.inner.lock().closed
@@ -139,6 +193,7 @@ impl<T> Inner<T> {
         for lane in order {
             if let Some((job, bytes)) = self.lanes[lane].pop_front() {
                 self.bytes -= bytes;
+                self.accounts[lane].taken_total += 1;
                 self.urgent_run = if lane == 2 { 0 } else { self.urgent_run.saturating_add(1) };
                 return Some(job);
             }
@@ -185,10 +240,28 @@ mod tests {
         queue.push(Class::Critical, 2, 3).expect("room");
         assert!(matches!(queue.push(Class::Delayed, 0, 4), Err(Rejected::Full(4))));
         queue.push(Class::HyperCritical, 99, 5).expect("never refused for room");
+        queue.push_owed(Class::Delayed, 99, 6).expect("owed: never refused for room");
         queue.close();
-        assert!(matches!(queue.push(Class::HyperCritical, 0, 6), Err(Rejected::Closed(6))));
-        assert_eq!([take(&queue), take(&queue), take(&queue)], [Some(5), Some(1), Some(3)]);
+        assert!(matches!(queue.push(Class::HyperCritical, 0, 7), Err(Rejected::Closed(7))));
+        assert!(matches!(queue.push_owed(Class::Delayed, 0, 7), Err(Rejected::Closed(7))));
+        let order: Vec<_> = (0..4).map(|_| take(&queue)).collect();
+        assert_eq!(order, [Some(5), Some(1), Some(3), Some(6)]);
         assert!(matches!(queue.pop(NOW), Taken::Closed));
+    }
+
+    /// Issue 3, work queues: every job that came in went out or was handed back, by class.
+    #[test]
+    fn the_accounts_add_up() {
+        let queue = ClassQueue::new(2, 10);
+        for job in 0..3 {
+            let full = queue.push(Class::Critical, 0, job).is_err();
+            assert_eq!(full, job == 2);
+        }
+        assert_eq!(take(&queue), Some(0));
+        assert_eq!(queue.close_and_take(), [1]);
+        let account =
+            Account { posted_total: 2, taken_total: 2, rejected_total: 1, queued_total: 1 };
+        assert_eq!(queue.accounts(), [Account::default(), account, Account::default()]);
     }
 
     /// Stop.md C3: a stream of critical jobs does not starve a delayed one.

@@ -70,7 +70,7 @@ macro_rules! errnos {
 errnos! {
     EPERM = PERM, ENOENT = NOENT, EINTR = INTR, EIO = IO, E2BIG = TOOBIG, EBADF = BADF,
     EAGAIN = AGAIN, ENOMEM = NOMEM, EACCES = ACCESS, EBUSY = BUSY, EEXIST = EXIST, EXDEV = XDEV,
-    ENODEV = NODEV,
+    ENODEV = NODEV, EMFILE = MFILE, ENFILE = NFILE,
     ENOTDIR = NOTDIR, EISDIR = ISDIR, EINVAL = INVAL, EFBIG = FBIG, ENOSPC = NOSPC, EROFS = ROFS,
     EMLINK = MLINK, ERANGE = RANGE, ENAMETOOLONG = NAMETOOLONG, ENOSYS = NOSYS,
     ENOTEMPTY = NOTEMPTY, ELOOP = LOOP, ENODATA = NODATA, EOVERFLOW = OVERFLOW,
@@ -133,6 +133,9 @@ pub enum Status {
     /// The name does not exist.
     #[error("no such name")]
     ObjectNameNotFound,
+    /// The server refuses because somebody has the file open (rdbss.md 7.1, step 12).
+    #[error("the server says that the file is open")]
+    SharingViolation,
     /// Rename or link across shares.
     #[error("not the same device")]
     NotSameDevice,
@@ -173,6 +176,7 @@ impl Status {
             Self::AccessDenied => 0xC000_0022,
             Self::ObjectNameCollision => 0xC000_0035,
             Self::ObjectNameNotFound => 0xC000_0034,
+            Self::SharingViolation => 0xC000_0043,
             Self::NotSameDevice => 0xC000_00D4,
             Self::NameTooLong => 0xC000_0106,
             Self::MediaWriteProtected => 0xC000_00A2,
@@ -199,6 +203,7 @@ impl Status {
             Self::AccessDenied => Errno::EACCES,
             Self::ObjectNameCollision => Errno::EEXIST,
             Self::ObjectNameNotFound => Errno::ENOENT,
+            Self::SharingViolation => Errno::EBUSY,
             Self::NotSameDevice => Errno::EXDEV,
             Self::NameTooLong => Errno::ENAMETOOLONG,
             Self::MediaWriteProtected => Errno::EROFS,

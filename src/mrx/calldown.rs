@@ -34,6 +34,13 @@ pub struct Capabilities {
     pub posix_acl: bool,
     /// Nobody else changes the server's files: names and attributes may be cached for long.
     pub exclusive: bool,
+    /// Opens on the server are made with the daemon's rights, whoever asks: the kernel has checked
+    /// the caller (`default_permissions`). Otherwise an open is shared only among callers whose
+    /// supplementary groups are equal too, which costs a look into `/proc` at each open.
+    pub daemon_rights: bool,
+    /// Closes that may wait for the next open of the same kind, for each server
+    /// (MaximumNumberOfCloseDelayedFiles, rdbss.md 7.4). 0: every close is made at once.
+    pub delayed_closes_max: usize,
 }
 
 type Context<'a> = &'a dyn RequestContext;
@@ -179,8 +186,9 @@ pub trait MiniRedirector: Send + Sync {
         options: OpenOptions,
     ) -> Result<Opened, Status>;
 
-    /// MRxShouldTryToCollapseThisOpen: may a new handle share this open? Only asked when access,
-    /// options and credentials are equal.
+    /// MRxShouldTryToCollapseThisOpen: may further handles share this open, and may its close wait
+    /// for the next one? Asked when it was opened, and again before each sharing; only for opens of
+    /// equal access, options and credentials.
     fn should_try_to_collapse_this_open(&self, open: OpenRef<'_>) -> bool {
         false
     }

@@ -8,13 +8,13 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, HandleNumber, LossNumber, SerialNumber};
 use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
-use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::fobx::{Cleanup, Fobx};
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]
@@ -70,6 +70,8 @@ struct Inner {
     data: Option<Arc<[u8]>>,
     /// The loss its data was named as.
     lost_as: Option<LossNumber>,
+    /// The handle that is cleaned up keeps its generation meanwhile.
+    cleanup: Option<Cleanup>,
 }
 
 /// One request.
@@ -81,6 +83,7 @@ pub struct Context {
     span: Option<Span>,
     arrived: Moment,
     deadline: Option<Moment>,
+    changes: bool,
     gate: Arc<Gate>,
     counts: Arc<ContextCounts>,
     cancelled: AtomicBool,
@@ -104,6 +107,10 @@ pub struct Arrival {
     pub arrived: Moment,
     /// When to give up.
     pub deadline: Option<Moment>,
+    /// Does it change something on the server ([`Operation::changes`])?
+    ///
+    /// [`Operation::changes`]: crate::rdbss::operation::Operation::changes
+    pub changes: bool,
 }
 
 impl Context {
@@ -124,6 +131,7 @@ impl Context {
             fobx: None,
             data: None,
             lost_as: None,
+            cleanup: None,
         };
         Arc::new(Self {
             serial: arrival.serial,
@@ -133,6 +141,7 @@ impl Context {
             span: arrival.span,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
+            changes: arrival.changes,
             gate,
             counts,
             cancelled: AtomicBool::new(false),
@@ -192,6 +201,12 @@ impl Context {
     #[must_use]
     pub fn arrived(&self) -> Moment {
         self.arrived
+    }
+
+    /// Does it change something on the server? Then its caller is not told lightly that it did not.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.changes
     }
 
     /// Has it a cancel routine now?
@@ -263,19 +278,42 @@ impl Context {
         &self.counts
     }
 
+    /// It is a cleanup or close, and ends with this.
+    pub fn holds(&self, cleanup: Cleanup) {
+        let before = self.inner.lock().cleanup.replace(cleanup);
+        drop(before);
+    }
+
+    /// Its callout is over, or it makes none: its handle may be reclaimed, or go.
+    pub fn end_cleanup(&self) {
+        let held = {
+            let mut inner = self.inner.lock();
+            (inner.cleanup.take(), inner.fobx.take())
+        };
+        drop(held);
+    }
+
+    /// A close that was put off is counted after all.
+    pub fn count(&self, pass: Pass) {
+        let before = self.inner.lock().pass.replace(pass);
+        if let Some(pass) = before {
+            self.gate.leave(pass);
+        }
+    }
+
     /// The callout is over: leaves the gate. Idempotent. The number its data was named lost under
     /// before, if it was: from here on it is not.
     pub fn leave(&self) -> Option<LossNumber> {
-        let (routine, held, pass, counted, lost_as) = {
+        let (held, pass, counted, lost_as) = {
             let mut inner = self.inner.lock();
-            let held = (inner.fobx.take(), inner.data.take());
+            let routine = inner.cancel_routine.take();
+            let held = (routine, inner.cleanup.take(), inner.fobx.take(), inner.data.take());
             let counted = std::mem::take(&mut inner.counted_cancellable);
             // The pass with the number: who abandons it later finds that it has ended.
-            let (pass, lost_as) = (inner.pass.take(), inner.lost_as.take());
-            (inner.cancel_routine.take(), held, pass, counted, lost_as)
+            (held, inner.pass.take(), counted, inner.lost_as.take())
         };
         // A routine that was never called is dropped here, with no lock held.
-        drop((routine, held));
+        drop(held);
         self.leave_gate(pass, counted);
         lost_as
     }
@@ -427,6 +465,7 @@ mod tests {
             span: None,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let responder: Box<dyn Responder> = Box::new(Tell(sender));
         let context =
@@ -509,6 +548,7 @@ mod tests {
             span: None,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
         };
         let close = Context::new(arrival, None, Some(pass), gate.clone(), counts);
         close.set_cancel_routine(Box::new(|| {})).expect("not cancelled yet");

@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::Generation;
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::stop::Notice;
+use crate::base::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
 pub use crate::mrx::calldown::Capabilities;
@@ -28,7 +29,6 @@ use crate::rdbss::startstop::Control;
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
 use crate::rdbss::watcher::Refusals;
-use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The kernel's side of the mount, installed once it is mounted.
@@ -70,6 +70,10 @@ pub struct Device {
     pub(in crate::rdbss) survivors: AtomicI64,
     /// The workers of this generation; a spun-down one refuses, and closes then run inline.
     pub(in crate::rdbss) fsp: Mutex<Arc<Fsp>>,
+    /// Requests that run on the thread that brought them, because no worker could be had.
+    pub(in crate::rdbss) inline: AtomicUsize,
+    /// A worker makes delayed closes just now, or is going to.
+    pub(in crate::rdbss) scavenging: AtomicBool,
     /// Do callouts of the latest generation block? Then requests are posted.
     pub(in crate::rdbss) blocking: AtomicBool,
     /// The view of the running generation.
@@ -114,6 +118,8 @@ impl Device {
             losses: Losses::default(),
             survivors: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
+            inline: AtomicUsize::new(0),
+            scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
             fcbs: FcbTable::new(),
@@ -180,7 +186,18 @@ impl Device {
         let threads: Vec<Thread> = self.threads.lock().drain(..).collect();
         drop(threads);
         let fsp = self.fsp.lock().clone();
-        fsp.spin_down(std::time::Duration::from_secs(5));
+        let left = fsp.spin_down(std::time::Duration::from_secs(5)).left;
+        if !left.is_empty() {
+            // Nobody else is left to do what is owed; and nobody may wait for a dead server.
+            let until = self.clock.now().after(CANCEL_GRACE);
+            let rest = move || {
+                left.into_iter().for_each(|job| job());
+                Ok(())
+            };
+            if let Err(status) = call_bounded("close", || self.clock.now() < until, rest) {
+                log::warn!("{}: what was owed at the end: {status}", self.name);
+            }
+        }
     }
 
     /// Announces something of the current generation. No lock is held.

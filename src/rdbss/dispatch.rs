@@ -1,20 +1,24 @@
 //! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it
 //! on the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
 
-use crate::base::ids::{Caller, HandleNumber};
+use crate::base::ids::{Caller, Generation, HandleNumber};
+use crate::base::limits::FSP_INLINE_MAX;
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
+use crate::base::stop::State;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
 use crate::rdbss::context::{Arrival, Context, Span, Subject};
 use crate::rdbss::device::Device;
+use crate::rdbss::fsp::Job;
 use crate::rdbss::gate::{CloseEntry, Pass};
 use crate::rdbss::operation::{
     Answer, Dispatcher, Node, Operation, OperationClass, Responder, WriteData,
 };
+use crate::rdbss::survivors::PutOff;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How far an operation has come when its handler returns.
 pub(in crate::rdbss) enum Flow {
@@ -22,6 +26,26 @@ pub(in crate::rdbss) enum Flow {
     Done(Result<Answer, Status>),
     /// A mini-redirector completes it later. A variant, not a status: it cannot reach FUSE.
     Pending,
+}
+
+/// A request on the thread that brought it, counted while it lasts.
+struct Inline<'a>(&'a Device);
+
+impl<'a> Inline<'a> {
+    /// None when [`FSP_INLINE_MAX`] run already.
+    fn enter(device: &'a Device) -> Option<Self> {
+        if device.inline.fetch_add(1, Ordering::AcqRel) >= FSP_INLINE_MAX {
+            device.inline.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        Some(Self(device))
+    }
+}
+
+impl Drop for Inline<'_> {
+    fn drop(&mut self) {
+        self.0.inline.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl From<Result<Answer, Status>> for Flow {
@@ -84,19 +108,44 @@ impl Device {
         let Some(fobx) = self.handles.get(handle) else {
             return responder.respond(Err(Status::InvalidHandle));
         };
-        match self.gate.enter_close(fobx.srv_open().generation()) {
-            CloseEntry::Counted(pass) => self.begin(caller, operation, responder, Some(pass)),
-            CloseEntry::Survivor => self.begin(caller, operation, responder, None),
-            CloseEntry::Deferred => {
-                // A context it gets now: a request that waits is listed, watched and bounded in
-                // time.
-                let context = self.admit(caller, &operation, responder, None);
-                let (device, operation) = (self.shared(), operation.into_owned());
-                let close = Box::new(move || device.carry_on(context, operation));
-                if let Some(close) = self.deferred.put_off(close) {
-                    close();
-                }
+        let (cleanup, generation) = fobx.begin_cleanup();
+        let (pass, deferred) = match self.gate.enter_close(generation) {
+            CloseEntry::Counted(pass) => (Some(pass), false),
+            CloseEntry::Survivor => (None, false),
+            CloseEntry::Deferred => (None, true),
+        };
+        // A context it gets also when it has to wait: it is listed, watched and bounded in time.
+        let context = self.admit(caller, &operation, responder, pass);
+        context.holds(cleanup);
+        if deferred {
+            self.put_off(context, operation.into_owned(), generation);
+        } else {
+            self.carry_on(context, operation);
+        }
+    }
+
+    /// Keeps a cleanup or close until `MRxStop` has returned.
+    fn put_off(&self, context: Arc<Context>, operation: Operation<'static>, of: Generation) {
+        let device = self.shared();
+        let sealed = || self.gate.view().state == State::Sealing;
+        let run = move |(context, operation)| device.run_put_off(context, operation, of);
+        match self.deferred.put_off(sealed, (context, operation), run) {
+            PutOff::Kept => {}
+            PutOff::Over((context, operation)) => self.carry_on(context, operation),
+            PutOff::AskAgain((context, operation)) => self.run_put_off(context, operation, of),
+        }
+    }
+
+    /// Its turn has come. The gate is asked again: if the stop was taken back, the next one must
+    /// wait for it like for any other.
+    fn run_put_off(&self, context: Arc<Context>, operation: Operation<'static>, of: Generation) {
+        match self.gate.enter_close(of) {
+            CloseEntry::Counted(pass) => {
+                context.count(pass);
+                self.carry_on(context, operation);
             }
+            CloseEntry::Survivor => self.carry_on(context, operation),
+            CloseEntry::Deferred => self.put_off(context, operation, of),
         }
     }
 
@@ -132,6 +181,7 @@ impl Device {
                 Some(limit) if !operation.waits_for_others() => Some(now.after(limit)),
                 _ => None,
             },
+            changes: operation.changes(),
         };
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
@@ -147,8 +197,11 @@ impl Device {
         }
     }
 
-    /// Hands a request to the file system process; over the bound it runs here, where it may block.
+    /// Hands a request to the file system process (C3). A cleanup or close is owed: no bound keeps
+    /// it out. Over the bound another request runs here, while threads are left that serve the
+    /// kernel; beyond that it is refused.
     fn post_request(&self, context: Arc<Context>, operation: Operation<'_>) {
+        let owed = operation.class() == OperationClass::Cleanup;
         let class = match &operation {
             Operation::Release { .. } => Class::Delayed,
             _ => Class::Critical,
@@ -158,11 +211,32 @@ impl Device {
         if let Operation::Write { data: WriteData::Shared(data), .. } = &operation {
             context.hold_data(data.clone());
         }
-        let job = Box::new(move || device.run(&context, operation));
+        let its_context = context.clone();
+        let job: Job = Box::new(move || device.run(&its_context, operation));
         let fsp = self.fsp.lock().clone();
-        match fsp.post(class, bytes, job) {
+        let posted =
+            if owed { fsp.post_owed(class, bytes, job) } else { fsp.post(class, bytes, job) };
+        match posted {
             Ok(()) => {}
-            Err(Rejected::Full(job) | Rejected::Closed(job)) => job(),
+            // A stop has spun these workers down; there are others for what is owed still.
+            Err(Rejected::Closed(job)) if owed => self.post_owed_job(job),
+            Err(Rejected::Closed(job) | Rejected::Full(job)) => match Inline::enter(self) {
+                Some(_inline) => job(),
+                None => {
+                    drop(job);
+                    self.complete(&context, Err(Status::InsufficientResources));
+                }
+            },
+        }
+    }
+
+    /// Has the workers of now do what is owed; without any it is done here.
+    pub(in crate::rdbss) fn post_owed_job(&self, job: Job) {
+        let fsp = self.fsp.lock().clone();
+        if let Err(Rejected::Closed(job) | Rejected::Full(job)) =
+            fsp.post_owed(Class::Delayed, 0, job)
+        {
+            job();
         }
     }
 
@@ -189,9 +263,10 @@ impl Device {
             Ok(Answer::Written(bytes)) => Some(*bytes as u64),
             Ok(_) | Err(_) => None,
         };
-        self.undo(context.answer(answer));
-        // Before it leaves: then its handle may be gone.
+        // Before its handle is let go of, which may be the last that knows the file.
         let path = if context.is_abandoned() { self.path_of(context) } else { Vec::new() };
+        context.end_cleanup();
+        self.too_late(context.answer(answer));
         if let Some(number) = context.leave()
             && let Some(bytes) = written
             && context.span().is_none_or(|span| span.length <= bytes)
@@ -201,10 +276,15 @@ impl Device {
         self.requests.remove(context.serial());
     }
 
-    /// An answer that nobody took: a handle in it must not stay open.
-    pub(in crate::rdbss) fn undo(&self, late: Option<Result<Answer, Status>>) {
-        if let Some(Ok(Answer::Opened(open) | Answer::Created(_, open))) = late {
-            self.discard_handle(open.handle);
+    /// An answer that nobody took: dropped, counted (`Context::answer`), and what it stands for is
+    /// undone. A handle must not stay open, a lock must not stay held.
+    fn too_late(&self, late: Option<Result<Answer, Status>>) {
+        match late {
+            Some(Ok(Answer::Opened(open) | Answer::Created(_, open))) => {
+                self.discard_handle(open.handle);
+            }
+            Some(Ok(Answer::Granted(handle, lock))) => self.give_lock_back(handle, lock),
+            Some(_) | None => {}
         }
     }
 
@@ -358,7 +438,7 @@ impl Device {
 }
 
 impl Operation<'_> {
-    /// The handle it is on, if it is on one.
+    /// The handle it is on, if it is on one. No default arm: a new operation must say.
     fn handle(&self) -> Option<HandleNumber> {
         match self {
             Self::Read { handle, .. }
@@ -372,7 +452,25 @@ impl Operation<'_> {
             | Self::CopyRange { from: handle, .. }
             | Self::GetLock { handle, .. }
             | Self::SetLock { handle, .. } => Some(*handle),
-            _ => None,
+            // These have one only to spare a lookup: they are about the file.
+            Self::GetAttributes { .. }
+            | Self::SetAttributes { .. }
+            | Self::Lookup { .. }
+            | Self::ReadLink { .. }
+            | Self::MakeNode { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Rename { .. }
+            | Self::Open { .. }
+            | Self::Create { .. }
+            | Self::OpenDirectory { .. }
+            | Self::QueryVolume
+            | Self::GetExtendedAttribute { .. }
+            | Self::ListExtendedAttributes { .. }
+            | Self::SetExtendedAttribute { .. }
+            | Self::RemoveExtendedAttribute { .. }
+            | Self::Access { .. } => None,
         }
     }
 
@@ -386,12 +484,20 @@ impl Operation<'_> {
         }
     }
 
-    /// What it is about, for listings.
+    /// What it is about, for listings. No default arm either.
     fn subject(&self) -> Subject {
-        if let Some(handle) = self.handle() {
-            return Subject::Handle(handle);
-        }
         match self {
+            Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Flush { handle }
+            | Self::Release { handle }
+            | Self::Synchronize { handle, .. }
+            | Self::ReadDirectory { handle, .. }
+            | Self::Allocate { handle, .. }
+            | Self::Seek { handle, .. }
+            | Self::CopyRange { from: handle, .. }
+            | Self::GetLock { handle, .. }
+            | Self::SetLock { handle, .. } => Subject::Handle(*handle),
             Self::Lookup { parent: node, .. }
             | Self::GetAttributes { node, .. }
             | Self::SetAttributes { node, .. }
@@ -409,7 +515,7 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { node, .. }
             | Self::RemoveExtendedAttribute { node, .. }
             | Self::Access { node, .. } => Subject::Node(node.clone()),
-            _ => Subject::Volume,
+            Self::QueryVolume => Subject::Volume,
         }
     }
 }

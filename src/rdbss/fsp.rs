@@ -9,11 +9,11 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::limits::{
     FSP_QUEUE_BYTES_MAX, FSP_QUEUE_MAX, FSP_STUCK_AFTER, FSP_WORKERS_MAX, FSP_WORKERS_STUCK_MAX,
 };
-use crate::base::queue::{Class, ClassQueue, Rejected, Taken};
+use crate::base::queue::{Account, Class, ClassQueue, Rejected, Taken};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::base::threads::{self, Thread};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a worker waits for work before it goes home (RDBSS waits as long, rdbss.md 4.5).
@@ -51,6 +51,17 @@ pub struct FspView {
     pub stuck: usize,
     /// Jobs waiting.
     pub queued: usize,
+    /// What went through each class: hypercritical, critical, delayed.
+    pub accounts: [Account; 3],
+}
+
+/// What a spin-down leaves.
+#[derive(Default)]
+pub struct SpunDown {
+    /// Workers that sit in a callout nobody waits for any more.
+    pub given_up: usize,
+    /// Jobs that no worker could be had for, in their order: they are owed to somebody else.
+    pub left: Vec<Job>,
 }
 
 impl Fsp {
@@ -80,6 +91,16 @@ impl Fsp {
         Ok(())
     }
 
+    /// The same for a job that is owed: no bound keeps it out.
+    ///
+    /// # Errors
+    /// [`Rejected::Closed`] with the job.
+    pub fn post_owed(&self, class: Class, bytes: usize, job: Job) -> Result<(), Rejected<Job>> {
+        self.queue.push_owed(class, bytes, job)?;
+        self.tend();
+        Ok(())
+    }
+
     /// Sees to it that there are workers for what waits. Called at each post and by the watcher.
     pub fn tend(&self) {
         let now = self.clock.now();
@@ -98,18 +119,23 @@ impl Fsp {
         drop(gone);
     }
 
-    /// Hires one more worker if jobs wait that no idle one will take.
+    /// Hires workers if jobs wait that no idle one will take: as many as there may be able ones.
     fn staff(&self, workers: &mut Vec<Worker>, now: Moment) {
+        let count = |which: &dyn Fn(&Worker) -> bool| workers.iter().filter(|it| which(it)).count();
+        let stuck = count(&|worker| worker.is_stuck(now));
+        let mut idle = count(&Worker::is_idle);
+        let mut able = count(&|worker| !worker.goes_home()) - stuck;
         let queued = self.queue.len();
-        let stuck = workers.iter().filter(|worker| worker.is_stuck(now)).count();
-        let idle = workers.iter().filter(|worker| worker.is_idle()).count();
-        let able = workers.iter().filter(|worker| !worker.goes_home()).count() - stuck;
-        let room = able < FSP_WORKERS_MAX && workers.len() < FSP_WORKERS_STUCK_MAX;
-        if queued > idle && room {
+        while queued > idle && able < FSP_WORKERS_MAX && workers.len() < FSP_WORKERS_STUCK_MAX {
             match self.hire(workers.len()) {
                 Ok(worker) => workers.push(worker),
-                Err(error) => log::error!("no thread for posted requests: {error}"),
+                Err(error) => {
+                    log::error!("no thread for posted requests: {error}");
+                    return;
+                }
             }
+            idle += 1;
+            able += 1;
         }
     }
 
@@ -152,13 +178,15 @@ impl Fsp {
             .iter()
             .filter(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
             .count();
-        FspView { workers: alive, stuck, queued: self.queue.len() }
+        let accounts = self.queue.accounts();
+        FspView { workers: alive, stuck, queued: self.queue.len(), accounts }
     }
 
     /// Step 10 of a stop: takes no new items, waits for queued and running ones. Workers that sit
     /// in a callout nobody waits for any more (their requests were abandoned) are given up on after
-    /// `limit`. Returns how many those were. Never called on a worker.
-    pub fn spin_down(&self, limit: Duration) -> usize {
+    /// `limit`; jobs that were still waiting for one come back. A worker that calls it does not
+    /// wait for itself.
+    pub fn spin_down(&self, limit: Duration) -> SpunDown {
         self.queue.close();
         let start = self.clock.now();
         let mut workers = self.workers.lock();
@@ -166,34 +194,39 @@ impl Fsp {
             // A job may have been posted when there was no worker, or only stuck ones: the queue is
             // closed, so nobody else will ever see to it.
             self.staff(&mut workers, self.clock.now());
-            let running = workers
-                .iter()
-                .any(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
+            let running = workers.iter().any(Worker::is_running_elsewhere);
             let waited = self.clock.now().since(start);
             if !running || waited >= limit {
                 break;
             }
             // A thread has not quite ended when it says it goes home: look again soon.
             let rest = (limit - waited).min(Duration::from_millis(5));
-            self.went_home.wait_for(&mut workers, rest);
+            self.went_home.look_again_in(&mut workers, rest);
         }
         let all: Vec<Worker> = workers.drain(..).collect();
         drop(workers);
-        let mut given_up = 0;
+        let mut spun_down = SpunDown { given_up: 0, left: self.queue.close_and_take() };
         for mut worker in all {
+            let elsewhere = worker.is_running_elsewhere();
             let Some(thread) = worker.thread.take() else { continue };
-            if thread.is_finished() {
-                thread.join();
-            } else {
+            if elsewhere {
                 thread.abandon();
-                given_up += 1;
+                spun_down.given_up += 1;
+            } else {
+                thread.join();
             }
         }
-        given_up
+        spun_down
     }
 }
 
 impl Worker {
+    /// Does it run, and is it not this very thread?
+    fn is_running_elsewhere(&self) -> bool {
+        let thread = self.thread.as_ref().filter(|thread| !thread.is_finished());
+        thread.is_some_and(|thread| thread.id() != Some(std::thread::current().id()))
+    }
+
     fn is_idle(&self) -> bool {
         self.busy_since.load(Ordering::Acquire) == NOT_BUSY
     }
@@ -210,7 +243,8 @@ impl Worker {
 
 impl Drop for Fsp {
     fn drop(&mut self) {
-        self.spin_down(Duration::from_secs(5));
+        // What is left is dropped, and each request of it answers that it was (invariant 6).
+        drop(self.spin_down(Duration::from_secs(5)));
     }
 }
 
@@ -232,7 +266,7 @@ mod tests {
             let job: Job = Box::new(move || sender.send(number).expect("the test listens"));
             assert!(fsp.post(Class::Critical, 0, job).is_ok());
         }
-        assert_eq!(fsp.spin_down(SOON), 0);
+        assert_eq!(fsp.spin_down(SOON).given_up, 0);
         drop(sender);
         assert_eq!(receiver.iter().count(), 100);
         assert!(matches!(fsp.post(Class::Critical, 0, Box::new(|| {})), Err(Rejected::Closed(_))));
@@ -248,7 +282,7 @@ mod tests {
         let job: Job = Box::new(move || sender.send(()).expect("the test listens"));
         // The first half of `post`.
         assert!(fsp.queue.push(Class::Critical, 0, job).is_ok());
-        assert_eq!(fsp.spin_down(SOON), 0);
+        assert_eq!(fsp.spin_down(SOON).given_up, 0);
         assert!(receiver.try_recv().is_ok());
     }
 
@@ -267,7 +301,61 @@ mod tests {
     /// With nothing to do spin-down returns at once, waiting for no thread (rdbss.md 3.5).
     #[test]
     fn spin_down_of_an_idle_one_does_not_wait() {
-        assert_eq!(Fsp::new(SystemClock::shared()).spin_down(SOON), 0);
+        assert_eq!(Fsp::new(SystemClock::shared()).spin_down(SOON).given_up, 0);
+    }
+
+    /// Issue 3, work queues: a worker that spins its own pool down waits for the others, not for
+    /// itself.
+    #[test]
+    fn spin_down_does_not_wait_for_itself() {
+        let fsp = Arc::new(Fsp::new(SystemClock::shared()));
+        let (sender, receiver) = channel();
+        let own = fsp.clone();
+        let job: Job = Box::new(move || {
+            let spun_down = own.spin_down(SOON);
+            sender.send(spun_down.given_up).expect("the test listens");
+        });
+        assert!(fsp.post(Class::Critical, 0, job).is_ok());
+        assert_eq!(receiver.recv_timeout(SOON), Ok(0));
+    }
+
+    /// Issue 3, work queues: a spin-down loses no item, also when every worker there may be is
+    /// stuck: what is left comes back.
+    #[test]
+    fn spin_down_hands_back_what_no_worker_could_be_had_for() {
+        let fsp = Fsp::new(SystemClock::shared());
+        let (release, held) = channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        for _ in 0..FSP_WORKERS_MAX {
+            let held = held.clone();
+            let job: Job = Box::new(move || {
+                let _ = held.lock().expect("not poisoned").recv_timeout(SOON);
+            });
+            assert!(fsp.post(Class::Critical, 0, job).is_ok());
+        }
+        for _ in 0..2000 {
+            fsp.tend();
+            if fsp.view().queued == 0 {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        assert_eq!(fsp.view().queued, 0, "every worker has one");
+        let (sender, receiver) = channel();
+        for number in 0..3 {
+            let sender = sender.clone();
+            let job: Job = Box::new(move || sender.send(number).expect("the test listens"));
+            assert!(fsp.post_owed(Class::Delayed, 0, job).is_ok());
+        }
+        // At once: before a stuck worker counts as one and is replaced.
+        let spun_down = fsp.spin_down(Duration::ZERO);
+        assert_eq!(spun_down.given_up, FSP_WORKERS_MAX);
+        for job in spun_down.left {
+            job();
+        }
+        drop(sender);
+        assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
+        drop(release);
     }
 
     /// Stop.md S6: workers stuck in a server's callout are replaced, so others go on.

@@ -65,7 +65,7 @@ const fn state_of(word: u64) -> State {
         3 => State::Paused,
         4 => State::Draining,
         // The word is written here only: 6 and 7 do not occur.
-        _ => State::Sealing,
+        5.. => State::Sealing,
     }
 }
 
@@ -124,7 +124,9 @@ pub struct Gate {
     word: CachePadded<AtomicU64>,
     /// Normals inside that have a cancel routine: the drain waits for the others first.
     cancellable: AtomicU32,
-    sleep: Mutex<()>,
+    /// Was the stopper woken since its last wait? One that was woken while it looked at something
+    /// else does not sleep.
+    woken: Mutex<bool>,
     left: Condvar,
 }
 
@@ -141,7 +143,7 @@ impl Gate {
         Self {
             word: CachePadded::new(AtomicU64::new(with(0, State::Startable, 0))),
             cancellable: AtomicU32::new(0),
-            sleep: Mutex::new(Rank::Gate, ()),
+            woken: Mutex::new(Rank::Gate, false),
             left: Condvar::new(),
         }
     }
@@ -193,15 +195,26 @@ impl Gate {
     /// - 1 closes are inside it passes uncounted rather than fail.
     #[must_use]
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
-        let mut word = self.word.load(Ordering::Relaxed);
+        // Acquired, though nothing is counted: a survivor's close that finds the stop over sees all
+        // that `MRxStop` did.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if generation_of(word) != generation.0 & GENERATION_MASK {
+            let current = match state_of(word) {
+                // A handle that the start has reclaimed is the next generation's already.
+                State::StartInProgress => generation_of(word) + 1,
+                State::Startable
+                | State::Started
+                | State::Paused
+                | State::Draining
+                | State::Sealing => generation_of(word),
+            };
+            if current & GENERATION_MASK != generation.0 & GENERATION_MASK {
                 return CloseEntry::Survivor;
             }
             match state_of(word) {
-                State::Started | State::Paused | State::Draining => {}
+                State::StartInProgress | State::Started | State::Paused | State::Draining => {}
                 State::Sealing => return CloseEntry::Deferred,
-                State::Startable | State::StartInProgress => return CloseEntry::Survivor,
+                State::Startable => return CloseEntry::Survivor,
             }
             if closes(word) == COUNT_MASK {
                 return CloseEntry::Survivor;
@@ -210,7 +223,7 @@ impl Gate {
                 word,
                 word + ONE_CLOSE,
                 Ordering::AcqRel,
-                Ordering::Relaxed,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return CloseEntry::Counted(Pass(Kind::Close)),
                 Err(now) => word = now,
@@ -230,7 +243,12 @@ impl Gate {
                 normals(word) <= u64::from(self.cancellable.load(Ordering::Acquire))
             }
             (State::Sealing, Kind::Close) => closes(word) == 0,
-            _ => false,
+            (State::Draining, Kind::Close)
+            | (State::Sealing, Kind::Normal)
+            | (
+                State::Startable | State::StartInProgress | State::Started | State::Paused,
+                Kind::Normal | Kind::Close,
+            ) => false,
         };
         if wake {
             self.wake();
@@ -255,11 +273,17 @@ impl Gate {
 
     /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with
     /// what
-    /// `lifecycle::step` said. `Started` from `StartInProgress` begins the next generation.
+    /// `lifecycle::step` said. A start that ends anywhere but in `Startable` has begun the next
+    /// generation: in `Started`, or where a stop that waits has left it.
     pub(in crate::rdbss) fn set_state(&self, state: State) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let begins = state_of(word) == State::StartInProgress && state == State::Started;
+            let begins = match state {
+                State::Startable | State::StartInProgress => false,
+                State::Started | State::Paused | State::Draining | State::Sealing => {
+                    state_of(word) == State::StartInProgress
+                }
+            };
             let generation = generation_of(word) + u64::from(begins);
             match self.word.compare_exchange_weak(
                 word,
@@ -282,8 +306,8 @@ impl Gate {
 
     /// Wakes the stopper so that it looks again.
     pub fn wake(&self) {
-        // Taking the lock is what makes the wake-up reliable: the stopper tests under it.
-        drop(self.sleep.lock());
+        // Under the lock under which the stopper tests: it sees the flag, or it sleeps and hears.
+        *self.woken.lock() = true;
         self.left.notify_all();
     }
 
@@ -305,12 +329,16 @@ impl Gate {
         self.wait(limit, |_, word| closes(word) == 0)
     }
 
+    /// For the one stopper: the control thread.
     fn wait(&self, limit: Duration, over: impl Fn(&Self, u64) -> bool) -> bool {
-        let mut sleep = self.sleep.lock();
+        let mut woken = self.woken.lock();
         if over(self, self.word.load(Ordering::Acquire)) {
             return true;
         }
-        self.left.wait_for(&mut sleep, limit);
+        if !*woken {
+            self.left.wait_for(&mut woken, limit);
+        }
+        *woken = false;
         over(self, self.word.load(Ordering::Acquire))
     }
 }
@@ -364,6 +392,10 @@ mod tests {
                     assert!(matches!(close, CloseEntry::Survivor));
                 }
             }
+            // Of a handle that the running start has reclaimed.
+            let reclaimed = gate.enter_close(Generation(2));
+            let counted = matches!(reclaimed, CloseEntry::Counted(_));
+            assert_eq!(counted, state == State::StartInProgress, "{state:?}: {reclaimed:?}");
         }
     }
 

@@ -11,10 +11,10 @@ use crate::mrx::request::{
     SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::rdbss::objects::fcb::Fcb;
-use std::ops::Deref;
 use std::sync::Arc;
 
 pub use crate::mrx::request as operand;
+pub use crate::rdbss::payload::WriteData;
 
 /// A file as the front holds it: an FCB it keeps alive while the kernel knows its number.
 pub type Node = Arc<Fcb>;
@@ -45,50 +45,6 @@ pub struct Creation {
     pub permissions: u16,
     /// The caller's umask; 0 when the kernel applied it already.
     pub umask: u16,
-}
-
-/// A WRITE's bytes. Shared once they are posted, in the one copy that posting makes: a stop that
-/// gives up on the request keeps them (design README, invariant 9).
-#[derive(Clone, Debug)]
-pub enum WriteData<'a> {
-    /// The kernel's buffer.
-    Borrowed(&'a [u8]),
-    /// A copy of it that several hold.
-    Shared(Arc<[u8]>),
-}
-
-impl WriteData<'_> {
-    /// The bytes for somebody to keep; copies what is borrowed.
-    #[must_use]
-    pub fn shared(self) -> Arc<[u8]> {
-        match self {
-            Self::Borrowed(data) => Arc::from(data),
-            Self::Shared(data) => data,
-        }
-    }
-}
-
-impl Deref for WriteData<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Borrowed(data) => data,
-            Self::Shared(data) => data,
-        }
-    }
-}
-
-impl<'a> From<&'a [u8]> for WriteData<'a> {
-    fn from(data: &'a [u8]) -> Self {
-        Self::Borrowed(data)
-    }
-}
-
-impl From<Vec<u8>> for WriteData<'_> {
-    fn from(data: Vec<u8>) -> Self {
-        Self::Shared(Arc::from(data))
-    }
 }
 
 /// One request from the kernel.
@@ -380,6 +336,44 @@ impl Operation<'_> {
         }
     }
 
+    /// Does it change something on the server, if it is done? A request that only asks may be
+    /// answered EINTR at any time: nobody can tell whether it was made. No default arm.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Lookup { .. }
+            | Self::GetAttributes { .. }
+            | Self::ReadLink { .. }
+            | Self::Read { .. }
+            | Self::OpenDirectory { .. }
+            | Self::ReadDirectory { .. }
+            | Self::QueryVolume
+            | Self::GetExtendedAttribute { .. }
+            | Self::ListExtendedAttributes { .. }
+            | Self::Access { .. }
+            | Self::Seek { .. }
+            | Self::GetLock { .. } => false,
+            Self::Open { options, .. } => options.truncate,
+            // One that is granted too late is given back (`Device::too_late`).
+            Self::SetLock { lock, .. } => matches!(lock.kind, LockKind::Unlock),
+            Self::SetAttributes { .. }
+            | Self::MakeNode { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Rename { .. }
+            | Self::Create { .. }
+            | Self::Write { .. }
+            | Self::Flush { .. }
+            | Self::Release { .. }
+            | Self::Synchronize { .. }
+            | Self::SetExtendedAttribute { .. }
+            | Self::RemoveExtendedAttribute { .. }
+            | Self::Allocate { .. }
+            | Self::CopyRange { .. } => true,
+        }
+    }
+
     /// Does it wait for other applications, not for the server? Then no deadline of a request is
     /// its.
     #[must_use]
@@ -556,6 +550,9 @@ pub enum Answer {
     Volume(VolumeInformation),
     /// GETLK: the lock in the way.
     Lock(Option<Lock>),
+    /// SETLK: granted. The kernel is told nothing more than that; the core needs to know which, to
+    /// give it back if nobody took the answer.
+    Granted(HandleNumber, Lock),
 }
 
 /// Takes a request's answer, once. Lives in the context until then; may be called on any thread.

@@ -4,6 +4,7 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, Check, HandleInfo, Report, RequestInfo, State};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::request::Access;
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::{Context, Subject};
@@ -12,7 +13,6 @@ use crate::rdbss::fsp::FspView;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::startstop::Running;
 use crate::rdbss::ticket::TicketState;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A device at one moment.

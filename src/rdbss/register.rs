@@ -1,7 +1,7 @@
 //! Registering a mini-redirector, and off the books again (RxRegisterMinirdr, rdbss.md 6).
 
 use crate::base::clock::Clock;
-use crate::base::limits::{RELEASE_GRACE, REQUEST_DEADLINE};
+use crate::base::limits::{RELEASE_GRACE, REQUEST_DEADLINE, SCAVENGER_TIMEOUT};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::device::Device;
@@ -23,7 +23,7 @@ pub struct RegistrationControls {
     /// this device; it is reached through [`Device`] only (a library's or a test's device).
     pub dont_init_driver_dispatch: bool,
     /// 0x8 RX_REGISTERMINI_FLAG_DONT_INIT_PREFIX_N_SCAVENGER: no table of server names and no
-    /// scavenger; the one view is made at the start.
+    /// scavenger, so no close is ever delayed; the one view is made at the start.
     pub dont_init_prefix_n_scavenger: bool,
 }
 
@@ -75,6 +75,8 @@ pub struct DeviceOptions {
     pub survivors: SurvivorPolicy,
     /// A start gives up after this long.
     pub start_limit: Duration,
+    /// A delayed close is made when no open has wanted it for so long (ScavengerTimeout).
+    pub scavenger_timeout: Duration,
 }
 
 impl Default for DeviceOptions {
@@ -84,6 +86,7 @@ impl Default for DeviceOptions {
             release_grace: RELEASE_GRACE,
             survivors: SurvivorPolicy::default(),
             start_limit: Duration::from_secs(60),
+            scavenger_timeout: SCAVENGER_TIMEOUT,
         }
     }
 }

@@ -2,11 +2,12 @@
 //! Runs on the control thread; a failing step undoes all before it.
 
 use crate::base::ids::Generation;
-use crate::base::limits::CANCEL_GRACE;
+use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
 use crate::base::stop::{CallKind, CallResult, Loss, Report, StopOptions, unix_seconds};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
-use crate::mrx::request::FileIdentity;
+use crate::mrx::request::{FileIdentity, Opened};
 use crate::mrx::upcall::{RequestContext, Upcalls};
 use crate::rdbss::bounded::{call_bounded, call_bounded_or_undo};
 use crate::rdbss::calldown::call;
@@ -16,15 +17,18 @@ use crate::rdbss::lifecycle::{Action, Event};
 use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::net_root::NetRoot;
+use crate::rdbss::objects::shared_opens::SharedOpens;
 use crate::rdbss::objects::srv_call::{Instance, SrvCall};
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::objects::v_net_root::VNetRoot;
-use crate::rdbss::ops::close::close_on_server;
 use crate::rdbss::register::SurvivorPolicy;
 use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often a reclaim looks whether a cleanup on its way has ended: nobody is woken by that.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The core as a mini-redirector calls it back.
 struct DeviceUpcalls {
@@ -43,6 +47,7 @@ impl Upcalls for DeviceUpcalls {
             (device.kernel.get(), device.fcbs.find_identity(identity))
         {
             kernel.cache.flush_file(fcb.number());
+            device.shed_file(fcb.number());
         }
     }
 
@@ -76,6 +81,12 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
+        // Known before the state says that a start runs: a stop that sees it must find what to
+        // cancel.
+        let context = self.own_context("start");
+        if let Some(running) = &mut self.control.lock().running {
+            running.context = Some(context.clone());
+        }
         match self.step(token, Event::StartTaken) {
             Ok(Action::Answer(result)) => return plain(result),
             Ok(_) => {}
@@ -84,10 +95,8 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        let context = self.own_context("start");
         if let Some(running) = &mut self.control.lock().running {
             running.step = "start";
-            running.context = Some(context.clone());
         }
         match self.build(&context) {
             Ok(built) => {
@@ -160,9 +169,10 @@ impl Device {
             Arc::new(Instance { generation, redirector: redirector.clone(), capabilities });
         // The objects are made where the callouts run: one that comes too late is finalised there.
         let (server, its_context) = (redirector.clone(), context.clone());
+        let shared_opens = SharedOpens::new(self.delayed_closes_max(capabilities));
         let connect = move || {
             let extension = server.create_srv_call(&*its_context)?;
-            Ok(Arc::new(SrvCall { instance, extension }))
+            Ok(Arc::new(SrvCall { instance, extension, shared_opens }))
         };
         let srv_call = self
             .start_callout(context, "create_srv_call", connect, drop)
@@ -262,14 +272,30 @@ impl Device {
         });
     }
 
+    /// A cleanup that is on its way when the start comes gets a moment, so that its handle can be
+    /// carried over. One that hangs keeps its handle in its own generation.
+    fn wait_for_cleanups(&self, fobx: &Fobx) {
+        let until = self.clock.now().after(RELEASE_GRACE);
+        while fobx.is_cleaned_up() {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            let mut inner = self.control.lock();
+            self.control.wait_change(&mut inner, left.min(LOOK_EVERY));
+        }
+    }
+
     fn reclaim_one(&self, context: &Context, fobx: &Fobx) -> Result<(), Status> {
+        self.wait_for_cleanups(fobx);
         let old = fobx.srv_open();
         let binding = self.bound(context, &old.fcb)?;
         let opened = call(context, "reclaim_open", || {
             binding.view.redirector().reclaim_open(context, binding.file(), old.options)
         })?;
-        let fresh =
-            SrvOpen::new(old.fcb.clone(), binding, opened.extension, old.options, old.directory);
+        let Opened { extension, buffering } = opened;
+        let kind = (old.options, old.directory);
+        let fresh = SrvOpen::new(old.fcb.clone(), binding, extension, kind, buffering);
         // Given up on meanwhile: the next generation may be served already.
         let replaced = if context.is_cancelled() { Err(fresh) } else { fobx.reclaim(fresh) };
         let to_close = match replaced {
@@ -277,10 +303,11 @@ impl Device {
                 self.survivors.fetch_sub(1, Ordering::Relaxed);
                 old
             }
-            // Closed meanwhile: then the fresh open is the one to close.
+            // Closed meanwhile, or cleaned up still: then the fresh open is the one to close.
             Err(fresh) => fresh,
         };
-        let _ = close_on_server(context, &to_close);
+        // Its failure has nobody to be told to: the handle it was is somebody else's now.
+        let _ = self.leave_open(context, &to_close, false);
         Ok(())
     }
 }

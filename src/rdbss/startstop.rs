@@ -17,14 +17,14 @@ use crate::base::limits::CONTROL_QUEUE_MAX;
 use crate::base::stop::{
     Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
-use crate::rdbss::lifecycle::{Action, Event, Refused, step};
+use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Proof of being the control thread. Only `Device::run_control` can make one.
@@ -133,6 +133,16 @@ impl Default for Control {
 impl Inner {
     pub fn quiet(&self) -> bool {
         self.queue.is_empty() && self.running.is_none()
+    }
+
+    /// The state to store when an event opens the gate. Stops that wait have been answered
+    /// *posted*: it is closed again for them in the same critical section (C2).
+    pub fn past_waiting(&self, event: Event, state: State) -> State {
+        if !event.opens() {
+            return state;
+        }
+        let stops = self.queue.iter().filter(|job| job.kind == CallKind::Stop);
+        with_waiting(state, stops.map(|job| job.terms.grace_until.is_some()))
     }
 }
 
@@ -381,6 +391,7 @@ impl Device {
             return Ok(Action::RollBackStop);
         }
         let (state, action) = step(inner.state, event)?;
+        let state = inner.past_waiting(event, state);
         self.set_state(&mut inner, state);
         drop(inner);
         self.control.changed.notify_all();
@@ -476,6 +487,7 @@ impl Device {
             }
             _ => VecDeque::new(),
         };
+        let state = inner.past_waiting(event, state);
         self.set_state(&mut inner, state);
         let changed = before != inner.state;
         drop(inner);

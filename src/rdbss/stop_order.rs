@@ -4,6 +4,7 @@ use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
 use crate::base::status::Status;
 use crate::base::stop::{CallResult, Notice, OnDeadline, Report, State, StopMode, unix_seconds};
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Fsp;
@@ -14,7 +15,6 @@ use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
 use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.
@@ -95,6 +95,8 @@ impl StopRun<'_> {
         self.wait_closes()?;
         self.begin("write_back_rest");
         let lost = self.commit_dirty()?;
+        self.begin("shed_delayed_closes");
+        self.shed_delayed_closes()?;
         self.commit_to_the_end()?;
         // Not before: a stop that is taken back has lost nothing.
         for loss in lost {
@@ -214,6 +216,26 @@ impl StopRun<'_> {
             })
         };
         call_bounded("commit", || self.may_wait(least), body)
+    }
+
+    /// Step 5: a file that the user closed must not count as open. Nothing is delayed any more: the
+    /// gate is sealed, and the last close that was inside has ended, the scavenger's among them.
+    fn shed_delayed_closes(&mut self) -> Result<(), Ended> {
+        let view = self.device.view.read().clone();
+        if let Some(view) = view
+            && self.device.delayed_closes() > 0
+        {
+            let device = self.device.shared();
+            let shed = self.call("close", move || {
+                let context = device.own_context("shed");
+                device.close_delayed(&context, view.net_root.srv_call.shared_opens.purge_all());
+                Ok(())
+            });
+            if let Err(status) = shed {
+                log::warn!("{}: delayed closes: {status}", self.device.name);
+            }
+        }
+        self.look()
     }
 
     /// Step 3, the conservative drain: the uncancellable run to their end, then the cancellable are
@@ -356,9 +378,14 @@ impl StopRun<'_> {
         let fresh = Arc::new(Fsp::new(self.device.clock.clone()));
         let old = std::mem::replace(&mut *self.device.fsp.lock(), fresh);
         // Only requests that were abandoned can still sit in a worker: they get a moment.
-        let given_up = old.spin_down(RELEASE_GRACE.max(CANCEL_GRACE));
-        if given_up > 0 {
-            log::warn!("{}: {given_up} workers are stuck in the server", self.device.name);
+        let spun_down = old.spin_down(RELEASE_GRACE.max(CANCEL_GRACE));
+        if spun_down.given_up > 0 {
+            let stuck = spun_down.given_up;
+            log::warn!("{}: {stuck} workers are stuck in the server", self.device.name);
+        }
+        // What still waited behind those is owed: the fresh workers do it.
+        for job in spun_down.left {
+            self.device.post_owed_job(job);
         }
         self.device.announce(Notice::DispatcherSpunDown);
     }
@@ -372,8 +399,10 @@ impl StopRun<'_> {
         if !by_resume
             && let Ok((state, _)) = crate::rdbss::lifecycle::step(inner.state, Event::RollBack)
         {
+            let state = inner.past_waiting(Event::RollBack, state);
             self.device.set_state(&mut inner, state);
         }
+        let reopened = !by_resume && inner.state == State::Started;
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
@@ -381,7 +410,7 @@ impl StopRun<'_> {
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =
             self.device.handle_list(SURVIVORS_LISTED_MAX);
-        if !by_resume {
+        if reopened {
             self.device.announce(Notice::Resumed);
         }
     }

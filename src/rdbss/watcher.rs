@@ -2,13 +2,21 @@
 //!
 //! fuser answers INTERRUPT with ENOSYS, after which the kernel never sends another and a caller
 //! whose request was read waits in D state, deaf even to SIGKILL (fuse.md 1.7). So the watcher
-//! reads
-//! `/proc/<tid>/status` of the callers of slow requests. It also keeps the requests' deadlines, has
-//! stuck workers replaced, and announces refusals, coalesced.
+//! reads `/proc/<tid>/status` of the callers of slow requests. It also keeps the requests'
+//! deadlines, has stuck workers replaced, and announces refusals, coalesced.
+//!
+//! What a pending signal does to a request (decision 7):
+//!
+//! | signal | a request that only asks | one that changes something |
+//! | --- | --- | --- |
+//! | it kills the caller | EINTR at once | EINTR at once |
+//! | handled: HUP, INT, QUIT, TERM | EINTR at once | cancelled; EINTR at the next look |
+//! | handled: another one | EINTR at once | cancelled if it can be; else it is waited for |
 
 use crate::base::limits::{WATCH_AFTER, WATCH_EVERY};
 use crate::base::status::Status;
 use crate::base::stop::Notice;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::Context;
@@ -17,20 +25,24 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a caller's pending signals mean for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing: go on.
     Waits,
-    /// A signal it handles is pending: end the request if it can be cancelled cleanly.
-    Signalled,
+    /// A signal it handles is pending. `to_end`: one by which people ask a program to end.
+    Signalled {
+        /// HUP, INT, QUIT or TERM.
+        to_end: bool,
+    },
     /// It is being killed, or gone: let it go now.
     Killed,
 }
 
 const SIGKILL_BIT: u64 = 1 << 8;
+/// SIGHUP, SIGINT, SIGQUIT, SIGTERM.
+const TO_END_BITS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14;
 
 /// Judges the text of `/proc/<tid>/status`. A fatal signal of any kind is delivered to every thread
 /// of the group as SIGKILL, so that one bit is the whole test for dying.
@@ -47,8 +59,11 @@ pub fn verdict(status: &str) -> Verdict {
     if pending & SIGKILL_BIT != 0 {
         return Verdict::Killed;
     }
-    let handled = mask("SigCgt") & !mask("SigBlk");
-    if pending & handled != 0 { Verdict::Signalled } else { Verdict::Waits }
+    let handled = pending & mask("SigCgt") & !mask("SigBlk");
+    match handled {
+        0 => Verdict::Waits,
+        _ => Verdict::Signalled { to_end: handled & TO_END_BITS != 0 },
+    }
 }
 
 /// Looks at the thread that asked.
@@ -109,6 +124,7 @@ impl Device {
     /// One look round.
     pub(in crate::rdbss) fn watch_once(&self) {
         self.announce_refusals();
+        self.tend_delayed_closes();
         let view = self.gate.view();
         if view.normals == 0 && view.closes == 0 && self.handles.is_empty() {
             return;
@@ -116,14 +132,18 @@ impl Device {
         let now = self.clock.now();
         let fsp = self.fsp.lock().clone();
         fsp.tend();
-        for context in self.requests.snapshot() {
-            if now.since(context.arrived()) >= WATCH_AFTER && !context.is_answered() {
-                self.watch_request(&context);
-            }
-        }
+        let mut to_cancel = self.requests.snapshot();
+        to_cancel.retain(|context| {
+            let slow = now.since(context.arrived()) >= WATCH_AFTER;
+            slow && !context.is_answered() && self.watch_request(context)
+        });
+        // All of them at once, and after everybody was answered: a routine that does not return
+        // keeps nobody else waiting.
+        self.cancel_requests(to_cancel);
     }
 
-    fn watch_request(&self, context: &Arc<Context>) {
+    /// Lets its caller go if he is to be. True if the request is to be cancelled.
+    fn watch_request(&self, context: &Arc<Context>) -> bool {
         if context.deadline().is_some_and(|deadline| self.clock.now() >= deadline) {
             log::warn!(
                 "{} of {:?} had no answer by its deadline",
@@ -133,19 +153,27 @@ impl Device {
             // Answered first: a cancel routine that ends it at once would make it an EINTR.
             return self.let_go(context, Status::IoTimeout);
         }
-        match Pid::from_raw(context.caller().pid.cast_signed()).map_or(Verdict::Waits, look_at) {
-            Verdict::Waits => {}
-            Verdict::Signalled => self.cancel_requests(vec![context.clone()]),
+        let caller = Pid::from_raw(context.caller().pid.cast_signed());
+        match caller.map_or(Verdict::Waits, look_at) {
+            Verdict::Waits => false,
             Verdict::Killed => self.let_go(context, Status::Cancelled),
+            Verdict::Signalled { .. } if !context.changes() => {
+                self.let_go(context, Status::Cancelled)
+            }
+            // Given the time until the next look to say itself whether it was done.
+            Verdict::Signalled { to_end: true } if context.is_cancelled() => {
+                self.let_go(context, Status::Cancelled)
+            }
+            Verdict::Signalled { .. } => context.can_cancel(),
         }
     }
 
-    /// Nobody waits for it any more, or not any longer: it is answered now, and told to end. It
-    /// stays counted until its callout returns.
-    fn let_go(&self, context: &Arc<Context>, status: Status) {
+    /// Nobody waits for it any more, or not any longer: it is answered now. It stays counted until
+    /// its callout returns. True: it is to be told to end.
+    fn let_go(&self, context: &Context, status: Status) -> bool {
         // Whoever was faster has answered it: an error has nothing to undo.
         let _ = context.answer(Err(status));
-        self.cancel_requests(vec![context.clone()]);
+        true
     }
 
     fn announce_refusals(&self) {
@@ -186,7 +214,12 @@ mod tests {
     #[test]
     fn a_handled_signal_counts_unless_blocked() {
         let usr1 = 1 << 9;
-        assert_eq!(verdict(&status(usr1, 0, 0, usr1)), Verdict::Signalled);
+        assert_eq!(verdict(&status(usr1, 0, 0, usr1)), Verdict::Signalled { to_end: false });
+        for number in [1, 2, 3, 15] {
+            let bit = 1 << (number - 1);
+            let expected = Verdict::Signalled { to_end: true };
+            assert_eq!(verdict(&status(0, bit, 0, bit)), expected, "signal {number}");
+        }
         assert_eq!(verdict(&status(usr1, 0, usr1, usr1)), Verdict::Waits);
         assert_eq!(verdict(&status(usr1, 0, 0, 0)), Verdict::Waits);
         assert_eq!(verdict(&status(0, 0, 0, usr1)), Verdict::Waits);

@@ -49,8 +49,8 @@ use crate::base::status::{Errno, Status};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    AllocateMode, Attributes, DirectoryEntry, DirectoryQuery, Extension, FileRef, Found, NewNode,
-    OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
+    Access, AllocateMode, Attributes, DirectoryEntry, DirectoryQuery, Extension, FileRef, Found,
+    NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
     SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -113,6 +113,8 @@ impl MiniRedirector for Local {
             extended_attributes: true,
             posix_acl: true,
             exclusive: false,
+            daemon_rights: true,
+            delayed_closes_max: self.options.delayed_closes,
         }
     }
 
@@ -227,6 +229,13 @@ impl MiniRedirector for Local {
         let tree = self.tree()?;
         let extension: Extension = Arc::new(tree.open_known(&file(opened)?, options)?);
         Ok(Opened { extension, buffering: tree.buffering(options) })
+    }
+
+    /// What was opened for reading alone: nothing is owed on it, it keeps nobody from running the
+    /// file (ETXTBSY), and reads say where they read.
+    fn should_try_to_collapse_this_open(&self, open: OpenRef<'_>) -> bool {
+        let of_file = open.extension.downcast_ref::<LocalOpen>().is_some_and(LocalOpen::is_file);
+        of_file && open.options.access == Access::Read
     }
 
     fn reclaim_open(

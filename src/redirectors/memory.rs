@@ -49,6 +49,8 @@ use std::sync::{Arc, OnceLock};
 
 /// Longest target of a symlink: PATH_MAX with its NUL.
 const SYMLINK_BYTES_MAX: usize = 4095;
+/// Closes that may wait for the next open: with a latency each saves two journeys.
+const DELAYED_CLOSES: usize = 127;
 
 type Context<'a> = &'a dyn RequestContext;
 
@@ -156,6 +158,8 @@ impl MiniRedirector for Memory {
             extended_attributes: true,
             posix_acl: false,
             exclusive: true,
+            daemon_rights: true,
+            delayed_closes_max: DELAYED_CLOSES,
         }
     }
 

@@ -5,13 +5,13 @@
 pub mod null;
 
 use minirdr::base::clock::{Clock, SystemClock};
-use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::ids::{Caller, Generation, HandleNumber, NodeNumber, TicketNumber};
 use minirdr::base::name::Name;
 use minirdr::base::status::Status;
 use minirdr::base::stop::{Answer as Called, Notice, Report, StopOptions};
 use minirdr::mrx::calldown::MiniRedirector;
-use minirdr::rdbss::device::Device;
-use minirdr::rdbss::notice::Observer;
+use minirdr::rdbss::device::{Device, KernelSide};
+use minirdr::rdbss::notice::{DeregisterError, FileSystemRegistration, KernelCache, Observer};
 use minirdr::rdbss::operation::operand::{Access, OpenOptions};
 use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
 use minirdr::rdbss::register::{
@@ -237,6 +237,24 @@ impl Drop for Host {
         assert_eq!(status.unanswered_total, 0, "no context is dropped unanswered");
         self.registry.unregister("test").expect("a stopped device can be unregistered");
     }
+}
+
+/// A kernel that has cached nothing and cannot be unmounted.
+pub fn no_kernel() -> KernelSide {
+    struct None;
+    impl KernelCache for None {
+        fn flush_file(&self, _: NodeNumber) {}
+        fn forget_names(&self) {}
+        fn settle(&self, _: Duration) -> bool {
+            true
+        }
+    }
+    impl FileSystemRegistration for None {
+        fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
+            Ok(false)
+        }
+    }
+    KernelSide { cache: Arc::new(None), registration: Arc::new(None) }
 }
 
 /// Open options with nothing special.

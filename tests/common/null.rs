@@ -112,7 +112,7 @@ impl Null {
         self.lock().calls.clone()
     }
 
-    fn pass(
+    pub fn pass(
         self: &Arc<Self>,
         context: &dyn RequestContext,
         callout: &'static str,
@@ -320,6 +320,18 @@ impl MiniRedirector for NullRedirector {
         _: Submission<'_, ()>,
     ) -> LowIo<()> {
         LowIo::Done(self.0.pass(context, "commit"))
+    }
+
+    fn lock(
+        &self,
+        context: &dyn RequestContext,
+        _: OpenRef<'_>,
+        lock: Lock,
+        _wait: bool,
+        _: Submission<'_, ()>,
+    ) -> LowIo<()> {
+        let callout = if lock.kind == LockKind::Unlock { "unlock" } else { "lock" };
+        LowIo::Done(self.0.pass(context, callout))
     }
 
     fn query_file_information(

@@ -18,7 +18,7 @@ type Answered = Result<Answer, Status>;
 /// Done, or not.
 pub fn empty(front: &Arc<Front>, call: Call, reply: ReplyEmpty, answer: Answered) {
     match answer {
-        Ok(Answer::Empty) => reply.ok(),
+        Ok(Answer::Empty | Answer::Granted(..)) => reply.ok(),
         Ok(other) => reply.error(front.wrong(call.word, &other)),
         Err(status) => reply.error(translate::errno(status)),
     }

@@ -162,7 +162,7 @@ impl FcbTable {
     }
 
     /// The file last known under a name.
-    fn named(&self, parent: NodeNumber, name: &Name) -> Option<Arc<Fcb>> {
+    pub(in crate::rdbss) fn named(&self, parent: NodeNumber, name: &Name) -> Option<Arc<Fcb>> {
         let key = (parent, name.clone());
         self.names(parent, name).read().get(&key).and_then(Weak::upgrade)
     }

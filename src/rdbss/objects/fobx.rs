@@ -2,11 +2,11 @@
 //! may be replaced by a reclaimed one (stop.md S4).
 
 use crate::base::clock::Moment;
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, Generation};
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::objects::srv_open::SrvOpen;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// One open handle.
 pub struct Fobx {
@@ -27,6 +27,20 @@ struct Under {
     /// It has been taken to be closed.
     closing: bool,
     survivor: bool,
+    /// Cleanups and closes on their way to the server under it.
+    cleanups: u32,
+}
+
+/// A cleanup or close on its way. Until it is dropped nothing replaces what is under its handle: it
+/// passed the gate as a request of that generation, and ends in that generation.
+pub struct Cleanup(Weak<Fobx>);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        if let Some(fobx) = self.0.upgrade() {
+            fobx.under.lock().cleanups -= 1;
+        }
+    }
 }
 
 impl Fobx {
@@ -36,7 +50,10 @@ impl Fobx {
         Self {
             opened_by,
             opened_at,
-            under: Mutex::new(Rank::Context, Under { srv_open, closing: false, survivor: false }),
+            under: Mutex::new(
+                Rank::Context,
+                Under { srv_open, closing: false, survivor: false, cleanups: 0 },
+            ),
             flushed: AtomicBool::new(false),
             uncommitted_bytes: AtomicU64::new(0),
             unsent_bytes: AtomicU64::new(0),
@@ -47,6 +64,20 @@ impl Fobx {
     #[must_use]
     pub fn srv_open(&self) -> Arc<SrvOpen> {
         self.under.lock().srv_open.clone()
+    }
+
+    /// A cleanup or close begins, in the generation it says.
+    #[must_use]
+    pub fn begin_cleanup(self: &Arc<Self>) -> (Cleanup, Generation) {
+        let mut under = self.under.lock();
+        under.cleanups += 1;
+        (Cleanup(Arc::downgrade(self)), under.srv_open.generation())
+    }
+
+    /// Is one on its way?
+    #[must_use]
+    pub fn is_cleaned_up(&self) -> bool {
+        self.under.lock().cleanups > 0
     }
 
     /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle
@@ -62,10 +93,11 @@ impl Fobx {
     /// handle is no survivor any more.
     ///
     /// # Errors
-    /// The fresh open back, if the handle is being closed: then that is the one to close.
+    /// The fresh open back, if the handle is being closed or cleaned up: then that is the one to
+    /// close.
     pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Result<Arc<SrvOpen>, Arc<SrvOpen>> {
         let mut under = self.under.lock();
-        if under.closing {
+        if under.closing || under.cleanups > 0 {
             return Err(fresh);
         }
         under.survivor = false;

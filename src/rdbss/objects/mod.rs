@@ -12,13 +12,15 @@
 //!
 //! An FCB outlives a stop while the kernel knows its number; it is *bound* to the view of one
 //! generation and bound again in the next one. A SRV_OPEN keeps the binding it was opened under, so
-//! a survivor's cleanup and close reach its own generation's mini-redirector (stop.md S3).
+//! a survivor's cleanup and close reach its own generation's mini-redirector (stop.md S3). Several
+//! FOBX may share one SRV_OPEN, and its close may wait for the next (`shared_opens.rs`).
 
 pub mod fcb;
 pub mod fcb_table;
 pub mod fobx;
 pub mod handles;
 pub mod net_root;
+pub mod shared_opens;
 pub mod srv_call;
 pub mod srv_open;
 pub mod v_net_root;

@@ -4,6 +4,7 @@ use crate::base::ids::Generation;
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::request::Extension;
 use crate::rdbss::calldown::guard_drop;
+use crate::rdbss::objects::shared_opens::SharedOpens;
 use std::fmt;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub struct SrvCall {
     pub instance: Arc<Instance>,
     /// The mini-redirector's half.
     pub extension: Extension,
+    /// Opens on it that handles share, and closes that wait. A close that waits keeps its server
+    /// alive: a stop makes them all before it gives the server up.
+    pub shared_opens: SharedOpens,
 }
 
 impl Drop for SrvCall {

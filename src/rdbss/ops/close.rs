@@ -4,17 +4,15 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
-use crate::mrx::upcall::RequestContext;
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::call_bounded;
-use crate::rdbss::calldown::call_always;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::dispatch::Flow;
-use crate::rdbss::objects::srv_open::SrvOpen;
+use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Device {
@@ -44,7 +42,8 @@ impl Device {
         })
     }
 
-    /// RELEASE, RELEASEDIR: cleanup, then close. The handle is gone whatever the server says.
+    /// RELEASE, RELEASEDIR: cleanup, then close, which may wait. The handle is gone whatever the
+    /// server says.
     pub(in crate::rdbss) fn release(
         &self,
         context: &Context,
@@ -53,23 +52,26 @@ impl Device {
         let Some(fobx) = self.handles.remove(number) else {
             return Err(Status::InvalidHandle);
         };
-        let (srv_open, survivor) = fobx.take_for_close();
-        drop(fobx);
-        let closed = close_on_server(context, &srv_open);
-        drop(srv_open);
-        self.handle_left(survivor);
-        closed.map(|()| Answer::Empty)
+        self.end_handle(context, fobx).map(|()| Answer::Empty)
     }
 
     /// Closes a handle whose OPEN nobody waited for any more.
     pub(in crate::rdbss) fn discard_handle(&self, number: HandleNumber) {
         let Some(fobx) = self.handles.remove(number) else { return };
-        let context = self.own_context("discard");
+        // Nobody is there to be told how it went.
+        let _ = self.end_handle(&self.own_context("discard"), fobx);
+    }
+
+    /// The end of a handle that has left the table.
+    fn end_handle(&self, context: &Context, fobx: Arc<Fobx>) -> Result<(), Status> {
+        // Nothing is owed on an open whose close may wait.
+        let clean = !fobx.is_uncommitted();
         let (srv_open, survivor) = fobx.take_for_close();
         drop(fobx);
-        let _ = close_on_server(&*context, &srv_open);
+        let ended = self.leave_open(context, &srv_open, clean);
         drop(srv_open);
         self.handle_left(survivor);
+        ended
     }
 
     /// Tells a stop that waits for handles, and announces a survivor's end.
@@ -96,20 +98,10 @@ impl Device {
             span: None,
             arrived: self.clock.now(),
             deadline: None,
+            changes: true,
         };
         Context::new(arrival, None, None, self.gate.clone(), self.counts.clone())
     }
-}
-
-/// Cleanup, then close; both are made whatever the first one says.
-pub(in crate::rdbss) fn close_on_server(
-    context: &dyn RequestContext,
-    srv_open: &SrvOpen,
-) -> Result<(), Status> {
-    let redirector = srv_open.binding.view.redirector();
-    let cleaned = call_always("cleanup", || redirector.cleanup(context, srv_open.open()));
-    let closed = call_always("close", || redirector.close(context, srv_open.open()));
-    cleaned.and(closed)
 }
 
 impl Device {

@@ -4,7 +4,7 @@ use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
 use crate::mrx::request::{Access, Buffering, OpenOptions, Opened};
 use crate::mrx::upcall::RequestContext;
-use crate::rdbss::calldown::{call, call_always};
+use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::objects::fcb::Binding;
@@ -24,8 +24,7 @@ pub(in crate::rdbss) const DIRECTORY_OPTIONS: OpenOptions = OpenOptions {
 };
 
 impl Device {
-    /// Makes SRV_OPEN and FOBX of a successful open on the server. If the table is full the open is
-    /// closed again.
+    /// Makes SRV_OPEN and FOBX of a successful open on the server.
     fn new_handle(
         &self,
         context: &Context,
@@ -33,19 +32,26 @@ impl Device {
         binding: Arc<Binding>,
         opened: Opened,
         kind: (OpenOptions, bool),
-    ) -> Result<OpenAnswer, Status> {
+    ) -> Result<(OpenAnswer, Arc<SrvOpen>), Status> {
         let Opened { extension, buffering } = opened;
         // What a later read or write needs to know of the open, O_TRUNC is not: it has happened.
         let options = OpenOptions { truncate: false, ..kind.0 };
-        let srv_open = SrvOpen::new(node.clone(), binding, extension, options, kind.1);
+        let srv_open = SrvOpen::new(node.clone(), binding, extension, (options, kind.1), buffering);
+        Ok((self.handle_on(context, &srv_open)?, srv_open))
+    }
+
+    /// A handle on an open. If the table is full the handle leaves the open again.
+    pub(in crate::rdbss) fn handle_on(
+        &self,
+        context: &Context,
+        srv_open: &Arc<SrvOpen>,
+    ) -> Result<OpenAnswer, Status> {
         let fobx = Arc::new(Fobx::new(srv_open.clone(), context.caller(), self.clock.now()));
         let Some(handle) = self.handles.insert(fobx) else {
-            let _ = call_always("close", || {
-                srv_open.binding.view.redirector().close(context, srv_open.open())
-            });
+            let _ = self.leave_open(context, srv_open, true);
             return Err(Status::InsufficientResources);
         };
-        Ok(OpenAnswer { handle, buffering: narrowed(buffering, options) })
+        Ok(OpenAnswer { handle, buffering: narrowed(srv_open.buffering, srv_open.options) })
     }
 
     pub(in crate::rdbss) fn open(
@@ -56,10 +62,25 @@ impl Device {
         directory: bool,
     ) -> Result<Answer, Status> {
         let binding = self.bound(context, node)?;
-        let opened = call(context, "open", || {
-            binding.view.redirector().open(context, binding.file(), options)
+        let key = if directory { None } else { self.collapse_key(context, &binding, options) };
+        if let Some(key) = &key
+            && let Some(srv_open) = self.collapse(context, &binding, node, key)
+        {
+            return Ok(Answer::Opened(self.handle_on(context, &srv_open)?));
+        }
+        if options.truncate {
+            self.purge_file(context, node);
+        }
+        let opened = self.or_purge(context, &binding.view, || {
+            call(context, "open", || {
+                binding.view.redirector().open(context, binding.file(), options)
+            })
         })?;
-        let open = self.new_handle(context, node, binding, opened, (options, directory))?;
+        let (open, srv_open) =
+            self.new_handle(context, node, binding, opened, (options, directory))?;
+        if let Some(key) = key {
+            self.offer_to_share(&srv_open, key);
+        }
         Ok(Answer::Opened(open))
     }
 
@@ -75,8 +96,10 @@ impl Device {
         let (parent, name) = place;
         let above = self.bound(context, parent)?;
         let owner = creation.ownership(context);
-        let made = call(context, "create", || {
-            above.view.redirector().create(context, above.file(), name, owner, options)
+        let made = self.or_purge(context, &above.view, || {
+            call(context, "create", || {
+                above.view.redirector().create(context, above.file(), name, owner, options)
+            })
         });
         let (found, opened) = match made {
             Ok(made) => made,
@@ -88,7 +111,7 @@ impl Device {
         let node = self.node_of(&above.view, parent, name, &found);
         // The FCB may have been known already, with an extension of its own.
         let binding = node.node.binding();
-        let open = self.new_handle(context, &node.node, binding, opened, (options, false))?;
+        let (open, _) = self.new_handle(context, &node.node, binding, opened, (options, false))?;
         Ok(Answer::Created(node, open))
     }
 

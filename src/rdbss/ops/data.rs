@@ -3,6 +3,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::unix_seconds;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::LowIo;
 use crate::mrx::request::{AllocateMode, SeekTo};
 use crate::rdbss::calldown::call;
@@ -13,7 +14,6 @@ use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::{Answer, WriteData};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes on their way to the server, counted on their handle and on the device until dropped.
 pub(in crate::rdbss) struct Unsent {

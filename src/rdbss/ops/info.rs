@@ -45,9 +45,13 @@ impl Device {
             Some(open) => open.binding.clone(),
             None => self.bound(context, node)?,
         };
-        let attributes = call(context, "set_file_information", || {
-            let open = open.as_ref().map(|open| open.open());
-            file.view.redirector().set_file_information(context, file.file(), open, set)
+        // The next open is judged by what the file is then: by its new owner and mode, too.
+        self.purge_file(context, node);
+        let attributes = self.or_purge(context, &file.view, || {
+            call(context, "set_file_information", || {
+                let open = open.as_ref().map(|open| open.open());
+                file.view.redirector().set_file_information(context, file.file(), open, set)
+            })
         })?;
         Ok(Answer::Attributes(attributes))
     }
@@ -99,6 +103,7 @@ impl Device {
         mode: SetExtendedAttributeMode,
     ) -> Result<Answer, Status> {
         let file = self.bound(context, node)?;
+        self.purge_file(context, node);
         call(context, "set_extended_attribute", || {
             let redirector = file.view.redirector();
             redirector.set_extended_attribute(context, file.file(), name, value, mode)
@@ -113,6 +118,7 @@ impl Device {
         name: &[u8],
     ) -> Result<Answer, Status> {
         let file = self.bound(context, node)?;
+        self.purge_file(context, node);
         call(context, "remove_extended_attribute", || {
             file.view.redirector().remove_extended_attribute(context, file.file(), name)
         })?;

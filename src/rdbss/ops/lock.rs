@@ -32,9 +32,31 @@ impl Device {
         self.low_io(
             context,
             "lock",
-            |result: Result<(), Status>| result.map(|()| Answer::Empty),
+            move |result: Result<(), Status>| {
+                result.map(|()| match lock.kind {
+                    LockKind::Unlock => Answer::Empty,
+                    LockKind::Shared | LockKind::Exclusive => Answer::Granted(number, lock),
+                })
+            },
             |submission| redirector.lock(&**context, srv_open.open(), lock, wait, submission),
         )
+    }
+
+    /// A lock was granted when nobody waited for it any more: it is given back. Of several waits
+    /// for one range by one owner it may give back more than its own, as `fcntl` would.
+    pub(in crate::rdbss) fn give_lock_back(&self, number: HandleNumber, lock: Lock) {
+        let Ok((_, srv_open)) = self.handle_of_any_generation(number) else { return };
+        let (context, lock) = (self.own_context("unlock"), Lock { kind: LockKind::Unlock, ..lock });
+        let redirector = srv_open.binding.view.redirector();
+        let flow = self.low_io(
+            &context,
+            "lock",
+            |result: Result<(), Status>| result.map(|()| Answer::Empty),
+            |submission| redirector.lock(&*context, srv_open.open(), lock, false, submission),
+        );
+        if let Flow::Done(Err(status)) = flow {
+            log::warn!("{}: a lock that came too late was not given back: {status}", self.name);
+        }
     }
 
     /// GETLK.

@@ -4,6 +4,7 @@
 
 pub mod bind;
 pub mod close;
+pub mod collapse;
 pub mod create;
 pub mod data;
 pub mod directory;

@@ -87,9 +87,9 @@ impl Device {
         name: &Name,
     ) -> Result<Answer, Status> {
         let above = self.bound(context, parent)?;
-        call(context, "unlink", || above.view.redirector().unlink(context, above.file(), name))?;
-        self.fcbs.removed(parent, name);
-        Ok(Answer::Empty)
+        self.removing(context, &above.view, (parent, name), || {
+            call(context, "unlink", || above.view.redirector().unlink(context, above.file(), name))
+        })
     }
 
     pub(in crate::rdbss) fn remove_directory(
@@ -99,10 +99,29 @@ impl Device {
         name: &Name,
     ) -> Result<Answer, Status> {
         let above = self.bound(context, parent)?;
-        call(context, "remove_directory", || {
-            above.view.redirector().remove_directory(context, above.file(), name)
-        })?;
+        self.removing(context, &above.view, (parent, name), || {
+            call(context, "remove_directory", || {
+                above.view.redirector().remove_directory(context, above.file(), name)
+            })
+        })
+    }
+
+    /// Removes a name: no close of its file waits before, none after.
+    fn removing(
+        &self,
+        context: &Context,
+        view: &VNetRoot,
+        (parent, name): (&Node, &Name),
+        remove: impl Fn() -> Result<(), Status>,
+    ) -> Result<Answer, Status> {
+        let node = self.fcbs.named(parent.number(), name);
+        self.purge_name(context, view, parent, name);
+        self.or_purge(context, view, remove)?;
         self.fcbs.removed(parent, name);
+        // Who opened and closed it in between did not know yet.
+        if let Some(node) = node {
+            self.purge_file(context, &node);
+        }
         Ok(Answer::Empty)
     }
 
@@ -114,10 +133,21 @@ impl Device {
         mode: RenameMode,
     ) -> Result<Answer, Status> {
         let (old, new) = (self.bound(context, from.0)?, self.bound(context, to.0)?);
-        call(context, "rename", || {
-            old.view.redirector().rename(context, (old.file(), from.1), (new.file(), to.1), mode)
+        let replaced = self.fcbs.named(to.0.number(), to.1);
+        self.purge_name(context, &old.view, from.0, from.1);
+        if replaced.is_some() {
+            self.purge_name(context, &new.view, to.0, to.1);
+        }
+        self.or_purge(context, &new.view, || {
+            call(context, "rename", || {
+                let redirector = old.view.redirector();
+                redirector.rename(context, (old.file(), from.1), (new.file(), to.1), mode)
+            })
         })?;
         self.fcbs.renamed((from.0, from.1), (to.0, to.1), mode == RenameMode::Exchange);
+        if let Some(replaced) = replaced {
+            self.purge_file(context, &replaced);
+        }
         Ok(Answer::Empty)
     }
 

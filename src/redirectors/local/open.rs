@@ -25,6 +25,11 @@ impl LocalOpen {
     pub(super) fn of_file(fd: OwnedFd) -> Self {
         Self { fd, listing: None }
     }
+
+    /// Is it a regular file's?
+    pub(super) fn is_file(&self) -> bool {
+        self.listing.is_none()
+    }
 }
 
 /// The open flags for a regular file; `O_TRUNC` is not among them. `direct` is not either: what

@@ -1,20 +1,30 @@
 //! The options of `local`.
 
+use crate::base::limits::DELAYED_CLOSES_MAX;
 use crate::redirectors::options::{OptionError, parse_switch};
 
 /// What a user may choose about a served directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalOptions {
     /// The kernel keeps pages and listings from one open to the next. What others change in the
     /// directory itself is then seen only when its modification time has changed.
     pub keep_cache: bool,
     /// Descriptors for known files that are not open; none: half of what the process may have.
     pub max_fds: Option<usize>,
+    /// Files that stay open here for the next reader for a while after their last one has closed
+    /// them; 0: none does.
+    pub delayed_closes: usize,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self { keep_cache: false, max_fds: None, delayed_closes: 127 }
+    }
 }
 
 impl LocalOptions {
     /// Every key [`LocalOptions::parse`] knows.
-    pub const KEYS: [&'static str; 2] = ["keep_cache", "max_fds"];
+    pub const KEYS: [&'static str; 3] = ["delayed_closes", "keep_cache", "max_fds"];
 
     /// Reads them from `key=value` pairs, the value empty where none was given.
     ///
@@ -29,6 +39,11 @@ impl LocalOptions {
                     let number = value.parse().ok().filter(|&number: &usize| number > 0);
                     let wanted = || OptionError::invalid(key, value, "a number above 0");
                     options.max_fds = Some(number.ok_or_else(wanted)?);
+                }
+                "delayed_closes" => {
+                    let number = value.parse().ok().filter(|&number| number <= DELAYED_CLOSES_MAX);
+                    let wanted = || OptionError::invalid(key, value, "a number up to 1023");
+                    options.delayed_closes = number.ok_or_else(wanted)?;
                 }
                 _ => {
                     let known = Self::KEYS.to_vec();
@@ -53,12 +68,19 @@ mod tests {
     #[test]
     fn options_are_read_or_refused_in_one_clear_line() {
         assert_eq!(parse(&[]), Ok(LocalOptions::default()));
-        let both = parse(&[("keep_cache", ""), ("max_fds", "16")]);
-        assert_eq!(both, Ok(LocalOptions { keep_cache: true, max_fds: Some(16) }));
+        let all = parse(&[("keep_cache", ""), ("max_fds", "16"), ("delayed_closes", "0")]);
+        let expected = LocalOptions { keep_cache: true, max_fds: Some(16), delayed_closes: 0 };
+        assert_eq!(all, Ok(expected));
         let unknown = parse(&[("maxfds", "3")]).expect_err("a typing error");
-        assert_eq!(unknown, "unknown option \"maxfds\": known are keep_cache, max_fds");
+        assert_eq!(
+            unknown,
+            "unknown option \"maxfds\": known are delayed_closes, keep_cache, max_fds"
+        );
         for bad in ["", "0", "-1", "many"] {
             assert!(parse(&[("max_fds", bad)]).is_err(), "{bad}");
+        }
+        for bad in ["", "-1", "1024", "many"] {
+            assert!(parse(&[("delayed_closes", bad)]).is_err(), "{bad}");
         }
     }
 }
