@@ -11,6 +11,7 @@ pub mod options;
 mod redirector;
 mod signals;
 pub mod source;
+pub mod unsent;
 
 pub use config::MountConfig;
 pub use error::AppError;

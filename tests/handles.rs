@@ -10,9 +10,9 @@ use minirdr::base::limits::LISTED_MAX;
 use minirdr::base::status::Status;
 use minirdr::base::stop::{CallResult, State, StopOptions};
 use minirdr::rdbss::operation::operand::Access;
-use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
+use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder, WriteData};
 use minirdr::rdbss::register::DeviceOptions;
-use std::borrow::Cow;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -194,7 +194,7 @@ fn a_detached_handle_only_closes() {
     let page = Operation::Write {
         handle: taken,
         offset: 0,
-        data: Cow::Borrowed(b"page"),
+        data: WriteData::Borrowed(b"page"),
         write_back: true,
         kill_privileges: false,
     };

@@ -173,7 +173,7 @@ impl Drop for Waiting {
 }
 
 fn write(handle: HandleNumber) -> Operation<'static> {
-    let data = std::borrow::Cow::Owned(vec![1]);
+    let data = vec![1].into();
     Operation::Write { handle, offset: 0, data, write_back: false, kill_privileges: false }
 }
 

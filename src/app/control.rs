@@ -1,11 +1,14 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::unsent::keeper::Keeper;
+use crate::app::unsent::replay::{self, Replay};
 use crate::base::clock::Clock;
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
     Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;
@@ -28,6 +31,8 @@ pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
     pub(in crate::app) clock: Arc<dyn Clock>,
+    /// What has what did not reach the server.
+    pub(in crate::app) keeper: Arc<Keeper>,
     pub(in crate::app) mounted: OnceLock<Mounted>,
     /// The kernel's connection has ended.
     pub(in crate::app) gone: AtomicBool,
@@ -40,11 +45,17 @@ pub struct HostControl {
 impl HostControl {
     /// A host whose mount is not up yet.
     #[must_use]
-    pub fn new(config: MountConfig, device: Arc<Device>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: MountConfig,
+        device: Arc<Device>,
+        clock: Arc<dyn Clock>,
+        keeper: Arc<Keeper>,
+    ) -> Self {
         Self {
             config,
             device,
             clock,
+            keeper,
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
@@ -108,6 +119,7 @@ impl Control for HostControl {
     fn status(&self) -> MountStatus {
         let status = self.device.status();
         let now = self.clock.now();
+        let unsent = self.keeper.summary();
         let front_defects = self.front_defects.get().map_or(0, |count| count());
         MountStatus {
             name: self.config.name.clone(),
@@ -132,6 +144,8 @@ impl Control for HostControl {
             running: status.running.as_ref().map(|running| self.running_call(running)),
             last_stop: status.last_stop,
             last_start: status.last_start,
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -194,6 +208,30 @@ impl Control for HostControl {
             limit,
         )
     }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        self.keeper.entries().map_err(|error| ControlError::Refused(error.line()))
+    }
+
+    fn replay(
+        &self,
+        asked_by: Caller,
+        force: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        // Its requests do not come by the kernel, which would refuse them.
+        if self.config.options.read_only {
+            let why = "it is mounted read-only: mount it for writing, then replay";
+            return Err(ControlError::Refused(why.to_owned()));
+        }
+        let (device, keeper, clock) = (&self.device, &*self.keeper, &self.clock);
+        let replay = Replay { device, keeper, clock, caller: asked_by, force };
+        replay.run(go_on).map_err(ControlError::Refused)
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        replay::discard(&self.keeper).map_err(ControlError::Refused)
+    }
 }
 
 #[cfg(test)]
@@ -224,7 +262,7 @@ mod tests {
         }
     }
 
-    fn host(registry: &Registry) -> Arc<HostControl> {
+    fn host(registry: &Registry, state: &tempfile::TempDir) -> Arc<HostControl> {
         let clock = SystemClock::shared();
         let options = MountOptions::default();
         let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
@@ -245,16 +283,19 @@ mod tests {
             mount_point: "/mnt/bk".into(),
             options,
             runtime_dir: "/run/minirdr".into(),
-            state_dir: "/var/lib/minirdr/bk".into(),
+            state_dir: state.path().join("bk"),
         };
-        Arc::new(HostControl::new(config, device, clock))
+        let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
+            .expect("room for a thread");
+        Arc::new(HostControl::new(config, device, clock, keeper))
     }
 
     /// What a stop of ours took away is not mounted any more; what was busy is still.
     #[test]
     fn a_mount_that_was_given_up_is_not_mounted() {
         let registry = Registry::default();
-        let control = host(&registry);
+        let state = tempfile::tempdir().expect("a directory");
+        let control = host(&registry, &state);
         assert!(!control.status().mounted, "not yet");
         let mounted = Mounted { device: "0:52".to_owned() };
         control.mounted.set(mounted).expect("the first time");
@@ -275,7 +316,8 @@ mod tests {
     #[test]
     fn defects_of_the_front_are_counted() {
         let registry = Registry::default();
-        let control = host(&registry);
+        let state = tempfile::tempdir().expect("a directory");
+        let control = host(&registry, &state);
         let before = control.status().defects_total;
         let counted = control.front_defects.set(Box::new(|| 3));
         assert!(counted.is_ok());

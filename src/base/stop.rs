@@ -212,8 +212,8 @@ pub struct RequestInfo {
     pub cancelled: bool,
 }
 
-/// Bytes that were acknowledged and did not reach the server (invariant 9).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Bytes that were acknowledged or handed over and did not reach the server (invariant 9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// The file.
     #[serde(flatten, with = "path_text")]
@@ -222,6 +222,15 @@ pub struct Loss {
     pub bytes: u64,
     /// Why.
     pub error: String,
+    /// Who wrote them, as the kernel said; pid 0: not known.
+    #[serde(default)]
+    pub written_by: Caller,
+    /// The writer's command name, where it could still be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The file under the state directory that has the bytes; none: they are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
 }
 
 /// How long one step of a stop took.
@@ -411,6 +420,14 @@ pub enum Notice {
         /// What was written to it and is not known to be on the server.
         unsent_bytes: u64,
     },
+    /// What was named lost is on the server after all: its answer came late, or it was replayed.
+    Arrived {
+        /// The file.
+        #[serde(flatten, with = "path_text")]
+        path: Vec<u8>,
+        /// How many bytes.
+        bytes: u64,
+    },
     /// A survivor was closed.
     HolderLeft {
         /// Open handles left.
@@ -436,7 +453,7 @@ pub fn unix_seconds(time: SystemTime) -> f64 {
 
 /// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not
 /// UTF-8 (then `path` is only for people). Nothing is lost.
-mod path_text {
+pub(crate) mod path_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -475,19 +492,15 @@ mod tests {
     #[test]
     fn paths_of_any_bytes_survive_json() {
         for (path, shape) in [
-            (&b"a/b"[..], r#"{"kind":"loss","path":"a/b","bytes":1,"error":"e"}"#),
+            (&b"a/b"[..], r#"{"kind":"arrived","path":"a/b","bytes":1}"#),
             (
                 b"caf\xe9",
-                "{\"kind\":\"loss\",\"path\":\"caf\u{fffd}\",\"path_bytes\":\"Y2Fm6Q==\",\
-                 \"bytes\":1,\"error\":\"e\"}",
+                "{\"kind\":\"arrived\",\"path\":\"caf\u{fffd}\",\"path_bytes\":\"Y2Fm6Q==\",\
+                 \"bytes\":1}",
             ),
-            (
-                "\u{fffd}".as_bytes(),
-                "{\"kind\":\"loss\",\"path\":\"\u{fffd}\",\"bytes\":1,\"error\":\"e\"}",
-            ),
+            ("\u{fffd}".as_bytes(), "{\"kind\":\"arrived\",\"path\":\"\u{fffd}\",\"bytes\":1}"),
         ] {
-            let loss = Loss { path: path.to_vec(), bytes: 1, error: "e".to_owned() };
-            let notice = Notice::Loss(loss);
+            let notice = Notice::Arrived { path: path.to_vec(), bytes: 1 };
             let text = serde_json::to_string(&notice).expect("serialises");
             assert_eq!(text, shape);
             assert_eq!(serde_json::from_str::<Notice>(&text).expect("parses"), notice);

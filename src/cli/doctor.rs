@@ -1,7 +1,8 @@
 //! `doctor`: what this machine needs, what it lacks, what was left behind, and what to do about it.
 
-use crate::cli::args::{Environment, JsonArgs};
+use crate::cli::args::JsonArgs;
 use crate::cli::corpse::{self, Pulse};
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::mountinfo::Mount;

@@ -5,17 +5,20 @@ use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNum
 use crate::base::stop::{
     CallKind, CallResult, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
 };
-use crate::cli::args::Environment;
+use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult, UnsentSummary};
 use crate::cli::commands::answer::Answer;
 use crate::cli::commands::detach::detached_json;
 use crate::cli::commands::handles::{Listing, watch_json};
 use crate::cli::commands::watch::Changes;
 use crate::cli::commands::{events, mount, show};
+use crate::cli::environment::Environment;
 use crate::cli::exit::Trouble;
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
-use crate::cli::{doctor, judge, locate, view};
+use crate::cli::{doctor, judge, locate, unsent, view};
 use crate::mgmt::client::ClientError;
-use crate::mgmt::proto::{Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply};
+use crate::mgmt::proto::{
+    Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, UnsentReply,
+};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -51,7 +54,14 @@ fn full_report() -> Report {
     handle.path = b"caf\xe9".to_vec();
     Report {
         survivors: vec![handle],
-        losses: vec![Loss { path: b"\xff".to_vec(), bytes: 1, error: "gone".to_owned() }],
+        losses: vec![Loss {
+            path: b"\xff".to_vec(),
+            bytes: 1,
+            error: "gone".to_owned(),
+            command: Some("vim".to_owned()),
+            kept_in: Some("/var/lib/minirdr/bk/unsent/1.data".to_owned()),
+            ..Loss::default()
+        }],
         steps: vec![StepTime { step: "drain".to_owned(), seconds: 0.5 }],
         error: Some("x".to_owned()),
         reason: Some("y".to_owned()),
@@ -86,7 +96,32 @@ fn mounts_are_as_the_schema_says() {
         runtime_dir: PathBuf::from("/run/minirdr"),
         state_dir: PathBuf::from("/var/lib/minirdr/bk"),
     };
-    hold("answer_mount", &mount::mounted_json(&config));
+    hold("answer_mount", &mount::mounted_json(&config, UnsentSummary { files: 1, bytes: 2 }));
+}
+
+#[test]
+fn what_is_unsent_is_as_the_schema_says() {
+    let bare = UnsentEntry { number: 1, path: b"a".to_vec(), ..UnsentEntry::default() };
+    let full = UnsentEntry {
+        path: b"\xff".to_vec(),
+        offset: Some(7),
+        command: Some("vim".to_owned()),
+        kept_in: Some("/s/2.data".to_owned()),
+        ..bare.clone()
+    };
+    let outcomes = [
+        UnsentOutcome::of(&full, UnsentResult::Replayed, None),
+        UnsentOutcome::of(&bare, UnsentResult::Arrived, None),
+        UnsentOutcome::of(&bare, UnsentResult::Discarded, None),
+        UnsentOutcome::of(&bare, UnsentResult::Failed, Some("gone".to_owned())),
+    ];
+    let reply = UnsentReply { entries: vec![bare, full], redacted: true };
+    hold("answer_unsent", &unsent::list_json("bk", &reply));
+    hold("answer_unsent", &unsent::list_json("bk", &UnsentReply::default()));
+    for action in ["replay", "discard"] {
+        hold("answer_unsent_done", &unsent::settled_json("bk", action, &outcomes));
+    }
+    hold("answer_unsent_done", &unsent::settled_json("bk", "replay", &[]));
 }
 
 #[test]
@@ -195,6 +230,7 @@ fn events_are_as_the_schema_says() {
         Notice::Refused { operation: "open".to_owned(), requests: 1 },
         Notice::Loss(full_report().losses[0].clone()),
         Notice::Detached { handle: HandleNumber(3), handles: 0, unsent_bytes: 1 },
+        Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
         Notice::HolderLeft { handles: 0 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
         Notice::UnmountedOutside,

@@ -6,8 +6,9 @@
 
 use crate::base::ids::Caller;
 use crate::base::stop::{
-    Check, HandleInfo, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
+    Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
 };
+use crate::base::unsent::UnsentEntry;
 use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
 use std::net::SocketAddr;
 
@@ -30,11 +31,13 @@ pub enum Operation {
     Pause,
     /// Taking a pause or a draining stop back.
     Resume,
+    /// Writing other people's unsent data to the server, or throwing it away.
+    Settle,
 }
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
@@ -43,9 +46,10 @@ impl Operation {
         Self::Start,
         Self::Pause,
         Self::Resume,
+        Self::Settle,
     ];
 
-    /// Its word in the table and in refusals.
+    /// Its word in the table.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -57,6 +61,15 @@ impl Operation {
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Settle => "settle",
+        }
+    }
+
+    /// What it does to a mount, in refusals.
+    const fn deed(self) -> &'static str {
+        match self {
+            Self::Settle => "replay or discard what is unsent of",
+            other => other.word(),
         }
     }
 
@@ -71,12 +84,14 @@ impl Operation {
             | Method::Requests
             | Method::Check
             | Method::Wait
-            | Method::Events => Self::Read,
+            | Method::Events
+            | Method::Unsent => Self::Read,
             Method::Stop => Self::Stop,
             Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
+            Method::Replay | Method::Discard => Self::Settle,
         }
     }
 
@@ -172,7 +187,7 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// Asked by a local user without the right to it.
-    #[error("user {uid} may not {} this mount: only {who_may} may", operation.word())]
+    #[error("user {uid} may not {} this mount: only {who_may} may", operation.deed())]
     User {
         /// What was asked for.
         operation: Operation,
@@ -219,7 +234,7 @@ impl Policy {
     const fn who_may(&self, operation: Operation) -> &'static str {
         match operation {
             Operation::Inquire | Operation::Read => "users of this machine",
-            Operation::Abort | Operation::Detach => "root and its owner",
+            Operation::Abort | Operation::Detach | Operation::Settle => "root and its owner",
             Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
                 if self.group.is_some() {
                     "root, its owner and its group"
@@ -244,7 +259,8 @@ impl Policy {
 const fn allows(operation: Operation, standing: Standing) -> bool {
     match (operation, standing) {
         (_, Standing::Root | Standing::Owner) => true,
-        (_, Standing::Remote) | (Operation::Abort | Operation::Detach, Standing::Group) => false,
+        (_, Standing::Remote)
+        | (Operation::Abort | Operation::Detach | Operation::Settle, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
             Operation::Stop
@@ -252,7 +268,8 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::Detach
             | Operation::Start
             | Operation::Pause
-            | Operation::Resume,
+            | Operation::Resume
+            | Operation::Settle,
             Standing::Other,
         ) => false,
     }
@@ -314,9 +331,25 @@ impl Redact for Holder {
 impl Redact for Report {
     fn redact(&mut self) {
         self.survivors.redact();
-        for loss in &mut self.losses {
-            loss.path.clear();
-        }
+        self.losses.redact();
+    }
+}
+
+impl Redact for Loss {
+    fn redact(&mut self) {
+        self.path.clear();
+        self.command = None;
+        self.kept_in = None;
+    }
+}
+
+impl Redact for UnsentEntry {
+    fn redact(&mut self) {
+        self.path.clear();
+        self.command = None;
+        self.kept_in = self.kept_in.take().map(|_| String::new());
+        // Words of the state directory, and of the file it could not read there.
+        self.error.clear();
     }
 }
 
@@ -337,8 +370,10 @@ impl Redact for MountStatus {
 
 impl Redact for Event {
     fn redact(&mut self) {
-        if let EventKind::Notice(Notice::Loss(loss)) = &mut self.what {
-            loss.path.clear();
+        match &mut self.what {
+            EventKind::Notice(Notice::Loss(loss)) => loss.redact(),
+            EventKind::Notice(Notice::Arrived { path, .. }) => path.clear(),
+            EventKind::Notice(_) | EventKind::Overflow { .. } => {}
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::mgmt::dying::is_dying;
 use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply, Reply,
-    Request, RequestsReply, StopParameters, WaitParameters, WaitReply,
+    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply,
+    ReplayParameters, Reply, Request, RequestsReply, StopParameters, UnsentDoneReply, UnsentReply,
+    WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -319,6 +320,30 @@ impl Client {
         let on_reply =
             &mut |reply: EventsReply| reply.events.into_iter().try_for_each(&mut *on_event);
         self.stream(Method::Events, &EventsParameters { since }, None, on_reply)
+    }
+
+    /// What did not reach the server and is kept.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn unsent(&mut self) -> Result<UnsentReply, ClientError> {
+        self.ask(Method::Unsent, &())
+    }
+
+    /// Puts it on the server; waits as long as the server takes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn replay(&mut self, force: bool) -> Result<UnsentDoneReply, ClientError> {
+        self.ask_within(Method::Replay, &ReplayParameters { force }, None)
+    }
+
+    /// Keeps it no longer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn discard(&mut self) -> Result<UnsentDoneReply, ClientError> {
+        self.ask(Method::Discard, &())
     }
 
     /// A stop or start with `more`: pending, then events, then the report.

@@ -1,11 +1,13 @@
 //! `Control`: everything the management plane may do to the host. `app` implements it.
 //!
-//! No method touches the mount point, and none but the two waits may block (invariant 8).
+//! No method touches the mount point, and none but the two waits and the replay may block
+//! (invariant 8).
 
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
     Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
 };
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::proto::MountStatus;
 use std::time::Duration;
 
@@ -91,4 +93,28 @@ pub trait Control: Send + Sync {
     /// Waits up to `limit` for a state; false when the time ran out. After it the last report of
     /// that kind, if any, is in [`MountStatus`].
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
+
+    /// What did not reach the server and is kept, in order of arrival.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: it cannot be read.
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError>;
+
+    /// Puts it on the server, for `asked_by`. Waits for the server; `go_on` is asked meanwhile, and
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: it is not running, or one runs already.
+    fn replay(
+        &self,
+        asked_by: Caller,
+        force: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError>;
+
+    /// Keeps it no longer.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: a replay runs, or it cannot be read.
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError>;
 }

@@ -213,6 +213,7 @@ impl Lane {
             | Notice::Unmounted
             | Notice::RedirectorStopped
             | Notice::DispatcherSpunDown
+            | Notice::Arrived { .. }
             | Notice::Paused
             | Notice::Resumed
             | Notice::Refused { .. }
@@ -416,7 +417,7 @@ mod tests {
     }
 
     fn loss() -> Notice {
-        Notice::Loss(Loss { path: b"a".to_vec(), bytes: 1, error: "gone".to_owned() })
+        Notice::Loss(Loss { path: b"a".to_vec(), bytes: 1, ..Loss::default() })
     }
 
     fn all(queue: &EventQueue, mut cursor: Cursor) -> Vec<Event> {

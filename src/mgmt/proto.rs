@@ -6,6 +6,7 @@
 
 use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -65,6 +66,12 @@ methods! {
     Wait,
     /// The numbered events.
     Events,
+    /// What did not reach the server, and is kept.
+    Unsent,
+    /// Puts it on the server.
+    Replay,
+    /// Keeps it no longer.
+    Discard,
 }
 
 impl Method {
@@ -173,6 +180,12 @@ pub struct MountStatus {
     pub last_stop: Option<Report>,
     /// The last finished start.
     pub last_start: Option<Report>,
+    /// Files with data that did not reach the server and is kept: see `Unsent`.
+    #[serde(default)]
+    pub unsent_files: u64,
+    /// Bytes of it.
+    #[serde(default)]
+    pub unsent_files_bytes: u64,
     /// The daemon's version.
     pub version: String,
 }
@@ -432,6 +445,31 @@ pub struct RequestsReply {
     /// Are paths hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+/// Reply of `Unsent`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnsentReply {
+    /// All that is kept, in order of arrival.
+    pub entries: Vec<UnsentEntry>,
+    /// Are paths and commands hidden from this caller (management.md §2)?
+    #[serde(default)]
+    pub redacted: bool,
+}
+
+/// Parameters of `Replay`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayParameters {
+    /// Also to files that changed since, or that another has replaced.
+    pub force: bool,
+}
+
+/// Reply of `Replay` and `Discard`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsentDoneReply {
+    /// What became of each entry.
+    pub outcomes: Vec<UnsentOutcome>,
 }
 
 /// Why a call failed, each the last part of a varlink error name in [`INTERFACE`].

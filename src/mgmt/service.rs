@@ -14,7 +14,7 @@ use crate::mgmt::merge::Merge;
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
     Method, MountStatus, PauseReply, Reply, Request, RequestsReply, StopParameters,
-    VARLINK_INTERFACE,
+    UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -309,6 +309,16 @@ impl Service {
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, parse(parameters)?),
+            Method::Unsent => {
+                parse::<Nothing>(parameters)?;
+                let entries = call.disclosure.apply(self.control.unsent()?);
+                call.finish(&UnsentReply { entries, redacted: call.disclosure.hides() })
+            }
+            Method::Replay => self.replay(call, parse(parameters)?),
+            Method::Discard => {
+                parse::<Nothing>(parameters)?;
+                call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
+            }
         }
     }
 

@@ -6,13 +6,13 @@
 //! let go while the conservative drain still knows that its server is busy (stop.md §5).
 
 use crate::base::clock::Moment;
-use crate::base::ids::{Caller, HandleNumber, SerialNumber};
+use crate::base::ids::{Caller, HandleNumber, LossNumber, SerialNumber};
 use crate::base::status::Status;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
-use crate::rdbss::objects::fobx::Cleanup;
+use crate::rdbss::objects::fobx::{Cleanup, Fobx};
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
 
@@ -25,6 +25,15 @@ pub enum Subject {
     Handle(HandleNumber),
     /// The volume.
     Volume,
+}
+
+/// Where a WRITE's bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
 }
 
 /// Counts that the contexts of a device share.
@@ -45,6 +54,8 @@ pub struct ContextCounts {
     pub written_back_bytes: AtomicU64,
     /// Bytes handed over by applications and not on their servers, of all handles.
     pub unsent_bytes: AtomicU64,
+    /// Losses named that reached their server after all.
+    pub arrived: AtomicU64,
 }
 
 struct Inner {
@@ -53,6 +64,12 @@ struct Inner {
     cancel_routine: Option<Box<dyn FnOnce() + Send>>,
     /// Counted as cancellable in the gate.
     counted_cancellable: bool,
+    /// The handle whose data it carries, for the loss report; let go of when the callout returns.
+    fobx: Option<Arc<Fobx>>,
+    /// That data, where it is ours to keep.
+    data: Option<Arc<[u8]>>,
+    /// The loss its data was named as.
+    lost_as: Option<LossNumber>,
     /// The handle that is cleaned up keeps its generation meanwhile.
     cleanup: Option<Cleanup>,
     /// Its callout has returned, and its caller got what it returned.
@@ -65,6 +82,7 @@ pub struct Context {
     caller: Caller,
     operation: &'static str,
     subject: Subject,
+    span: Option<Span>,
     arrived: Moment,
     deadline: Option<Moment>,
     changes: bool,
@@ -85,6 +103,8 @@ pub struct Arrival {
     pub operation: &'static str,
     /// What it is about.
     pub subject: Subject,
+    /// Of a WRITE: where to.
+    pub span: Option<Span>,
     /// Now.
     pub arrived: Moment,
     /// When to give up.
@@ -110,6 +130,9 @@ impl Context {
             pass,
             cancel_routine: None,
             counted_cancellable: false,
+            fobx: None,
+            data: None,
+            lost_as: None,
             cleanup: None,
             ended: false,
         };
@@ -118,6 +141,7 @@ impl Context {
             caller: arrival.caller,
             operation: arrival.operation,
             subject: arrival.subject,
+            span: arrival.span,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
             changes: arrival.changes,
@@ -139,6 +163,41 @@ impl Context {
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Of a WRITE: where to.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    /// Keeps a WRITE's bytes at hand until its callout has returned.
+    pub fn hold_data(&self, data: Arc<[u8]>) {
+        self.inner.lock().data = Some(data);
+    }
+
+    /// Remembers whose data it carries until its callout has returned.
+    pub fn hold_handle(&self, fobx: &Arc<Fobx>) {
+        self.inner.lock().fobx = Some(fobx.clone());
+    }
+
+    /// What it holds of these.
+    #[must_use]
+    pub fn held(&self) -> (Option<Arc<Fobx>>, Option<Arc<[u8]>>) {
+        let inner = self.inner.lock();
+        (inner.fobx.clone(), inner.data.clone())
+    }
+
+    /// Its data is named lost under this number; the one it was named under before, if it was.
+    pub fn name_lost(&self, number: LossNumber) -> Result<(), LossNumber> {
+        let mut inner = self.inner.lock();
+        match inner.lost_as {
+            Some(before) => Err(before),
+            None => {
+                inner.lost_as = Some(number);
+                Ok(())
+            }
+        }
     }
 
     /// When it arrived.
@@ -248,10 +307,13 @@ impl Context {
         drop(before);
     }
 
-    /// Its callout is over, or it makes none: its handle may be reclaimed.
+    /// Its callout is over, or it makes none: its handle may be reclaimed, or go.
     pub fn end_cleanup(&self) {
-        let cleanup = self.inner.lock().cleanup.take();
-        drop(cleanup);
+        let held = {
+            let mut inner = self.inner.lock();
+            (inner.cleanup.take(), inner.fobx.take())
+        };
+        drop(held);
     }
 
     /// A close that was put off is counted after all.
@@ -262,24 +324,25 @@ impl Context {
         }
     }
 
-    /// The callout is over: leaves the gate. Idempotent.
-    pub fn leave(&self) {
-        // A routine that was never called is dropped here, with no lock held.
-        let (routine, cleanup) = {
+    /// The callout is over: leaves the gate. Idempotent. The number its data was named lost under
+    /// before, if it was: from here on it is not.
+    pub fn leave(&self) -> Option<LossNumber> {
+        let (held, pass, counted, lost_as) = {
             let mut inner = self.inner.lock();
-            (inner.cancel_routine.take(), inner.cleanup.take())
+            let routine = inner.cancel_routine.take();
+            let held = (routine, inner.cleanup.take(), inner.fobx.take(), inner.data.take());
+            let counted = std::mem::take(&mut inner.counted_cancellable);
+            // The pass with the number: who abandons it later finds that it has ended.
+            (held, inner.pass.take(), counted, inner.lost_as.take())
         };
-        drop(routine);
-        drop(cleanup);
-        self.leave_gate();
+        // A routine that was never called is dropped here, with no lock held.
+        drop(held);
+        self.leave_gate(pass, counted);
+        lost_as
     }
 
     /// True if it was inside.
-    fn leave_gate(&self) -> bool {
-        let (pass, counted) = {
-            let mut inner = self.inner.lock();
-            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
-        };
+    fn leave_gate(&self, pass: Option<Pass>, counted: bool) -> bool {
         if counted {
             self.gate.ceased_cancellable();
         }
@@ -308,14 +371,16 @@ impl Context {
     /// is to be told by [`Context::cancel`] afterwards. False if it had ended already.
     pub fn abandon(&self, status: Status) -> bool {
         let answered = {
-            let inner = self.inner.lock();
+            let mut inner = self.inner.lock();
             if inner.pass.is_none() {
                 return false;
             }
             if inner.ended {
                 // All that is left of it is its pass, on its way back.
+                let (pass, counted) =
+                    (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable));
                 drop(inner);
-                self.leave_gate();
+                self.leave_gate(pass, counted);
                 return false;
             }
             self.cancelled.store(true, Ordering::Release);
@@ -324,7 +389,11 @@ impl Context {
         };
         // Its callout may end in this very moment, and answer first: then it was not abandoned.
         let let_go = !answered && self.answer(Err(status)).is_none();
-        let left = self.leave_gate();
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
+        let left = self.leave_gate(pass, counted);
         let_go || (answered && left)
     }
 
@@ -424,6 +493,7 @@ mod tests {
             caller: Caller::default(),
             operation: "read",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
             changes: false,
@@ -521,6 +591,7 @@ mod tests {
             caller: Caller::default(),
             operation: "flush",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
             changes: false,

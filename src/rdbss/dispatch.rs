@@ -10,11 +10,13 @@ use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
-use crate::rdbss::context::{Arrival, Context, Subject};
+use crate::rdbss::context::{Arrival, Context, Span, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Job;
 use crate::rdbss::gate::{CloseEntry, Pass};
-use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
+use crate::rdbss::operation::{
+    Answer, Dispatcher, Node, Operation, OperationClass, Responder, WriteData,
+};
 use crate::rdbss::survivors::PutOff;
 use std::sync::Arc;
 
@@ -173,6 +175,7 @@ impl Device {
             caller,
             operation: operation.word(),
             subject: operation.subject(),
+            span: operation.span(),
             arrived: now,
             deadline: match self.options.request_deadline {
                 Some(limit) if !operation.waits_for_others() => Some(now.after(limit)),
@@ -209,6 +212,9 @@ impl Device {
         };
         let bytes = operation.payload_bytes();
         let (device, operation) = (self.shared(), operation.into_owned());
+        if let Operation::Write { data: WriteData::Shared(data), .. } = &operation {
+            context.hold_data(data.clone());
+        }
         let its_context = context.clone();
         let job: Job = Box::new(move || device.run(&its_context, operation));
         let fsp = self.fsp.lock().clone();
@@ -257,9 +263,20 @@ impl Device {
 
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
+        let written = match &answer {
+            Ok(Answer::Written(bytes)) => Some(*bytes as u64),
+            Ok(_) | Err(_) => None,
+        };
+        // Before its handle is let go of, which may be the last that knows the file.
+        let path = if context.is_abandoned() { self.path_of(context) } else { Vec::new() };
         context.end_cleanup();
         self.too_late(context.end(answer));
-        context.leave();
+        if let Some(number) = context.leave()
+            && let Some(bytes) = written
+            && context.span().is_none_or(|span| span.length <= bytes)
+        {
+            self.arrived(number, path, bytes);
+        }
         self.requests.remove(context.serial());
     }
 
@@ -281,7 +298,7 @@ impl Device {
                 self.read(context, handle, offset, size, buffer)
             }
             Operation::Write { handle, offset, data, write_back, kill_privileges } => {
-                self.write(context, handle, offset, &data, (write_back, kill_privileges))
+                self.write(context, handle, offset, data, (write_back, kill_privileges))
             }
             Operation::Flush { handle } => self.flush(context, handle),
             Operation::Synchronize { handle, data_only } => {
@@ -458,6 +475,16 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { .. }
             | Self::RemoveExtendedAttribute { .. }
             | Self::Access { .. } => None,
+        }
+    }
+
+    /// Of a WRITE: where its bytes go.
+    fn span(&self) -> Option<Span> {
+        match self {
+            Self::Write { offset, data, .. } => {
+                Some(Span { offset: *offset, length: data.len() as u64 })
+            }
+            _ => None,
         }
     }
 

@@ -20,6 +20,7 @@ pub mod objects;
 pub mod operation;
 pub mod ops;
 mod pages;
+pub mod payload;
 pub mod query;
 pub mod register;
 pub mod requests;

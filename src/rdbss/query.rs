@@ -41,6 +41,8 @@ pub struct DeviceStatus {
     pub answered_total: u64,
     /// Results that came too late.
     pub late_total: u64,
+    /// Losses named by a stop whose data reached the server after all.
+    pub arrived_total: u64,
     /// Contexts dropped unanswered: a defect of ours.
     pub unanswered_total: u64,
     /// Panics caught in callouts, of all devices of this process: a mini-redirector's defect.
@@ -87,6 +89,7 @@ impl Device {
             refused_total: self.refusals.total(),
             answered_total: self.counts.answered.load(Ordering::Relaxed),
             late_total: self.counts.late.load(Ordering::Relaxed),
+            arrived_total: self.counts.arrived.load(Ordering::Relaxed),
             unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),
             panics_total: crate::rdbss::calldown::panics(),
             running,
@@ -147,18 +150,24 @@ impl Device {
         (list, all.len() as u64)
     }
 
-    fn request_info(&self, context: &Context, now: Moment) -> RequestInfo {
-        let path = match context.subject() {
+    /// The path of what a request is about; empty when it is not known any more.
+    pub(in crate::rdbss) fn path_of(&self, context: &Context) -> Vec<u8> {
+        match context.subject() {
             Subject::Node(node) => node.path(),
             Subject::Handle(number) => {
-                self.handles.get(*number).map(|fobx| fobx.srv_open().fcb.path()).unwrap_or_default()
+                let (held, _) = context.held();
+                let fobx = held.or_else(|| self.handles.get(*number));
+                fobx.map(|fobx| fobx.srv_open().fcb.path()).unwrap_or_default()
             }
             Subject::Volume => Vec::new(),
-        };
+        }
+    }
+
+    fn request_info(&self, context: &Context, now: Moment) -> RequestInfo {
         RequestInfo {
             serial: context.serial(),
             operation: context.operation().to_owned(),
-            path,
+            path: self.path_of(context),
             age_s: now.since(context.arrived()).as_secs_f64(),
             caller: context.caller(),
             cancellable: context.is_cancellable(),

@@ -80,6 +80,7 @@ impl Device {
             caller: Caller::default(),
             operation: "scavenge",
             subject: Subject::Volume,
+            span: None,
             arrived: self.clock.now(),
             deadline: None,
             changes: true,

@@ -4,7 +4,7 @@
 use crate::base::ids::Generation;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
-use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::base::stop::{CallKind, CallResult, Loss, Report, StopOptions, unix_seconds};
 use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::{FileIdentity, Opened};
@@ -14,6 +14,7 @@ use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event};
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::net_root::NetRoot;
 use crate::rdbss::objects::shared_opens::SharedOpens;
@@ -50,10 +51,19 @@ impl Upcalls for DeviceUpcalls {
         }
     }
 
-    fn report_loss(&self, loss: crate::base::stop::Loss) {
-        if let Some(device) = self.device.upgrade() {
-            device.lost(loss);
-        }
+    fn report_loss(&self, loss: Loss) {
+        let Some(device) = self.device.upgrade() else { return };
+        device.lost(LostWrite {
+            identity: FileIdentity { number: 0, generation: 0 },
+            path: loss.path,
+            span: None,
+            bytes: loss.bytes,
+            append: false,
+            data: None,
+            error: loss.error,
+            lost_unix_s: unix_seconds(self.clock.wall()),
+            written_by: loss.written_by,
+        });
     }
 }
 

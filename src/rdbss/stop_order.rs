@@ -3,15 +3,13 @@
 use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
 use crate::base::status::Status;
-use crate::base::stop::{
-    CallResult, Loss, Notice, OnDeadline, Report, State, StopMode, unix_seconds,
-};
+use crate::base::stop::{CallResult, Notice, OnDeadline, Report, State, StopMode, unix_seconds};
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::lifecycle::{Action, Event};
-use crate::rdbss::notice::DeregisterError;
+use crate::rdbss::notice::{DeregisterError, LostWrite};
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
@@ -120,11 +118,14 @@ impl StopRun<'_> {
         self.count_survivors();
         self.begin("spin_down");
         self.spin_down();
+        if !self.device.losses.is_empty() {
+            self.begin("keep_unsent");
+        }
+        self.report.losses = self.device.take_losses();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
-        self.report.losses = self.device.take_losses();
         // A read that was given up on is no loss: nothing that was acknowledged is missing.
         if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
@@ -171,7 +172,7 @@ impl StopRun<'_> {
 
     /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's
     /// own requests bypass the gate. Returns what could not be committed.
-    fn commit_dirty(&mut self) -> Result<Vec<Loss>, Ended> {
+    fn commit_dirty(&mut self) -> Result<Vec<LostWrite>, Ended> {
         let mut dirty = Vec::new();
         self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
             dirty.push((number, fobx));
@@ -191,10 +192,9 @@ impl StopRun<'_> {
             };
             if let Err(status) = committed {
                 fobx.add_uncommitted(bytes);
-                // Those of a write that was given up on have been told.
-                if !self.given_up.contains(&number) {
-                    let (path, error) = (fobx.srv_open().fcb.path(), status.to_string());
-                    failed.push(Loss { path, bytes, error });
+                let lost = self.device.lost_write(&fobx, None, status.to_string());
+                if !self.device.losses.is_exempt(number) {
+                    failed.push(LostWrite { bytes, ..lost });
                 }
                 self.look()?;
             }

@@ -126,7 +126,8 @@ fn every_end_of_a_stop_has_its_code() {
         (
             CallResult::Lost,
             13,
-            "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md",
+            "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md  12.3 KiB  \
+             vim[4502]  kept in /var/lib/minirdr/work/unsent/1.data",
         ),
         (CallResult::Failed, 1, "bk: stop failed, running: no route to host"),
     ];
@@ -451,4 +452,56 @@ fn a_name_that_is_taken_is_not_mounted_again() {
     assert_eq!(code, 1, "{err}");
     let text = format!("the name bk is taken by the mount on {MOUNT_POINT}");
     assert!(err.contains(&text), "{err}");
+}
+
+/// S-52, S-53, S-54: what did not reach the server is listed, replayed and discarded.
+#[test]
+fn what_is_unsent_is_listed_replayed_and_discarded() {
+    let daemon = Daemon::start();
+    let (code, out, _) = minirdr(&daemon, "unsent bk");
+    assert_eq!((code, out.as_str()), (0, "bk: nothing unsent\n"));
+    daemon.host.keep(b"notes.md", 12_595, Some("/s/1.data"));
+    daemon.host.keep(b"b", 1, None);
+    let (code, out, _) = minirdr(&daemon, "unsent bk");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((code, lines[0]), (0, "bk: 2 unsent files, 12.3 KiB"));
+    assert!(lines[1].starts_with("PATH") && lines[1].ends_with("ERROR"), "{out}");
+    assert!(lines[2].starts_with("notes.md  12.3 KiB  2026-11-21T01:12:07Z  yes"), "{out}");
+    let (_, out, _) = minirdr(&daemon, "unsent bk -n -o file,path");
+    assert_eq!(out.lines().nth(1), Some("/s/1.data  notes.md"));
+    let (code, out, _) = minirdr(&daemon, "unsent bk --json");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["entries"][0]["bytes"]), (0, &Value::from(12_595)));
+    let (_, out, _) = minirdr(&daemon, "status bk");
+    let hint = "  2 unsent files, 12.3 KiB: `minirdr unsent bk --replay|--discard`";
+    assert!(out.lines().any(|line| line == hint), "{out}");
+
+    let (code, out, _) = minirdr(&daemon, "unsent bk --replay");
+    assert_eq!(code, 1, "one was not kept: {out}");
+    assert_eq!(
+        out,
+        "bk: 1 write, 12.3 KiB, replayed; 1 write, 1 B, still unsent\n  b  1 B  the file is gone\n"
+    );
+    let (code, out, _) = minirdr(&daemon, "unsent bk --replay --force --json");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["outcomes"][0]["result"]), (0, &Value::from("replayed")));
+    daemon.host.keep(b"c", 1, Some("/s/2.data"));
+    let (code, out, _) = minirdr(&daemon, "unsent bk --discard");
+    assert_eq!((code, out.as_str()), (0, "bk: 1 write, 1 B, discarded\n"));
+
+    daemon.host.keep(b"d", 1, Some("/s/3.data"));
+    let stopping = Waiting::start(&daemon, "stop bk --wait");
+    daemon.host.end(CallResult::Success);
+    assert_eq!(stopping.end().0, 0);
+    let (code, _, err) = minirdr(&daemon, "unsent bk --replay");
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("stopped") && err.contains("minirdr start bk"), "{err}");
+    let starting = Waiting::start(&daemon, "start bk");
+    daemon.host.end(CallResult::Success);
+    let (code, out) = starting.end();
+    assert_eq!(code, 0);
+    assert!(
+        out.ends_with("  1 unsent file, 1 B: `minirdr unsent bk --replay|--discard`\n"),
+        "{out}"
+    );
 }

@@ -211,7 +211,7 @@ impl Host {
 
     /// Writes.
     pub fn write(&self, handle: HandleNumber, offset: u64, data: &[u8]) -> Result<usize, Status> {
-        let data = std::borrow::Cow::Borrowed(data);
+        let data = data.into();
         let (write_back, kill_privileges) = (false, false);
         match self.call(Operation::Write { handle, offset, data, write_back, kill_privileges })? {
             Answer::Written(bytes) => Ok(bytes),

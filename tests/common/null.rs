@@ -101,7 +101,8 @@ impl Null {
     /// The server lost data that was acknowledged.
     pub fn lose(&self, path: &[u8], bytes: u64) {
         let upcalls = self.lock().upcalls.clone().expect("it was started");
-        upcalls.report_loss(Loss { path: path.to_vec(), bytes, error: "planted".to_owned() });
+        let error = "planted".to_owned();
+        upcalls.report_loss(Loss { path: path.to_vec(), bytes, error, ..Loss::default() });
     }
 
     /// What a read costs without the core.

@@ -7,6 +7,7 @@ use minirdr::base::stop::{
     State, StopOptions,
 };
 use minirdr::base::sync::{Condvar, Mutex, Rank};
+use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use minirdr::mgmt::authz::Policy;
 use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
@@ -80,6 +81,20 @@ pub fn request() -> RequestInfo {
     }
 }
 
+/// A write that is kept.
+pub fn unsent(path: &[u8]) -> UnsentEntry {
+    UnsentEntry {
+        number: 1,
+        path: path.to_vec(),
+        offset: Some(3),
+        bytes: 7,
+        error: "the secret server is gone".to_owned(),
+        command: Some("secret".to_owned()),
+        kept_in: Some("/secret/1.data".to_owned()),
+        ..UnsentEntry::default()
+    }
+}
+
 /// A report with something in every field.
 pub fn report(kind: CallKind, result: CallResult, ticket: Option<TicketNumber>) -> Report {
     Report {
@@ -98,7 +113,14 @@ pub fn report(kind: CallKind, result: CallResult, ticket: Option<TicketNumber>) 
         survivors: vec![handle(9, b"secret/survivor")],
         survivors_total: 1,
         flushed_bytes: 0,
-        losses: vec![Loss { path: b"secret/lost".to_vec(), bytes: 3, error: "gone".to_owned() }],
+        losses: vec![Loss {
+            path: b"secret/lost".to_vec(),
+            bytes: 3,
+            error: "gone".to_owned(),
+            command: Some("secret".to_owned()),
+            kept_in: Some("/secret/1.data".to_owned()),
+            ..Loss::default()
+        }],
         unmounted: false,
         steps: Vec::new(),
     }
@@ -254,6 +276,8 @@ impl Control for Host {
             running,
             last_stop: inner.last_stop.clone(),
             last_start: inner.last_start.clone(),
+            unsent_files: 0,
+            unsent_files_bytes: 0,
             version: "0".to_owned(),
         }
     }
@@ -351,6 +375,26 @@ impl Control for Host {
             }
         }
         inner.state == wanted
+    }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        Ok(vec![unsent(b"secret/unsent")])
+    }
+
+    fn replay(
+        &self,
+        _asked_by: Caller,
+        force: bool,
+        _go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        self.inner.lock().calls += 1;
+        let result = if force { UnsentResult::Replayed } else { UnsentResult::Failed };
+        Ok(vec![UnsentOutcome::of(&unsent(b"a"), result, None)])
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        self.inner.lock().calls += 1;
+        Ok(vec![UnsentOutcome::of(&unsent(b"a"), UnsentResult::Discarded, None)])
     }
 }
 

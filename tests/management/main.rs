@@ -6,6 +6,7 @@ mod handles;
 mod host;
 mod interface;
 mod places;
+mod unsent;
 mod who_holds;
 
 use host::{Host, NAME, Running, eventually, handle, own_policy, serve, service};
@@ -18,7 +19,7 @@ use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy};
 use minirdr::mgmt::client::{Client, ClientError, Progress};
 use minirdr::mgmt::proto::{Event, EventKind, Method, Reply, Request, WaitParameters};
-use minirdr::mgmt::service::{Gone, Interest, Replies};
+use minirdr::mgmt::service::{Gone, Interest, Replies, Service};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::ControlFlow;
@@ -263,6 +264,20 @@ impl Replies for Kept {
     }
 }
 
+/// One call of `peer`, and its last reply.
+fn ask_as(service: &Service, peer: &Peer, method: &str, parameters: &Value) -> Reply {
+    let parameters = parameters.as_object().cloned().unwrap_or_default();
+    let method = format!("io.minirdr.Control.{method}");
+    let mut kept = Kept::default();
+    let request = Request { method, parameters, ..Request::default() };
+    service.call(peer, request, &mut kept).expect("the peer is there");
+    kept.0.pop().expect("answered")
+}
+
+fn denied(reply: &Reply) -> bool {
+    reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted")
+}
+
 /// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
 /// the owner may; the group may all but abort; a network may nothing.
 #[test]
@@ -275,18 +290,13 @@ fn i6_nothing_happens_that_is_not_allowed() {
         path: b"secret/lost".to_vec(),
         bytes: 1,
         error: "gone".to_owned(),
+        ..Loss::default()
     }));
     let service = service(&host, Policy { owner: OWNER, group: Some(GROUP) });
     let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
     let ask = |peer: &Peer, method: &str, parameters: Value| -> Reply {
-        let parameters = parameters.as_object().cloned().unwrap_or_default();
-        let method = format!("io.minirdr.Control.{method}");
-        let mut kept = Kept::default();
-        let request = Request { method, parameters, ..Request::default() };
-        service.call(peer, request, &mut kept).expect("the peer is there");
-        kept.0.pop().expect("answered")
+        ask_as(&service, peer, method, &parameters)
     };
-    let denied = |reply: &Reply| reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted");
     let abort = json!({"options": {"mode": "abort"}});
     let late_abort = json!({"options": {"on_deadline": "abort", "deadline_s": 1.0}});
     let changes =
@@ -309,11 +319,11 @@ fn i6_nothing_happens_that_is_not_allowed() {
     }
     assert_eq!((host.effects(), host.state()), (0, State::Started), "nothing changed");
 
-    for method in ["List", "Status", "Handles", "Requests", "Check", "Events"] {
+    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Unsent"] {
         let strange = serde_json::to_string(&ask(&stranger, method, json!({}))).expect("JSON");
         assert!(!strange.contains("error\":\"io") && !strange.contains("secret"), "{strange}");
         let own = serde_json::to_string(&ask(&local(OWNER, &[]), method, json!({}))).expect("JSON");
-        let shown = matches!(method, "Handles" | "Check" | "Events");
+        let shown = matches!(method, "Handles" | "Check" | "Events" | "Unsent");
         assert_eq!(own.contains("secret"), shown, "{own}");
     }
 

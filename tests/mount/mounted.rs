@@ -118,7 +118,8 @@ impl Mounted {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_minirdr"));
         command.args(words).env("XDG_RUNTIME_DIR", self.scratch.path().join("run"));
-        command.env("HOME", self.scratch.path()).env_remove("XDG_STATE_HOME");
+        command.env("HOME", self.scratch.path());
+        command.env("XDG_STATE_HOME", self.scratch.path().join("state"));
         command.env_remove("MINIRDR_LOG").env_remove("JOURNAL_STREAM");
         command
     }

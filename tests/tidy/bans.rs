@@ -106,9 +106,9 @@ const BANS: [Ban; 16] = [
     Ban {
         signs: &[Sign::Path(&["std", "env"])],
         scope: Where::Production,
-        homes: &["src/cli/args.rs"],
+        homes: &["src/cli/environment.rs"],
         what: "reads the environment",
-        cure: "read it in cli/args.rs and hand it down",
+        cure: "read it in cli/environment.rs and hand it down",
     },
     Ban {
         signs: &[Sign::Path(&["fuser"])],
@@ -362,7 +362,7 @@ fn a_home_is_a_home_and_a_test_may_more() {
         ("src/base/clock.rs", "fn f() { std::time::Instant::now().elapsed(); }"),
         ("src/cli/print.rs", "fn f() { println!(\"x\"); std::io::stdout(); }"),
         ("src/front/adapter/mod.rs", "use fuser::Filesystem;"),
-        ("src/cli/args.rs", "use std::env;"),
+        ("src/cli/environment.rs", "use std::env;"),
         ("tests/x.rs", "use std::sync::Mutex; fn f() { g().unwrap(); std::thread::spawn(h); }"),
         ("benches/x.rs", "use parking_lot::RwLock; fn f() { std::time::Instant::now(); }"),
         ("src/rdbss/x.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),

@@ -3,8 +3,9 @@
 
 use crate::base::stop::HandleInfo;
 use crate::base::units::{count, size};
-use crate::cli::args::{Environment, WatchTableArgs};
+use crate::cli::args::WatchTableArgs;
 use crate::cli::commands::watch::{self, Changes};
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::locate::{self, Target, explain};

@@ -9,5 +9,6 @@ pub mod mount;
 pub mod show;
 pub mod start;
 pub mod stop;
+pub mod unsent;
 pub mod wait;
 pub mod watch;

@@ -1,8 +1,9 @@
 //! `list`, `status` and `requests`: look, change nothing.
 
 use crate::base::units::{age, count, size};
-use crate::cli::args::{Environment, ListArgs, StatusArgs, WatchTableArgs};
+use crate::cli::args::{ListArgs, StatusArgs, WatchTableArgs};
 use crate::cli::commands::watch::{self, request_change, status_change};
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge;

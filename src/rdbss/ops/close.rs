@@ -27,6 +27,7 @@ impl Device {
         if bytes == 0 {
             return Flow::Done(Ok(Answer::Empty));
         }
+        context.hold_handle(&fobx);
         let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector().clone();
         let finish = move |result: Result<(), Status>| {
@@ -94,6 +95,7 @@ impl Device {
             caller: crate::base::ids::Caller::default(),
             operation,
             subject: Subject::Volume,
+            span: None,
             arrived: self.clock.now(),
             deadline: None,
             changes: true,
