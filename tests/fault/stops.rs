@@ -209,8 +209,8 @@ fn stopped_and_true(scene: &Scene, case: &Case, fate: Fate, handles: u64, report
     assert_eq!(report.result, result, "{report:?}");
 }
 
-/// S1, S6, S7: the stop's own callouts misbehave: the commits of steps 2 and 5, the closes that have
-/// waited, and `MRxStop`.
+/// S1, S6, S7: the stop's own callouts misbehave: the commits of steps 2 and 5, the closes that
+/// have waited, and `MRxStop`.
 #[test]
 fn s6_the_stops_own_callouts() {
     each(&cases(Way::Stop), |case| {
