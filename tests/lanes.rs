@@ -149,13 +149,19 @@ impl Waiting {
 
     /// Stopped, it takes no signal: what is sent stays pending, as it does in a blocked request.
     fn signal(&self, name: &str) {
-        for name in ["STOP", name] {
+        let send = |name: &str| {
             let sent = Command::new("kill")
                 .args(["-s", name, &self.0.id().to_string()])
                 .status()
                 .expect("kill is there");
             assert!(sent.success());
-        }
+        };
+        send("STOP");
+        wait_until("it is stopped", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+            status.is_ok_and(|status| status.contains("State:\tT"))
+        });
+        send(name);
     }
 }
 

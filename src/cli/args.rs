@@ -198,6 +198,13 @@ pub struct StopArgs {
     /// waited for.
     #[arg(long, value_parser = stop_mode(), default_value = "drain", hide_default_value = true)]
     pub mode: StopMode,
+    /// Take only this handle from its holder, with --mode cancel; stop nothing else
+    ///
+    /// Its number is in the column HANDLE of `minirdr handles NAME -o HANDLE,HOLDER,PATH`. What was
+    /// written to it still goes to the server.
+    #[arg(long, value_name = "N", conflicts_with_all = ["check", "wait", "no_wait",
+        "unmount", "grace", "deadline", "on_deadline", "if_busy", "reason", "strict"])]
+    pub handle: Option<u64>,
     /// What it does when handles are open
     #[arg(long, value_enum, default_value = "stop", hide_default_value = true)]
     pub if_busy: IfBusy,

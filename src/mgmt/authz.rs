@@ -22,6 +22,8 @@ pub enum Operation {
     Stop,
     /// A stop that waits for nothing, at once or at its deadline: others' data may be lost.
     Abort,
+    /// Taking a handle from its holder.
+    Detach,
     /// A start.
     Start,
     /// Refusing new opens.
@@ -32,11 +34,12 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
         Self::Abort,
+        Self::Detach,
         Self::Start,
         Self::Pause,
         Self::Resume,
@@ -50,6 +53,7 @@ impl Operation {
             Self::Read => "read",
             Self::Stop => "stop",
             Self::Abort => "abort",
+            Self::Detach => "detach a handle of",
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -69,6 +73,7 @@ impl Operation {
             | Method::Wait
             | Method::Events => Self::Read,
             Method::Stop => Self::Stop,
+            Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
@@ -214,7 +219,7 @@ impl Policy {
     const fn who_may(&self, operation: Operation) -> &'static str {
         match operation {
             Operation::Inquire | Operation::Read => "users of this machine",
-            Operation::Abort => "root and its owner",
+            Operation::Abort | Operation::Detach => "root and its owner",
             Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
                 if self.group.is_some() {
                     "root, its owner and its group"
@@ -239,11 +244,12 @@ impl Policy {
 const fn allows(operation: Operation, standing: Standing) -> bool {
     match (operation, standing) {
         (_, Standing::Root | Standing::Owner) => true,
-        (_, Standing::Remote) | (Operation::Abort, Standing::Group) => false,
+        (_, Standing::Remote) | (Operation::Abort | Operation::Detach, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
             Operation::Stop
             | Operation::Abort
+            | Operation::Detach
             | Operation::Start
             | Operation::Pause
             | Operation::Resume,

@@ -216,6 +216,7 @@ impl Lane {
             | Notice::Paused
             | Notice::Resumed
             | Notice::Refused { .. }
+            | Notice::Detached { .. }
             | Notice::HolderLeft { .. }
             | Notice::Deadline { .. }
             | Notice::UnmountedOutside => Self::Passing,

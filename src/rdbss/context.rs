@@ -8,13 +8,13 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, HandleNumber, SerialNumber};
 use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
 use crate::rdbss::objects::fobx::Cleanup;
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ struct Inner {
     counted_cancellable: bool,
     /// The handle that is cleaned up keeps its generation meanwhile.
     cleanup: Option<Cleanup>,
+    /// Its callout has returned, and its caller got what it returned.
+    ended: bool,
 }
 
 /// One request.
@@ -109,6 +111,7 @@ impl Context {
             cancel_routine: None,
             counted_cancellable: false,
             cleanup: None,
+            ended: false,
         };
         Arc::new(Self {
             serial: arrival.serial,
@@ -192,6 +195,26 @@ impl Context {
     #[must_use]
     pub fn answer(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
         let responder = self.inner.lock().responder.take();
+        self.respond(responder, answer)
+    }
+
+    /// The same with what the callout returned: if it is given, the request cannot be abandoned any
+    /// more.
+    #[must_use]
+    pub fn end(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
+        let responder = {
+            let mut inner = self.inner.lock();
+            inner.ended = inner.responder.is_some();
+            inner.responder.take()
+        };
+        self.respond(responder, answer)
+    }
+
+    fn respond(
+        &self,
+        responder: Option<Box<dyn Responder>>,
+        answer: Result<Answer, Status>,
+    ) -> Option<Result<Answer, Status>> {
         let Some(responder) = responder else {
             self.counts.late.fetch_add(1, Ordering::Relaxed);
             return Some(answer);
@@ -287,6 +310,12 @@ impl Context {
         let answered = {
             let inner = self.inner.lock();
             if inner.pass.is_none() {
+                return false;
+            }
+            if inner.ended {
+                // All that is left of it is its pass, on its way back.
+                drop(inner);
+                self.leave_gate();
                 return false;
             }
             self.cancelled.store(true, Ordering::Release);
@@ -465,6 +494,21 @@ mod tests {
         assert!(context.cancel(), "the callout is told");
         assert_eq!(counts.completed.load(Ordering::Relaxed), 0);
         assert_eq!(counts.cancelled.load(Ordering::Relaxed), 0);
+    }
+
+    /// Stop.md S1: what has ended and been answered is not abandoned, though its pass is still on
+    /// its way back: a write that succeeded is no loss.
+    #[test]
+    fn s1_what_has_ended_is_not_abandoned() {
+        let (context, gate, counts, receiver) = context();
+        assert!(context.end(Ok(Answer::Empty)).is_none());
+        assert!(!context.abandon(Status::IoTimeout));
+        assert!(!context.is_abandoned());
+        assert!(matches!(receiver.try_recv(), Ok(Ok(Answer::Empty))));
+        assert_eq!(gate.view().normals, 0);
+        context.leave();
+        assert_eq!(gate.view().normals, 0);
+        assert_eq!(counts.completed.load(Ordering::Relaxed), 1);
     }
 
     /// Stop.md §4 step 3: a close that can be cancelled does not stand for a request that cannot.

@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::Generation;
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::stop::{Loss, Notice};
+use crate::base::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
 pub use crate::mrx::calldown::Capabilities;
@@ -28,7 +29,6 @@ use crate::rdbss::startstop::Control;
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
 use crate::rdbss::watcher::Refusals;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The kernel's side of the mount, installed once it is mounted.

@@ -6,6 +6,7 @@ use crate::base::limits::FSP_INLINE_MAX;
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
 use crate::base::stop::State;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
@@ -16,7 +17,6 @@ use crate::rdbss::gate::{CloseEntry, Pass};
 use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
 use crate::rdbss::survivors::PutOff;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How far an operation has come when its handler returns.
 pub(in crate::rdbss) enum Flow {
@@ -183,6 +183,10 @@ impl Device {
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        // A stop that cancels or abandons looked into the table when this was on its way there.
+        if self.gate.view().state == State::Draining {
+            self.gate.wake();
+        }
         context
     }
 
@@ -254,7 +258,7 @@ impl Device {
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
         context.end_cleanup();
-        self.too_late(context.answer(answer));
+        self.too_late(context.end(answer));
         context.leave();
         self.requests.remove(context.serial());
     }

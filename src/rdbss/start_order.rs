@@ -5,6 +5,7 @@ use crate::base::ids::Generation;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
 use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::{FileIdentity, Opened};
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -23,7 +24,6 @@ use crate::rdbss::register::SurvivorPolicy;
 use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a reclaim looks whether a cleanup on its way has ended: nobody is woken by that.
@@ -71,6 +71,12 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
+        // Known before the state says that a start runs: a stop that sees it must find what to
+        // cancel.
+        let context = self.own_context("start");
+        if let Some(running) = &mut self.control.lock().running {
+            running.context = Some(context.clone());
+        }
         match self.step(token, Event::StartTaken) {
             Ok(Action::Answer(result)) => return plain(result),
             Ok(_) => {}
@@ -79,10 +85,8 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        let context = self.own_context("start");
         if let Some(running) = &mut self.control.lock().running {
             running.step = "start";
-            running.context = Some(context.clone());
         }
         match self.build(&context) {
             Ok(built) => {

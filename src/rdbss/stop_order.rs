@@ -6,6 +6,7 @@ use crate::base::status::Status;
 use crate::base::stop::{
     CallResult, Loss, Notice, OnDeadline, Report, State, StopMode, unix_seconds,
 };
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Fsp;
@@ -16,13 +17,12 @@ use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
 use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Survivors listed in a report; the count is exact whatever their number.
-const SURVIVORS_LISTED_MAX: usize = 1000;
+pub(in crate::rdbss) const SURVIVORS_LISTED_MAX: usize = 1000;
 
 impl Device {
     /// The control thread takes a stop (stop.md §3).
@@ -147,7 +147,7 @@ impl StopRun<'_> {
             let cut =
                 running.deadline_passed && running.terms.options.on_deadline != OnDeadline::Stay;
             let over = left.is_zero() || cut || inner.state != State::Paused;
-            if over || self.device.handles.is_empty() {
+            if over || self.device.open_handles() == 0 {
                 return Ok(());
             }
             self.device.control.wait_change(&mut inner, left.min(LOOK_EVERY));
@@ -173,10 +173,8 @@ impl StopRun<'_> {
     /// own requests bypass the gate. Returns what could not be committed.
     fn commit_dirty(&mut self) -> Result<Vec<Loss>, Ended> {
         let mut dirty = Vec::new();
-        self.device.handles.visit(|number, fobx| {
-            if fobx.is_uncommitted() {
-                dirty.push((number, fobx));
-            }
+        self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
+            dirty.push((number, fobx));
             true
         });
         let least = self.a_moment();

@@ -233,7 +233,7 @@ impl<'a> StopRun<'a> {
     fn report_progress(&mut self) {
         let view = self.device.gate.view();
         let requests = u64::from(view.normals) + u64::from(view.closes);
-        let handles = self.device.handles.len() as u64;
+        let handles = self.device.open_handles();
         let unsent_bytes = self.device.unsent_bytes();
         let progress = (requests, handles, unsent_bytes);
         if progress != self.last_progress {

@@ -12,6 +12,7 @@ use minirdr::rdbss::notice::{DeregisterError, FileSystemRegistration, KernelCach
 use minirdr::rdbss::operation::operand::Access;
 use minirdr::rdbss::operation::{Dispatcher, Operation};
 use minirdr::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub enum Step {
     Settle,
     Seal,
     WriteBackRest,
+    /// A close that waited for another open is made.
+    ShedDelayedCloses,
     DeregisterProvider,
     DeregisterFileSystem,
     MrxStop,
@@ -40,7 +43,7 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Called,
         Self::Grace,
         Self::WriteBack,
@@ -48,6 +51,7 @@ impl Step {
         Self::Settle,
         Self::Seal,
         Self::WriteBackRest,
+        Self::ShedDelayedCloses,
         Self::DeregisterProvider,
         Self::DeregisterFileSystem,
         Self::MrxStop,
@@ -66,6 +70,7 @@ impl Step {
             Self::Drain | Self::Settle => Some("drain"),
             Self::Seal => Some("seal"),
             Self::WriteBackRest => Some("write_back_rest"),
+            Self::ShedDelayedCloses => Some("shed_delayed_closes"),
             Self::DeregisterProvider => Some("deregister_provider"),
             Self::DeregisterFileSystem => Some("deregister_file_system"),
             Self::MrxStop | Self::MrxStopped => Some("mrx_stop"),
@@ -166,6 +171,7 @@ impl Held {
         let once = Mutex::new(Some((reached, may_go_on)));
         let barrier = Arc::new(Barrier { wanted: step, once });
         let null = Null::posted();
+        null.sharing.store(step == Step::ShedDelayedCloses, Ordering::SeqCst);
         let (host, outside) = host(&null, &barrier);
         let [kept, victim] = ["kept", "victim"].map(|name| {
             let file = host.lookup(&host.root(), name).expect("every name exists");
@@ -184,6 +190,7 @@ impl Held {
             Step::Grace => options.grace_s = Some(3600.0),
             Step::WriteBack => self.write(),
             Step::WriteBackRest => self.dirty_a_page_when_the_kernel_settles(),
+            Step::ShedDelayedCloses => self.leave_a_close_waiting(),
             Step::Drain => self.hold("read", |kept| Operation::Read {
                 handle: kept,
                 offset: 0,
@@ -220,9 +227,21 @@ impl Held {
                 });
             }
             Step::MrxStop => wait_until("MRxStop runs", || self.null.inside("stop") == 1),
+            Step::ShedDelayedCloses => {
+                wait_until("it is closing", || self.null.inside("close") == 1);
+            }
             _ => outside(),
         }
         ticket
+    }
+
+    /// A file that was closed, and whose close waits and then hangs.
+    fn leave_a_close_waiting(&self) {
+        let file = self.host.lookup(&self.host.root(), "closed").expect("every name exists");
+        let handle = self.host.open(&file, Access::Read).expect("opens");
+        self.host.release(handle).expect("closes");
+        assert_eq!(self.host.device.delayed_closes(), 1);
+        self.null.hold("close", Hold::Stubbornly);
     }
 
     fn write(&self) {

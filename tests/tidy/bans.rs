@@ -18,7 +18,7 @@ enum Where {
     Everywhere,
     /// All but tests.
     Production,
-    /// All but benches: those measure time.
+    /// All but benches: those measure time, and what we do not use besides.
     NotBenches,
     /// Tests only.
     Tests,
@@ -37,11 +37,11 @@ const CLOCK: &[&str] = &["src/base/clock.rs"];
 const PRINT: &[&str] = &["src/cli/print.rs"];
 
 /// The list. A ban names what to do instead.
-const BANS: [Ban; 15] = [
+const BANS: [Ban; 16] = [
     Ban {
         signs: &[Sign::Path(&["parking_lot"])],
-        scope: Where::Everywhere,
-        homes: &["src/base/sync.rs"],
+        scope: Where::NotBenches,
+        homes: &["src/base/sync/primitives.rs"],
         what: "parking_lot outside its home",
         cure: "use base::sync: its locks have a rank, and the wrong order panics",
     },
@@ -65,7 +65,7 @@ const BANS: [Ban; 15] = [
             Sign::Path(&["crossbeam", "scope"]),
         ],
         scope: Where::Production,
-        homes: &["src/base/threads.rs"],
+        homes: &["src/base/threads.rs", "src/base/sync/primitives.rs"],
         what: "a thread made by hand",
         cure: "use base::threads: every thread has a name and a join",
     },
@@ -173,6 +173,21 @@ const BANS: [Ban; 15] = [
         homes: &[],
         what: "production code that uses a test's helper",
         cure: "move what is shared into the library, below both",
+    },
+    Ban {
+        signs: &[Sign::Path(&["loom"]), Sign::Path(&["shuttle"])],
+        scope: Where::Everywhere,
+        homes: &[
+            "src/base/sync/",
+            "tests/checkers/",
+            "tests/loom_gate.rs",
+            "tests/loom_queue.rs",
+            "tests/loom_context.rs",
+            "tests/shuttle_control.rs",
+            "tests/shuttle_objects.rs",
+        ],
+        what: "a model checker outside its home",
+        cure: "use base::sync and base::threads: they are the checker's when one looks",
     },
 ];
 
@@ -326,6 +341,8 @@ fn every_ban_bites() {
         ("#[ignore = \"slow\"] fn f() {}", BANS[13].what),
         ("#[should_panic] fn f() {}", BANS[13].what),
         ("use tests::common::Host;", BANS[14].what),
+        ("#[cfg(loom)] use loom::sync::Mutex;", BANS[15].what),
+        ("fn f() { shuttle::thread::yield_now() }", BANS[15].what),
     ] {
         let lines: Vec<(usize, String)> = found("src/rdbss/x.rs", text);
         assert!(lines.contains(&(1, what.to_owned())), "{text}: {lines:?}");
@@ -338,14 +355,16 @@ fn every_ban_bites() {
 #[test]
 fn a_home_is_a_home_and_a_test_may_more() {
     for (path, text) in [
-        ("src/base/sync.rs", "use parking_lot::Mutex;"),
+        ("src/base/sync/primitives.rs", "use parking_lot::Mutex;"),
+        ("src/base/sync/checkers.rs", "use loom::sync::Mutex; use shuttle::thread;"),
+        ("src/rdbss/x.rs", "#[cfg(not(any(loom, shuttle)))] fn f() {}"),
         ("src/base/threads.rs", "use std::thread::Builder;"),
         ("src/base/clock.rs", "fn f() { std::time::Instant::now().elapsed(); }"),
         ("src/cli/print.rs", "fn f() { println!(\"x\"); std::io::stdout(); }"),
         ("src/front/adapter/mod.rs", "use fuser::Filesystem;"),
         ("src/cli/args.rs", "use std::env;"),
         ("tests/x.rs", "use std::sync::Mutex; fn f() { g().unwrap(); std::thread::spawn(h); }"),
-        ("benches/x.rs", "fn f() { std::time::Instant::now(); }"),
+        ("benches/x.rs", "use parking_lot::RwLock; fn f() { std::time::Instant::now(); }"),
         ("src/rdbss/x.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),
         ("src/rdbss/x.rs", "// println!(\"a\"); unsafe\nconst S: &str = \"unsafe todo!()\";"),
         ("src/rdbss/x.rs", "fn f() { env!(\"CARGO_PKG_VERSION\"); env_logger::init(); }"),

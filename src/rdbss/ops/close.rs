@@ -4,6 +4,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
@@ -12,7 +13,6 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Device {
@@ -82,7 +82,7 @@ impl Device {
             self.control.progressed();
         }
         if survivor {
-            let handles = self.handles.len() as u64;
+            let handles = self.open_handles();
             self.announce(Notice::HolderLeft { handles });
         }
     }

@@ -3,6 +3,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::Loss;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::request::{AllocateMode, SeekTo};
 use crate::rdbss::calldown::call;
 use crate::rdbss::context::{Context, ContextCounts};
@@ -12,7 +13,6 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::Answer;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes on their way to the server, counted on their handle and on the device until dropped.
 pub(in crate::rdbss) struct Unsent {
