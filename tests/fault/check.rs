@@ -89,8 +89,10 @@ pub fn nothing_is_left(scene: &Scene) {
     // What was lost is told once, whatever stop it was in.
     let _ = device.take_losses();
     // A request leaves a moment after its answer.
+    // So does a commit that a stop gave up on.
     wait_until("every request has ended", || {
-        device.requests().is_empty() && device.status().requests_in_flight == 0
+        let status = device.status();
+        device.requests().is_empty() && status.requests_in_flight == 0 && status.unsent_bytes == 0
     });
     let status = device.status();
     let counts = (status.open_handles, status.survivors, status.requests_in_flight);

@@ -38,7 +38,8 @@ fn s6_s8_seeds() {
 fn run(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let survivors = *random.choice(&[SurvivorPolicy::Reclaim, SurvivorPolicy::Stale]).expect("two");
-    let start_limit = Duration::from_millis(400);
+    // Long enough for a healthy start on a busy machine.
+    let start_limit = Duration::from_millis(1500);
     let request_deadline = Some(Duration::from_millis(random.u64(200..2000)));
     let options =
         DeviceOptions { survivors, start_limit, request_deadline, ..DeviceOptions::default() };

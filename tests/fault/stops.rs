@@ -78,7 +78,7 @@ fn fate(case: &Case) -> Fate {
 #[test]
 fn s6_a_stop_meets_a_request_in_each_callout() {
     each(&cases(Way::Request), |case| {
-        let scene = Scene::new(case.posted, DeviceOptions::default());
+        let scene = Scene::with_delayed_closes(case.posted, DeviceOptions::default(), 4);
         let stage = scene.stage();
         if case.callout == Callout::Commit {
             assert!(scene.host.write(stage.kept, 0, &[1; 100]).is_ok(), "there is what to commit");
@@ -209,12 +209,12 @@ fn stopped_and_true(scene: &Scene, case: &Case, fate: Fate, handles: u64, report
     assert_eq!(report.result, result, "{report:?}");
 }
 
-/// S1, S6, S7: the stop's own callouts misbehave: the commits of steps 2 and 5, the closes that have
-/// waited, and `MRxStop`.
+/// S1, S6, S7: the stop's own callouts misbehave: the commits of steps 2 and 5, the closes that
+/// have waited, and `MRxStop`.
 #[test]
 fn s6_the_stops_own_callouts() {
     each(&cases(Way::Stop), |case| {
-        let scene = Scene::new(case.posted, DeviceOptions::default());
+        let scene = Scene::with_delayed_closes(case.posted, DeviceOptions::default(), 4);
         let stage = scene.stage();
         if case.callout == Callout::Close {
             scene.host.release(stage.spare).expect("closes");

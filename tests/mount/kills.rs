@@ -122,7 +122,7 @@ fn while_it_seals() {
         stopping(mounted, &[], "seal");
         Vec::new()
     };
-    killed(&Case { options: "close=hang-uncancellable", bring });
+    killed(&Case { options: "close=hang-uncancellable,delayed_closes=0", bring });
 }
 
 #[test]

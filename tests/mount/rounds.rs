@@ -1,5 +1,5 @@
-//! Stops and starts without end, under a mixed load: every count is back where it was, and so is the
-//! memory (S-38). `SOAK_ROUNDS=1000 cargo test --release --test mount rounds` makes a thousand.
+//! Stops and starts without end, under a mixed load: every count is back where it was, and so is
+//! the memory (S-38). `SOAK_ROUNDS=1000 cargo test --release --test mount rounds` makes a thousand.
 
 use crate::common::{LIMIT, wait_until};
 use crate::mounted::{Mounted, can_mount};
@@ -71,8 +71,8 @@ fn load(mounted: &Mounted, number: usize, over: &AtomicBool, done: &AtomicU64) {
     }
 }
 
-/// What the counting in Rust does not do: renames as git makes them, locks, listings, and pages of a
-/// shared mapping, touched in a child, which a stop may end with SIGBUS. Refusals are expected.
+/// What the counting in Rust does not do: renames as git makes them, locks, listings, and pages of
+/// a shared mapping, touched in a child, which a stop may end with SIGBUS. Refusals are expected.
 const MIXED: &str = r#"
 import fcntl, mmap, os, select, sys
 root = sys.argv[1]
@@ -186,8 +186,8 @@ fn rounds(mounted: &Mounted) {
     wait_until("every descriptor is back where it was", || Counts::of(mounted) == before);
     let (first, last) = (resident[resident.len().min(10) - 1], resident_kb(mounted));
     println!(
-        "{wanted} rounds, {} pieces of work: {before:?}, resident {first} kB after 10, {last} kB at \
-         the end",
+        "{wanted} rounds, {} pieces of work: {before:?}, resident {first} kB after 10, \
+         {last} kB at the end",
         done.load(Ordering::SeqCst)
     );
     assert!(last < first + MEMORY_SLACK_KB, "{resident:?}");

@@ -51,10 +51,8 @@ fn s8_a_close_at_any_step() {
         seen.extend(report.steps.into_iter().map(|step| step.step));
         held.close_all();
     }
-    let mut held: BTreeSet<String> =
+    let held: BTreeSet<String> =
         Step::ALL.into_iter().filter_map(Step::word).map(str::to_owned).collect();
-    // This server shares no opens. `tests/fault` holds the stop there.
-    held.insert("shed_delayed_closes".to_owned());
     assert_eq!(seen, held, "every step there is was held");
 }
 

@@ -8,10 +8,10 @@ need jq unshare
 mount_rdr memory:
 echo text >"$TEST_MNT/f"
 unshare --pid --fork --mount-proc sh -c \
-  "exec 3<$TEST_MNT/f && echo \$\$ >$TEST_DIR/inside && exec sleep 1000 <&3" &
+  "exec 3<$TEST_MNT/f && echo \$\$ >$TEST_DIR/inside && exec tail -f /dev/null <&3" &
 wait_until "it holds the file" test -s "$TEST_DIR/inside"
 assert_eq "$(<"$TEST_DIR/inside")" 1 "its number there"
-here=$(pgrep -P $! -x sleep)
+here=$(pgrep -P $! -x tail)
 expect 10 rdr stop t --check --json
 pids=$(jq '[.holders[] | select(.path == "f") | .pid // 0] | unique | .[]' <<<"$out")
 for pid in $pids; do

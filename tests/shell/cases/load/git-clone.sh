@@ -8,7 +8,8 @@ export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_CO
 export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 git init -q "$TEST_DIR/repo"
 for number in $(seq 300); do
-  mkdir -p "$TEST_DIR/repo/d$((number % 7))" && seq "$number" >"$TEST_DIR/repo/d$((number % 7))/f$number"
+  mkdir -p "$TEST_DIR/repo/d$((number % 7))"
+  seq "$number" >"$TEST_DIR/repo/d$((number % 7))/f$number"
 done
 git -C "$TEST_DIR/repo" add -A && git -C "$TEST_DIR/repo" commit -qm all
 # during WHAT CONDITION COMMAND... : it is stopped when the condition holds; then started again.
@@ -31,7 +32,8 @@ body() {
   git clone -q --no-local "$TEST_DIR/repo" here
   git -C here fsck --full --strict && git -C here status --porcelain
   during "[ -e here/.git/gc.pid ]" git -C here gc -q --aggressive --prune=now
-  rm -f here/.git/{gc.pid,packed-refs.new,*.lock} # as git asks for after a crash
+  # As git asks for after a crash.
+  rm -f here/.git/{gc.pid,packed-refs.new} && find here/.git -name '*.lock' -delete
   git -C here fsck --full --strict
   git -C here gc -q --prune=now
   git -C here fsck --full --strict
