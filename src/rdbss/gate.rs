@@ -559,9 +559,9 @@ mod tests {
                 }
                 let held = || handles.load(Ordering::Acquire) > 0;
                 if gate.close_unless(State::Draining, held) {
-                    // Closes may still run: but nothing that was open then is open.
+                    // `opening` may say otherwise: one that is being refused counts for a moment.
                     assert!(gate.enter_normal(true).is_err());
-                    assert_eq!((gate.opening(), gate.view().normals), (0, 0));
+                    assert_eq!(gate.view().normals, 0);
                     assert_eq!(handles.load(Ordering::Acquire), 0);
                 }
             });
