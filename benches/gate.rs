@@ -231,8 +231,8 @@ fn held_up(gate: &Gate, plain: &Plain) {
         late.join().expect("it passed")
     });
     println!(
-        "a request that comes while a stop waits for one of {INSIDE:?}: ours refused after {ours:?}, \
-         RwLock parked for {theirs:?}"
+        "a request that comes while a stop waits for one of {INSIDE:?}: ours refused after \
+         {ours:?}, RwLock parked for {theirs:?}"
     );
 }
 

@@ -2,6 +2,7 @@
 //! closes, starts and stops can be held, cancellably or not, so that a test decides when they
 //! return.
 
+use minirdr::base::ids::SerialNumber;
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};
 use minirdr::base::stop::Loss;
@@ -40,7 +41,7 @@ struct State {
     holds: HashMap<&'static str, Hold>,
     inside: HashMap<&'static str, usize>,
     calls: Vec<&'static str>,
-    pending: Vec<Completer<Vec<u8>>>,
+    pending: HashMap<SerialNumber, Completer<Vec<u8>>>,
     upcalls: Option<Arc<dyn Upcalls>>,
 }
 
@@ -82,7 +83,7 @@ impl Null {
             std::mem::take(&mut state.pending)
         };
         self.changed.notify_all();
-        for completer in pending {
+        for completer in pending.into_values() {
             completer.complete(Ok(vec![1]));
         }
     }
@@ -297,20 +298,21 @@ impl MiniRedirector for NullRedirector {
     ) -> LowIo<Vec<u8>> {
         let hold = self.0.lock().holds.get("read").copied();
         if matches!(hold, Some(Hold::Pending | Hold::PendingStubbornly)) {
-            let this = self.0.clone();
+            let (this, serial) = (self.0.clone(), context.serial());
             let completer = submission.pend();
-            self.0.lock().pending.push(completer);
+            self.0.lock().pending.insert(serial, completer);
             if hold == Some(Hold::PendingStubbornly) {
                 return LowIo::Pending;
             }
-            // Cancelling completes every pending read: enough for a test that has one.
-            let routine = move || {
-                let pending = std::mem::take(&mut this.lock().pending);
-                for completer in pending {
+            let cancelled = move || {
+                let completer = this.lock().pending.remove(&serial);
+                if let Some(completer) = completer {
                     completer.complete(Err(Status::Cancelled));
                 }
             };
-            let _ = context.set_cancel_routine(Box::new(routine));
+            if context.set_cancel_routine(Box::new(cancelled.clone())).is_err() {
+                cancelled();
+            }
             return LowIo::Pending;
         }
         LowIo::Done(self.0.pass(context, "read").map(|()| {

@@ -22,7 +22,8 @@ wait_until "the table" saw "t: 2 holders, 0 B unsent"
 wait_until "the first object" objects '.[0].verb == "handles" and (.[0].holders | length) == 2'
 expect 0 rdr stop t --grace 10m
 ask_ok bash1 cd /
-wait_until "the shell has left" saw "  1 holder, 0 B unsent  bash1[${puppet_pid[bash1]}] left scenes/"
+wait_until "the shell has left" saw \
+  "  1 holder, 0 B unsent  bash1[${puppet_pid[bash1]}] left scenes/"
 ask_ok nginx close f
 wait_until "nobody is left" saw \
   "  0 holders, 0 B unsent  nginx[${puppet_pid[nginx]}] left logo.png"
