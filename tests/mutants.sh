@@ -12,10 +12,12 @@ trap 'rm -rf "$copy"' EXIT
 trap 'exit 2' INT TERM
 (cd "$root" && git ls-files -z -co --exclude-standard | xargs -0 cp --parents -t "$copy") || exit 2
 
+# Target directories of its own: cargo tells a package by its place in the workspace, and would take
+# what was built from a broken copy for what is to be built here.
 run() { # The test's name; its output goes to the log. 0 passed, 1 failed, 2 does not build.
   local checker=${1%%_*}
   local cargo=(env RUSTFLAGS="--cfg $checker" cargo test --quiet --locked --profile models
-    --manifest-path "$copy/Cargo.toml" --target-dir "$root/target/$checker" --test "$1")
+    --manifest-path "$copy/Cargo.toml" --target-dir "$root/target/mutants/$checker" --test "$1")
   "${cargo[@]}" --no-run >"$copy/log" 2>&1 || return 2
   # A checker that found a deadlock may be unable to unwind: the whole program ends then.
   (ulimit -c 0; timeout -k 10 300 "${cargo[@]}" >"$copy/log" 2>&1) && return 0
@@ -39,10 +41,9 @@ done
 mutants=0
 for patch in "$root"/tests/mutants/$wanted.patch; do
   name=$(basename "$patch" .patch) mutants=$((mutants + 1))
-  if ! patch -s -p1 -F2 -d "$copy" --no-backup-if-mismatch <"$patch" >"$copy/log" 2>&1; then
+  if ! (cd "$copy" && git apply -C1 "$patch") >"$copy/log" 2>&1; then
     row "$name" - "NO MORE APPLIES" - "$(head -n 1 "$copy/log")"
     failed=1
-    (cd "$root" && git ls-files -z -co --exclude-standard src | xargs -0 cp --parents -t "$copy")
     continue
   fi
   for test in $(sed -n 's/^Caught by: //p' "$patch"); do
@@ -55,7 +56,7 @@ for patch in "$root"/tests/mutants/$wanted.patch; do
     esac
     row "$name" "$test" "$result" $((SECONDS - from)) "$reason"
   done
-  patch -s -R -p1 -F2 -d "$copy" --no-backup-if-mismatch <"$patch" || exit 2
+  (cd "$copy" && git apply -R -C1 "$patch") || exit 2
 done
 
 [ "$mutants" -gt 0 ] || { echo "no mutant matches '$wanted'" >&2; exit 2; }

@@ -203,6 +203,24 @@ fn s8_a_start_that_fails() {
     });
 }
 
+/// The end of the process against a stop: one that was taken is run to its end, one that was not is
+/// told so. Nobody waits for a control thread that has gone home.
+#[test]
+fn c2_a_stop_against_the_end() {
+    check("stop | shut_down", 500, || {
+        let host = Host::started(Manners::default());
+        let ending = at_once(&host, |host| host.device.shut_down());
+        let called = host.device.stop(Caller::default(), StopOptions::default());
+        let taken = called.is_ok();
+        if let Ok(called) = called {
+            assert_eq!(host.end_of(called).result, CallResult::Success);
+        }
+        join(ending);
+        assert_eq!(host.serves(), !taken);
+        host.world.nothing_wrong();
+    });
+}
+
 /// Stop.md S2: a `resume` takes the stop back, or comes too late; the two never both win, and the
 /// gate agrees.
 #[test]
@@ -242,6 +260,33 @@ fn s2_a_resume_against_two_stops() {
         assert!(!taken_back || resumed == CallResult::Success, "{results:?}");
         let stopped = results.contains(&CallResult::HasOpenHandles);
         assert_eq!(host.serves(), !stopped, "{results:?}");
+        if host.serves() {
+            assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+        }
+        let read = join(reader);
+        assert!(matches!(read, Err(Status::Cancelled | Status::RedirectorNotStarted)), "{read:?}");
+        host.release(handle);
+        host.finish();
+    });
+}
+
+/// A `resume` takes back every stop that was posted before it, the running one and those that wait,
+/// or it takes back none.
+#[test]
+fn s2_a_resume_takes_back_what_was_posted() {
+    check("stop, stop, resume, a request that waits", 500, || {
+        let host = Host::started(Manners { reads_wait: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let reader = at_once(&host, move |host| host.read(handle));
+        let stop = || host.device.stop(Caller::default(), StopOptions::default());
+        let calls = [stop().expect("it takes calls"), stop().expect("it takes calls")];
+        let resumed = host.device.resume().expect("it takes calls");
+        let results = calls.map(|called| host.end_of(called).result);
+        match resumed {
+            CallResult::Success => assert_eq!(results, [CallResult::RolledBack; 2]),
+            _ => assert_eq!(results, [CallResult::HasOpenHandles, CallResult::AlreadyStopped]),
+        }
+        assert_eq!(host.serves(), resumed == CallResult::Success);
         if host.serves() {
             assert_eq!(host.stop().result, CallResult::HasOpenHandles);
         }

@@ -94,7 +94,7 @@ impl World {
         self.wrongs.lock().expect("not poisoned").push(what.into());
     }
 
-    fn nothing_wrong(&self) {
+    pub fn nothing_wrong(&self) {
         let wrongs = self.wrongs.lock().expect("not poisoned");
         assert!(wrongs.is_empty(), "{wrongs:?}");
     }
