@@ -53,17 +53,24 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Started, with nothing wrong. `blocking`: requests are posted.
+    /// Started, with nothing wrong. `blocking`: requests are posted. Every handle is an open of its
+    /// own, closed at once.
     pub fn new(blocking: bool, options: DeviceOptions) -> Self {
+        Self::with_delayed_closes(blocking, options, 0)
+    }
+
+    /// The same; so many closes may wait for the next open.
+    pub fn with_delayed_closes(blocking: bool, options: DeviceOptions, most: usize) -> Self {
         let faults = Arc::new(Faults::default());
         faults.plan.lock().expect("not poisoned").blocking = blocking;
         let server = MemoryServer::new(SystemClock::shared());
-        let its = faults.clone();
+        let met = faults.clone();
         let factory = move || -> Arc<dyn MiniRedirector> {
-            let memory = Memory::new(server.clone(), MemoryOptions::default());
-            let plan = its.plan.lock().expect("not poisoned").clone();
+            let its = MemoryOptions { delayed_closes: Some(most), ..MemoryOptions::default() };
+            let memory = Memory::new(server.clone(), its);
+            let plan = met.plan.lock().expect("not poisoned").clone();
             let faulty = Faulty::new(Arc::new(memory), plan);
-            its.controls.lock().expect("not poisoned").push(faulty.control());
+            met.controls.lock().expect("not poisoned").push(faulty.control());
             Arc::new(faulty)
         };
         let mut host = Host::new(Box::new(factory), options);

@@ -43,7 +43,8 @@ fn run(seed: u64) {
     let request_deadline = Some(Duration::from_millis(random.u64(200..2000)));
     let options =
         DeviceOptions { survivors, start_limit, request_deadline, ..DeviceOptions::default() };
-    let scene = Scene::new(random.bool(), options);
+    let delayed_closes = random.usize(0..4);
+    let scene = Scene::with_delayed_closes(random.bool(), options, delayed_closes);
     let stage = scene.stage();
     for _ in 0..ROUNDS {
         scene.set_plan(plan(&mut random));
