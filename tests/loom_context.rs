@@ -76,7 +76,7 @@ impl Rig {
 
 /// What `Device::complete` does.
 fn complete(context: &Context) {
-    let _ = context.answer(Ok(Answer::Empty));
+    let _ = context.end(Ok(Answer::Empty));
     context.leave();
 }
 
@@ -95,6 +95,7 @@ fn one_answer_and_one_pass() {
         killer.join().expect("no panic");
         let reply = rig.replies.only();
         assert!(abandoned || reply != Err(Status::IoTimeout), "its caller was let go");
+        assert!(!abandoned || reply != Ok(()), "its caller got what it asked for");
         assert_eq!(rig.gate.view().normals, 0);
         assert!(!rig.context.is_counted());
         assert_eq!(rig.counts.answered.load(Ordering::Relaxed), 1);
@@ -115,13 +116,12 @@ fn a_routine_runs_once_or_is_refused() {
         rig.gate.drive(State::Draining);
         let runs = Arc::new(AtomicUsize::new(0));
         let setter = {
-            let runs = runs.clone();
-            rig.at_once(move |context| {
+            let (context, runs) = (rig.context.clone(), runs.clone());
+            thread::spawn(move || {
                 let routine = move || {
                     runs.fetch_add(1, Ordering::Relaxed);
                 };
-                let refused = context.set_cancel_routine(Box::new(routine)).is_err();
-                assert!(!refused || context.is_cancelled());
+                context.set_cancel_routine(Box::new(routine)).is_err()
             })
         };
         let killer = {
@@ -129,9 +129,10 @@ fn a_routine_runs_once_or_is_refused() {
             thread::spawn(move || context.cancel())
         };
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
-        setter.join().expect("no panic");
+        let refused = setter.join().expect("no panic");
         let ran = killer.join().expect("no panic");
         assert_eq!(runs.load(Ordering::Relaxed), usize::from(ran));
+        assert_ne!(ran, refused, "set too late to be called, and not told so");
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");
         complete(&rig.context);
         assert!(!rig.gate.wait_uncancellable(Duration::ZERO), "the stubborn one is inside");

@@ -9,7 +9,9 @@ mod checker;
 use checker::{Host, Manners, check};
 use minirdr::base::ids::{Caller, Generation, TicketNumber};
 use minirdr::base::status::Status;
-use minirdr::base::stop::{Answer as Called, CallKind, CallResult, Report, State, StopOptions};
+use minirdr::base::stop::{
+    Answer as Called, CallKind, CallResult, Report, State, StopMode, StopOptions,
+};
 use minirdr::base::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread::{self, JoinHandle};
 use std::sync::Arc;
@@ -83,7 +85,7 @@ fn in_order(mut serves: bool, calls: impl IntoIterator<Item = Posted>) -> bool {
 /// MRxStop runs alone.
 #[test]
 fn g1_sessions_against_a_stop() {
-    check("two sessions, stop", 1000, || {
+    check("two sessions, stop", 500, || {
         let host = Host::started(Manners::default());
         let sessions = ["a", "b"].map(|name| at_once(&host, |host| host.session(name)));
         assert!(host.stop().result.is_stopped());
@@ -98,7 +100,7 @@ fn g1_sessions_against_a_stop() {
 /// The same when requests are posted to the file system process: none is lost in its spin-down.
 #[test]
 fn c3_posted_sessions_against_a_stop() {
-    check("two posted sessions, stop", 1000, || {
+    check("two posted sessions, stop", 500, || {
         let host = Host::started(Manners { blocking: true, ..Manners::default() });
         let sessions = ["a", "b"].map(|name| at_once(&host, |host| host.session(name)));
         assert!(host.stop().result.is_stopped());
@@ -113,7 +115,7 @@ fn c3_posted_sessions_against_a_stop() {
 /// Stop.md C2: when a stop has been answered PENDING, nothing is admitted any more.
 #[test]
 fn c2_nothing_is_admitted_after_pending() {
-    check("stop answered, request", 1000, || {
+    check("stop answered, request", 500, || {
         let host = Host::started(Manners::default());
         let told = Arc::new(AtomicBool::new(false));
         let late = told.clone();
@@ -132,7 +134,7 @@ fn c2_nothing_is_admitted_after_pending() {
 /// Stop.md S8: of two stops at once one stops, and the other is told that it was stopped.
 #[test]
 fn s8_two_stops() {
-    check("stop | stop", 1000, || {
+    check("stop | stop", 500, || {
         let host = Host::started(Manners::default());
         let other = at_once(&host, stop);
         let calls = [stop(&host), join(other)];
@@ -146,7 +148,7 @@ fn s8_two_stops() {
 /// taken in its turn.
 #[test]
 fn c2_a_stop_and_a_start() {
-    check("stop | start, session", 1000, || {
+    check("stop | start, session", 500, || {
         let host = Host::started(Manners::default());
         let (other, session) = (at_once(&host, start), at_once(&host, |host| host.session("a")));
         let calls = [stop(&host), join(other)];
@@ -163,7 +165,7 @@ fn c2_a_stop_and_a_start() {
 /// Three callers: what gate.md §4.2 checked as a model of its own, on the code.
 #[test]
 fn s8_stop_start_stop() {
-    check("stop, start | stop | start", 1000, || {
+    check("stop, start | stop | start", 500, || {
         let host = Host::started(Manners::default());
         let (second, third) = (at_once(&host, stop), at_once(&host, start));
         let calls = [stop(&host), start(&host), join(second), join(third)];
@@ -175,7 +177,7 @@ fn s8_stop_start_stop() {
 /// Stop.md §3: a stop cancels the start that runs.
 #[test]
 fn s8_a_stop_during_a_start() {
-    check("start that waits | stop", 1000, || {
+    check("start that waits | stop", 500, || {
         let host = Host::started(Manners { start_waits: true, ..Manners::default() });
         assert_eq!(host.stop().result, CallResult::Success);
         let other = at_once(&host, start);
@@ -191,7 +193,7 @@ fn s8_a_stop_during_a_start() {
 /// A start that fails undoes itself, whatever is asked meanwhile.
 #[test]
 fn s8_a_start_that_fails() {
-    check("failing start | stop", 1000, || {
+    check("failing start | stop", 500, || {
         let host = Host::new(Manners { start_fails: true, ..Manners::default() });
         let other = at_once(&host, start);
         let called = stop(&host);
@@ -205,7 +207,7 @@ fn s8_a_start_that_fails() {
 /// gate agrees.
 #[test]
 fn s2_a_resume_against_a_stop() {
-    check("stop | resume, session", 1000, || {
+    check("stop | resume, session", 500, || {
         let host = Host::started(Manners::default());
         let resumer = at_once(&host, |host| host.device.resume().expect("it takes calls"));
         let session = at_once(&host, |host| host.session("a"));
@@ -227,7 +229,7 @@ fn s2_a_resume_against_a_stop() {
 /// The same with a request inside that ends only when it is cancelled, and a second stop.
 #[test]
 fn s2_a_resume_against_two_stops() {
-    check("stop | stop | resume, a request that waits", 1000, || {
+    check("stop | stop | resume, a request that waits", 500, || {
         let host = Host::started(Manners { reads_wait: true, ..Manners::default() });
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         let reader = at_once(&host, move |host| host.read(handle));
@@ -254,7 +256,7 @@ fn s2_a_resume_against_two_stops() {
 /// however late it says that it can be cancelled.
 #[test]
 fn the_drain_cancels_a_request_that_waits() {
-    check("read that waits, stop", 1000, || {
+    check("read that waits, stop", 500, || {
         let host = Host::started(Manners { reads_wait: true, ..Manners::default() });
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         let reader = at_once(&host, move |host| host.read(handle));
@@ -271,7 +273,7 @@ fn the_drain_cancels_a_request_that_waits() {
 #[test]
 fn s8_closes_at_any_step_of_a_stop() {
     for blocking in [false, true] {
-        check("two closes, stop", 1000, move || {
+        check("two closes, stop", 500, move || {
             let host = Host::started(Manners { blocking, ..Manners::default() });
             let handles = ["a", "b"]
                 .map(|name| host.open(&host.lookup(name).expect("served")).expect("served"));
@@ -292,7 +294,7 @@ fn s8_closes_at_any_step_of_a_stop() {
 /// server's open is closed once, and the survivors are counted to zero.
 #[test]
 fn s4_a_close_against_a_reclaim() {
-    check("survivor: close | start", 1000, || {
+    check("survivor: close | start", 500, || {
         let host = Host::started(Manners::default());
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         assert_eq!(host.stop().result, CallResult::HasOpenHandles);
@@ -307,7 +309,7 @@ fn s4_a_close_against_a_reclaim() {
 /// A device that is taken off the books while it is started: one of the two is refused.
 #[test]
 fn unregister_against_a_start() {
-    check("unregister | start", 1000, || {
+    check("unregister | start", 500, || {
         let host = Host::new(Manners::default());
         let other = at_once(&host, |host| {
             host.device.start(Caller::default()).map(|called| host.end_of(called).result)
@@ -330,7 +332,7 @@ fn unregister_against_a_start() {
 /// other, and its close reaches the one it belongs to.
 #[test]
 fn s4_a_close_against_a_restart() {
-    check("survivor: close | start, stop", 1000, || {
+    check("survivor: close | start, stop", 500, || {
         let host = Host::started(Manners::default());
         let handle = host.open(&host.lookup("a").expect("served")).expect("served");
         assert_eq!(host.stop().result, CallResult::HasOpenHandles);
@@ -338,6 +340,92 @@ fn s4_a_close_against_a_restart() {
         assert_eq!(host.start().result, CallResult::Success);
         assert!(host.stop().result.is_stopped());
         join(closer);
+        host.finish();
+    });
+}
+
+/// Stop.md §3: a later, harder stop tightens the one that runs, and that one hears of it in its
+/// sleep: nothing else would end the request it waits for.
+#[test]
+fn s8_a_harder_stop_wakes_the_one_that_runs() {
+    check("read that polls, stop | stop --cancel", 200, || {
+        let host = Host::started(Manners { reads_poll: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let reader = at_once(&host, move |host| host.read(handle));
+        let other = at_once(&host, |host| {
+            let options = StopOptions { mode: StopMode::Cancel, ..StopOptions::default() };
+            let called = host.device.stop(Caller::default(), options);
+            ended(host, CallKind::Stop, called.expect("it takes calls"))
+        });
+        let calls = [stop(&host), join(other)];
+        assert!(!in_order(true, calls));
+        let read = join(reader);
+        assert!(matches!(read, Err(Status::Cancelled | Status::RedirectorNotStarted)), "{read:?}");
+        host.release(handle);
+        host.finish();
+    });
+}
+
+/// A stop with a grace ends with the last close, whenever that comes; no time passes here that
+/// could end it otherwise.
+#[test]
+fn a_grace_ends_with_the_last_close() {
+    check("stop with a grace | close, session", 500, || {
+        let host = Host::started(Manners::default());
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let closer = at_once(&host, move |host| host.release(handle));
+        let session = at_once(&host, |host| host.session("b"));
+        let options = StopOptions { grace_s: Some(60.0), ..StopOptions::default() };
+        let called = host.device.stop(Caller::default(), options).expect("it takes calls");
+        assert!(host.end_of(called).result.is_stopped());
+        join(closer);
+        let session = join(session);
+        let refused = [Status::RedirectorPaused, Status::RedirectorNotStarted];
+        assert!(session.is_ok() || session.is_err_and(|status| refused.contains(&status)));
+        host.finish();
+    });
+}
+
+/// A pause, its end and a stop at once: the gate is what the machine says, and a pause that is not
+/// the stop's own does not keep it.
+#[test]
+fn a_pause_and_a_resume_against_a_stop() {
+    check("pause, resume | stop", 500, || {
+        let host = Host::started(Manners::default());
+        let pauser = at_once(&host, |host| {
+            let paused = host.device.pause().expect("it takes calls");
+            (paused, host.device.resume().expect("it takes calls"))
+        });
+        let stopped = host.stop().result;
+        let (paused, resumed) = join(pauser);
+        let known = [CallResult::Success, CallResult::AlreadyStopped];
+        assert!(known.contains(&paused) && known.contains(&resumed));
+        match stopped {
+            CallResult::Success => assert!(!host.serves()),
+            CallResult::RolledBack => assert!(host.serves() && resumed == CallResult::Success),
+            other => panic!("the stop ended with {other:?}"),
+        }
+        host.finish();
+    });
+}
+
+/// Stop.md S1: a stop that abandons what runs answers each caller once and gives each pass back
+/// once, though the callouts end at any moment by themselves.
+#[test]
+fn s1_an_abort_against_requests_that_end() {
+    check("two reads | stop --abort", 500, || {
+        let host = Host::started(Manners { abandoned: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let readers = [0, 1].map(|_| at_once(&host, move |host| host.read(handle)));
+        let options = StopOptions { mode: StopMode::Abort, ..StopOptions::default() };
+        let called = host.device.stop(Caller::default(), options).expect("it takes calls");
+        let report = host.end_of(called);
+        assert_eq!(report.result, CallResult::HasOpenHandles);
+        let let_go =
+            readers.map(join).into_iter().filter(|read| *read == Err(Status::IoTimeout)).count()
+                as u64;
+        assert_eq!(report.abandoned, let_go);
+        host.release(handle);
         host.finish();
     });
 }

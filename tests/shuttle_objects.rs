@@ -42,7 +42,7 @@ impl Seen {
 #[test]
 fn a_file_is_found_or_made_against_its_last_drop() {
     for files_change in [false, true] {
-        check("lookup, drop | lookup, drop | lookup, drop", 1000, move || {
+        check("lookup, drop | lookup, drop | lookup, drop", 500, move || {
             let host = Host::started(Manners { files_change, ..Manners::default() });
             let seen = Seen::nothing();
             let clients: Vec<_> = (0..3)
@@ -116,7 +116,7 @@ fn opens_of_one_file_against_a_stop() {
 /// handle that is open throughout once, and none twice.
 #[test]
 fn the_handle_table_among_threads() {
-    check("insert, get, remove | the same | visit", 1000, || {
+    check("insert, get, remove | the same | visit", 500, || {
         let table: Arc<HandleTable<u32>> = Arc::new(HandleTable::new());
         let stays = table.insert(Arc::new(99)).expect("room");
         let openers: Vec<_> = [1, 2]

@@ -4,18 +4,19 @@ use crate::app::config::MountConfig;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Replay};
 use crate::base::clock::Clock;
-use crate::base::ids::{Caller, TicketNumber};
+use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
-    Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions,
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;
+use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::startstop::{CallError, Running};
 use crate::rdbss::ticket::TicketState;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// What is known of the mount once it is up.
@@ -35,7 +36,7 @@ pub struct HostControl {
     pub(in crate::app) mounted: OnceLock<Mounted>,
     /// The kernel's connection has ended.
     pub(in crate::app) gone: AtomicBool,
-    /// The mount is out of the namespace, by a stop of ours.
+    /// The mount is out of the namespace, and a stop of ours knows it.
     pub(in crate::app) unmounted: AtomicBool,
     /// Defects of the front: panics in handlers, replaced workers.
     pub(in crate::app) front_defects: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
@@ -84,6 +85,24 @@ impl HostControl {
         self.mounted.get().is_some()
             && !self.unmounted.load(Ordering::Acquire)
             && !self.gone.load(Ordering::Acquire)
+    }
+}
+
+/// The mount's place in the namespace, which says so when a stop of ours has given it up.
+pub(in crate::app) struct Place {
+    pub registration: Arc<dyn FileSystemRegistration>,
+    /// Weak: the device that holds this is held by it.
+    pub control: Weak<HostControl>,
+}
+
+impl FileSystemRegistration for Place {
+    fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+        let by_us = self.registration.deregister(lazy)?;
+        // Ours or another's hand: it is not there any more.
+        if let Some(control) = self.control.upgrade() {
+            control.unmounted.store(true, Ordering::Release);
+        }
+        Ok(by_us)
     }
 }
 
@@ -141,6 +160,11 @@ impl Control for HostControl {
 
     fn check(&self) -> Check {
         self.device.check()
+    }
+
+    fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
+        let detached = self.device.detach(asked_by, handle);
+        detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
@@ -207,5 +231,96 @@ impl Control for HostControl {
 
     fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
         replay::discard(&self.keeper).map_err(ControlError::Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::options::MountOptions;
+    use crate::app::redirector;
+    use crate::app::source::Source;
+    use crate::base::clock::SystemClock;
+    use crate::base::stop::Notice;
+    use crate::rdbss::notice::Observer;
+    use crate::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn notice(&self, _: crate::base::ids::Generation, _: Notice) {}
+    }
+
+    /// The namespace: the mount is there, or somebody is inside.
+    struct Namespace {
+        busy: bool,
+    }
+
+    impl FileSystemRegistration for Namespace {
+        fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+            if self.busy && !lazy { Err(DeregisterError::Busy) } else { Ok(true) }
+        }
+    }
+
+    fn host(registry: &Registry) -> Arc<HostControl> {
+        let clock = SystemClock::shared();
+        let options = MountOptions::default();
+        let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
+            .expect("memory needs nothing");
+        let registration = Registration {
+            name: "bk".to_owned(),
+            controls: RegistrationControls::default(),
+            factory,
+            options: DeviceOptions::default(),
+            clock: clock.clone(),
+            observer: Arc::new(Deaf),
+            unc_provider: None,
+        };
+        let device = registry.register(registration).expect("the first of its name");
+        let config = MountConfig {
+            name: "bk".to_owned(),
+            source: Source::Memory,
+            mount_point: "/mnt/bk".into(),
+            options,
+            runtime_dir: "/run/minirdr".into(),
+            state_dir: "/var/lib/minirdr/bk".into(),
+        };
+        let nowhere = config.runtime_dir.join("nowhere");
+        let keeper = Keeper::start("bk".to_owned(), nowhere, clock.clone()).expect("a thread");
+        Arc::new(HostControl::new(config, device, clock, keeper))
+    }
+
+    /// What a stop of ours took away is not mounted any more; what was busy is still.
+    #[test]
+    fn a_mount_that_was_given_up_is_not_mounted() {
+        let registry = Registry::default();
+        let control = host(&registry);
+        assert!(!control.status().mounted, "not yet");
+        let mounted = Mounted { device: "0:52".to_owned() };
+        control.mounted.set(mounted).expect("the first time");
+        let place = Place {
+            registration: Arc::new(Namespace { busy: true }),
+            control: Arc::downgrade(&control),
+        };
+        assert_eq!(place.deregister(false), Err(DeregisterError::Busy));
+        assert!(control.status().mounted);
+        assert_eq!(place.deregister(true), Ok(true));
+        assert!(!control.status().mounted);
+        let refused = control.start(Caller::default()).expect_err("there is no mount");
+        assert_eq!(refused.to_string(), "the mount point is gone: mount it again");
+        registry.unregister("bk").expect("never started");
+    }
+
+    /// What goes wrong in the front counts as much as what does in the core.
+    #[test]
+    fn defects_of_the_front_are_counted() {
+        let registry = Registry::default();
+        let control = host(&registry);
+        let before = control.status().defects_total;
+        let counted = control.front_defects.set(Box::new(|| 3));
+        assert!(counted.is_ok());
+        // Other tests of this process may have a callout panic meanwhile.
+        assert!(control.status().defects_total >= before + 3);
+        registry.unregister("bk").expect("never started");
     }
 }

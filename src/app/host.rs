@@ -3,7 +3,7 @@
 //! process.
 
 use crate::app::config::MountConfig;
-use crate::app::control::{HostControl, Mounted};
+use crate::app::control::{HostControl, Mounted, Place};
 use crate::app::control_file::ControlFiles;
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
@@ -278,8 +278,12 @@ impl Host {
         )?;
         self.device.attach_kernel(KernelSide {
             cache: mount.kernel_cache(),
-            registration: mount.registration(),
+            registration: Arc::new(Place {
+                registration: mount.registration(),
+                control: Arc::downgrade(&self.control),
+            }),
         });
+        let _ = self.control.front_defects.set(mount.defect_counter());
         let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
         Ok(mount)
     }

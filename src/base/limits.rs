@@ -106,8 +106,10 @@ pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONTROL_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// Holders and requests listed in one reply; the totals are always given.
 pub const LISTED_MAX: usize = 1024;
-/// Handles that a paged listing merges with the scan of `/proc`; those beyond are listed unmerged.
+/// Handles that a listing of holders merges with the scan of `/proc`; those beyond are counted.
 pub const MERGED_MAX: usize = 65_536;
+/// Descriptors and mappings on the mount that one scan of `/proc` looks at.
+pub const FOUND_MAX: usize = 65_536;
 /// Scans of `/proc` at once.
 pub const SCANS_MAX: usize = 4;
 /// Handles or holders in one page of a reply.

@@ -187,6 +187,9 @@ pub struct HandleInfo {
     pub flushed: bool,
     /// Did it outlive the stop of its generation without being reclaimed?
     pub survivor: bool,
+    /// Was it taken from its holder? Only its cleanup, close and write-back go on.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 /// One request in flight, as `minirdr requests` shows it.
@@ -290,10 +293,31 @@ pub struct Check {
     pub result: CallResult,
     /// The running ticket, if a stop or start is running.
     pub ticket: Option<TicketNumber>,
-    /// Open handles.
+    /// Open handles, without those that were detached; the first
+    /// [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub handles: Vec<HandleInfo>,
-    /// Requests in flight.
+    /// How many are open.
+    pub handles_total: u64,
+    /// Opens in flight: each is about to be a handle.
+    pub opening: u64,
+    /// Requests in flight; the first [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub requests: Vec<RequestInfo>,
+    /// How many are in flight.
+    pub requests_total: u64,
+}
+
+/// A handle that was taken from its holder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The handle; its `unsent_bytes` are all that were written and are not known to be on the
+    /// server: they still go there, at its close at the latest.
+    pub handle: HandleInfo,
+    /// Was it detached before?
+    pub already: bool,
+    /// Requests on it that were in flight and were cancelled.
+    pub cancelled: u64,
+    /// Handles open now, without those that were detached.
+    pub open_handles: u64,
 }
 
 /// The answer to a posted call: PENDING is a variant here, never a status on the FUSE wire.
@@ -394,6 +418,15 @@ pub enum Notice {
         path: Vec<u8>,
         /// How many bytes.
         bytes: u64,
+    },
+    /// A handle was taken from its holder.
+    Detached {
+        /// Which.
+        handle: HandleNumber,
+        /// Open handles left.
+        handles: u64,
+        /// What was written to it and is not known to be on the server.
+        unsent_bytes: u64,
     },
     /// A survivor was closed.
     HolderLeft {

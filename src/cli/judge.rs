@@ -153,7 +153,11 @@ pub fn stop_ended(
         }
         // `--if-busy=refuse`: answered at once, without a ticket; nothing was posted (stop.md C5).
         CallResult::HasOpenHandles if report.ticket.is_none() => {
-            let line = format!("{name}: not stopped: {} open", handles(report));
+            let busy = match report.survivors_total {
+                0 => "a file is being opened".to_owned(),
+                _ => format!("{} open", handles(report)),
+            };
+            let line = format!("{name}: not stopped: {busy}");
             Verdict::new(Exit::BUSY, "busy", line).listing()
         }
         CallResult::HasOpenHandles => {

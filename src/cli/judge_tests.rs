@@ -40,6 +40,7 @@ pub fn with_survivors(result: CallResult, number: u64, unsent_bytes: u64) -> Rep
         unsent_bytes,
         flushed: false,
         survivor: true,
+        detached: false,
     };
     Report { survivors: vec![handle], survivors_total: number, ..report(result) }
 }
@@ -104,6 +105,7 @@ pub fn check_reply(
         path: "a".to_owned(),
         path_bytes: None,
         container: None,
+        handle: None,
     };
     let request = RequestInfo {
         serial: SerialNumber(1),

@@ -1,7 +1,7 @@
 //! One command, from its words to its exit code.
 
 use crate::cli::args::{self, Environment, Parsed, Verb};
-use crate::cli::commands::{events, generate, mount, show, start, stop, unsent, wait};
+use crate::cli::commands::{events, generate, handles, mount, show, start, stop, unsent, wait};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
@@ -35,7 +35,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Mount(args) => mount::mount(args, words, &environment),
         Verb::List(args) => show::list(args, &environment),
         Verb::Status(args) => show::status(args, &environment),
-        Verb::Handles(args) => show::handles(args, &environment),
+        Verb::Handles(args) => handles::handles(args, &environment),
         Verb::Requests(args) => show::requests(args, &environment),
         Verb::Stop(args) => stop::stop(args, &environment),
         Verb::Start(args) => start::start(args, &environment),

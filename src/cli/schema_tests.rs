@@ -1,11 +1,16 @@
 //! Holds everything `--json` prints to `docs/schema/minirdr-1.json`, shape by shape.
 
 use crate::app::{MountConfig, MountOptions, Source};
-use crate::base::ids::{Caller, Generation, SerialNumber, TicketNumber};
-use crate::base::stop::{CallKind, CallResult, Loss, Notice, OnDeadline, Report, State, StepTime};
+use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
+use crate::base::stop::{
+    CallKind, CallResult, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
+};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult, UnsentSummary};
 use crate::cli::args::Environment;
 use crate::cli::commands::answer::Answer;
+use crate::cli::commands::detach::detached_json;
+use crate::cli::commands::handles::{Listing, watch_json};
+use crate::cli::commands::watch::Changes;
 use crate::cli::commands::{events, mount, show};
 use crate::cli::exit::Trouble;
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
@@ -131,10 +136,16 @@ fn handles_and_requests_are_as_the_schema_says() {
     let handles = HandlesReply {
         handles: full_report().survivors,
         holders: vec![check.holders[0].clone(), unknown],
-        redacted: false,
+        more_handles: 3,
+        ..HandlesReply::default()
     };
-    hold("answer_handles", &show::handles_json("bk", &handles));
-    hold("answer_handles", &show::handles_json("bk", &HandlesReply::default()));
+    let changes = Changes::between(&handles.holders[..1], &handles.holders[1..]);
+    hold("answer_handles", &watch_json("bk", &handles, &changes));
+    for reply in [handles, HandlesReply::default()] {
+        let mut listing = Listing::default();
+        let text = listing.items(&reply.handles) + &listing.end("bk", &reply);
+        hold("answer_handles", &serde_json::from_str(&text).expect("an object"));
+    }
     let mut odd = check.requests[0].clone();
     odd.serial = SerialNumber(2);
     odd.path = b"\xff".to_vec();
@@ -185,6 +196,11 @@ fn calls_are_as_the_schema_says() {
         answer.holders = check_reply(CallResult::Success, State::Started, 1, 0).holders;
         hold("answer_call", &answer.json());
     }
+    for already in [false, true] {
+        let handle = full_report().survivors.remove(0);
+        let detached = Detached { handle, already, cancelled: 1, open_handles: 2 };
+        hold("answer_detach", &detached_json("bk", &detached, "m"));
+    }
     for verb in ["start", "pause", "resume", "wait", "umount"] {
         hold("answer_call", &Answer::new(verb, "bk", judge::is_running("bk")).json());
     }
@@ -214,6 +230,7 @@ fn events_are_as_the_schema_says() {
         Notice::Refused { operation: "open".to_owned(), requests: 1 },
         Notice::Loss(full_report().losses[0].clone()),
         Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
+        Notice::Detached { handle: HandleNumber(3), handles: 0, unsent_bytes: 1 },
         Notice::HolderLeft { handles: 0 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
         Notice::UnmountedOutside,

@@ -23,6 +23,8 @@ pub enum Operation {
     Stop,
     /// A stop that waits for nothing, at once or at its deadline: others' data may be lost.
     Abort,
+    /// Taking a handle from its holder.
+    Detach,
     /// A start.
     Start,
     /// Refusing new opens.
@@ -35,11 +37,12 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
         Self::Abort,
+        Self::Detach,
         Self::Start,
         Self::Pause,
         Self::Resume,
@@ -54,6 +57,7 @@ impl Operation {
             Self::Read => "read",
             Self::Stop => "stop",
             Self::Abort => "abort",
+            Self::Detach => "detach a handle of",
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -83,6 +87,7 @@ impl Operation {
             | Method::Events
             | Method::Unsent => Self::Read,
             Method::Stop => Self::Stop,
+            Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
@@ -229,7 +234,7 @@ impl Policy {
     const fn who_may(&self, operation: Operation) -> &'static str {
         match operation {
             Operation::Inquire | Operation::Read => "users of this machine",
-            Operation::Abort | Operation::Settle => "root and its owner",
+            Operation::Abort | Operation::Detach | Operation::Settle => "root and its owner",
             Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
                 if self.group.is_some() {
                     "root, its owner and its group"
@@ -254,11 +259,13 @@ impl Policy {
 const fn allows(operation: Operation, standing: Standing) -> bool {
     match (operation, standing) {
         (_, Standing::Root | Standing::Owner) => true,
-        (_, Standing::Remote) | (Operation::Abort | Operation::Settle, Standing::Group) => false,
+        (_, Standing::Remote)
+        | (Operation::Abort | Operation::Detach | Operation::Settle, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
             Operation::Stop
             | Operation::Abort
+            | Operation::Detach
             | Operation::Start
             | Operation::Pause
             | Operation::Resume

@@ -3,8 +3,10 @@
 //! No method touches the mount point, and none but the two waits and the replay may block
 //! (invariant 8).
 
-use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, StopOptions};
+use crate::base::ids::{Caller, HandleNumber, TicketNumber};
+use crate::base::stop::{
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
+};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::proto::MountStatus;
 use std::time::Duration;
@@ -44,8 +46,15 @@ pub trait Control: Send + Sync {
     /// Requests in flight.
     fn requests(&self) -> Vec<RequestInfo>;
 
-    /// What a stop would meet; changes nothing.
+    /// What a stop would meet; changes nothing. Its lists are bounded, its totals exact.
     fn check(&self) -> Check;
+
+    /// Takes one handle from its holder: he gets ESHUTDOWN on its next use, and nobody waits for
+    /// it. What he wrote still goes to the server.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] when no such handle is open.
+    fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError>;
 
     /// `RxStopMinirdr` for `asked_by`.
     ///

@@ -217,6 +217,7 @@ impl Lane {
             | Notice::Paused
             | Notice::Resumed
             | Notice::Refused { .. }
+            | Notice::Detached { .. }
             | Notice::HolderLeft { .. }
             | Notice::Deadline { .. }
             | Notice::UnmountedOutside => Self::Passing,

@@ -6,16 +6,20 @@
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
 //! wait are in `waiting`. What happens comes in at [`events`]. Who holds a mount is found by
-//! [`holders`], which reads `/proc` through [`proc`]. [`endpoint`] is the place of the socket, and
+//! [`holders`], which reads `/proc` through [`proc`] and `mounts`, and put together with the handle
+//! table by [`merge`]. [`endpoint`] is the place of the socket, and
 //! [`client`] its other end. `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;
 pub mod codec;
 pub mod control;
+pub mod dying;
 pub mod endpoint;
 pub mod events;
 pub mod holders;
+pub mod merge;
+mod mounts;
 pub mod proc;
 pub mod proto;
 pub mod server;

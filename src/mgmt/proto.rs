@@ -4,7 +4,7 @@
 //! Field names are the JSON's names: snake_case, units in names. `docs/io.minirdr.Control.varlink`
 //! describes the same, and a test holds the two together. Errors are the [`Failure`] names.
 
-use crate::base::ids::{Caller, Generation, TicketNumber};
+use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ methods! {
     Requests,
     /// What a stop would meet.
     Check,
+    /// Takes one handle from its holder.
+    Detach,
     /// `RxStopMinirdr`.
     Stop,
     /// `RxStartMinirdr`.
@@ -259,7 +261,8 @@ pub struct Holder {
     pub uid: Option<u32>,
     /// User name, if the system knows one.
     pub user: Option<String>,
-    /// `handle`, `directory`, `mmap`, `cwd`, `root`, `mount`.
+    /// `handle`, `directory`, `mmap`, `cwd`, `root`, `mount`; `detached` for a handle that was
+    /// taken from its holder and that nobody waits for.
     pub kind: String,
     /// `r`, `w`, `rw` or `-`.
     pub mode: String,
@@ -276,6 +279,9 @@ pub struct Holder {
     /// Container id from the process's cgroup, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub container: Option<String>,
+    /// The handle, when it is one of the daemon's table.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handle: Option<HandleNumber>,
 }
 
 /// Reply of `Check`.
@@ -300,6 +306,22 @@ pub struct CheckReply {
     /// Are paths and commands hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+/// Parameters of `Handles`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandlesParameters {
+    /// Leave the handles out: the holders and the totals are wanted.
+    pub holders_only: bool,
+}
+
+/// Parameters of `Detach`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachParameters {
+    /// The handle's number.
+    pub handle: HandleNumber,
 }
 
 /// Parameters of `Stop`.
@@ -375,14 +397,41 @@ pub struct EventsReply {
 
 /// Reply of `Handles`, in pages with `more`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HandlesReply {
     /// Some handles.
     pub handles: Vec<HandleInfo>,
-    /// Who holds the mount, as in `Check`: on the last pages, after all handles.
+    /// Who holds the mount, as in `Check`, and detached handles: on the last pages, after all
+    /// handles.
     pub holders: Vec<Holder>,
+    /// On the last page: handles beside those among the holders, of which there are too many to
+    /// list ([`MERGED_MAX`](crate::base::limits::MERGED_MAX)).
+    pub more_handles: u64,
+    /// On the last page: not every descriptor and mapping was looked at, there are too many.
+    pub incomplete: bool,
+    /// On the last page: how many handles are open, without detached ones.
+    pub handles_total: u64,
+    /// On the last page: of these, survivors of an earlier generation.
+    pub survivors_total: u64,
+    /// On the last page: bytes of all handles that are not on the server.
+    pub unsent_bytes: u64,
     /// Are paths and commands hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+impl HandlesReply {
+    /// Puts the next page behind this one: the last one has the totals.
+    pub fn append(&mut self, page: Self) {
+        self.handles.extend(page.handles);
+        self.holders.extend(page.holders);
+        self.redacted |= page.redacted;
+        self.incomplete |= page.incomplete;
+        self.more_handles += page.more_handles;
+        self.handles_total += page.handles_total;
+        self.survivors_total += page.survivors_total;
+        self.unsent_bytes = self.unsent_bytes.saturating_add(page.unsent_bytes);
+    }
 }
 
 /// Reply of `Requests`.

@@ -72,6 +72,8 @@ struct Inner {
     lost_as: Option<LossNumber>,
     /// The handle that is cleaned up keeps its generation meanwhile.
     cleanup: Option<Cleanup>,
+    /// Its callout has returned, and its caller got what it returned.
+    ended: bool,
 }
 
 /// One request.
@@ -132,6 +134,7 @@ impl Context {
             data: None,
             lost_as: None,
             cleanup: None,
+            ended: false,
         };
         Arc::new(Self {
             serial: arrival.serial,
@@ -251,6 +254,26 @@ impl Context {
     #[must_use]
     pub fn answer(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
         let responder = self.inner.lock().responder.take();
+        self.respond(responder, answer)
+    }
+
+    /// The same with what the callout returned: if it is given, the request cannot be abandoned any
+    /// more.
+    #[must_use]
+    pub fn end(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
+        let responder = {
+            let mut inner = self.inner.lock();
+            inner.ended = inner.responder.is_some();
+            inner.responder.take()
+        };
+        self.respond(responder, answer)
+    }
+
+    fn respond(
+        &self,
+        responder: Option<Box<dyn Responder>>,
+        answer: Result<Answer, Status>,
+    ) -> Option<Result<Answer, Status>> {
         let Some(responder) = responder else {
             self.counts.late.fetch_add(1, Ordering::Relaxed);
             return Some(answer);
@@ -328,6 +351,15 @@ impl Context {
         true
     }
 
+    /// The same for one whose callout may still run.
+    fn give_pass_back(&self) -> bool {
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
+        self.leave_gate(pass, counted)
+    }
+
     /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
     /// there was one. Foreign code: the core calls it through `Device::cancel_requests`, which
     /// waits for it no longer than it may.
@@ -352,17 +384,19 @@ impl Context {
             if inner.pass.is_none() {
                 return false;
             }
+            if inner.ended {
+                // All that is left of it is its pass, on its way back.
+                drop(inner);
+                self.give_pass_back();
+                return false;
+            }
             self.cancelled.store(true, Ordering::Release);
             self.abandoned.store(true, Ordering::Release);
             inner.responder.is_none()
         };
         // Its callout may end in this very moment, and answer first: then it was not abandoned.
         let let_go = !answered && self.answer(Err(status)).is_none();
-        let (pass, counted) = {
-            let mut inner = self.inner.lock();
-            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
-        };
-        let left = self.leave_gate(pass, counted);
+        let left = self.give_pass_back();
         let_go || (answered && left)
     }
 
@@ -533,6 +567,21 @@ mod tests {
         assert!(context.cancel(), "the callout is told");
         assert_eq!(counts.completed.load(Ordering::Relaxed), 0);
         assert_eq!(counts.cancelled.load(Ordering::Relaxed), 0);
+    }
+
+    /// Stop.md S1: what has ended and been answered is not abandoned, though its pass is still on
+    /// its way back: a write that succeeded is no loss.
+    #[test]
+    fn s1_what_has_ended_is_not_abandoned() {
+        let (context, gate, counts, receiver) = context();
+        assert!(context.end(Ok(Answer::Empty)).is_none());
+        assert!(!context.abandon(Status::IoTimeout));
+        assert!(!context.is_abandoned());
+        assert!(matches!(receiver.try_recv(), Ok(Ok(Answer::Empty))));
+        assert_eq!(gate.view().normals, 0);
+        context.leave();
+        assert_eq!(gate.view().normals, 0);
+        assert_eq!(counts.completed.load(Ordering::Relaxed), 1);
     }
 
     /// Stop.md §4 step 3: a close that can be cancelled does not stand for a request that cannot.

@@ -186,6 +186,10 @@ impl Device {
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        // A stop that cancels or abandons looked into the table when this was on its way there.
+        if self.gate.view().state == State::Draining {
+            self.gate.wake();
+        }
         context
     }
 
@@ -266,7 +270,7 @@ impl Device {
         // Before its handle is let go of, which may be the last that knows the file.
         let path = if context.is_abandoned() { self.path_of(context) } else { Vec::new() };
         context.end_cleanup();
-        self.too_late(context.answer(answer));
+        self.too_late(context.end(answer));
         if let Some(number) = context.leave()
             && let Some(bytes) = written
             && context.span().is_none_or(|span| span.length <= bytes)

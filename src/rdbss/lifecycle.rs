@@ -314,6 +314,24 @@ mod tests {
         }
     }
 
+    /// Stop.md C2: what opens the gate does not open it for a stop that waits: with a grace only
+    /// what is open goes on, without one nothing does.
+    #[test]
+    fn c2_what_opens_is_closed_again_for_stops_that_wait() {
+        for (graces, left) in [
+            (&[][..], State::Started),
+            (&[true], State::Paused),
+            (&[true, true], State::Paused),
+            (&[true, false], State::Draining),
+            (&[false, true], State::Draining),
+        ] {
+            assert_eq!(with_waiting(State::Started, graces.iter().copied()), left, "{graces:?}");
+        }
+        for state in STATES {
+            assert_eq!(with_waiting(state, []), state);
+        }
+    }
+
     /// Gate.md 4.3, surprise 1: a start taken while Draining answers STARTED.
     #[test]
     fn a_start_overtaken_by_a_stop_answers_started() {

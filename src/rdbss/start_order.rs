@@ -187,10 +187,27 @@ impl Device {
         let (view, root) = self
             .start_callout(context, "create_v_net_root", open, drop)
             .map_err(|status| (status, "opening the share"))?;
+        // Binding the root again may let go of the last of an older generation, whose end is
+        // foreign code: not on this thread (S6).
+        let old = self.root.get().map(|root| root.binding());
         let node = self.fcbs.find_or_make(&view, &root, None);
         let _ = self.root.set(node);
+        self.finalize(old);
         self.last_known.lock().root = Some(root.attributes);
         Ok(Built { view, blocking: capabilities.blocking })
+    }
+
+    /// Drops what may be the last of a generation, and waits for its end no longer than a moment.
+    fn finalize<T: Send + 'static>(&self, last: T) {
+        let until = self.clock.now().after(CANCEL_GRACE);
+        let go_on = || self.clock.now() < until;
+        let drop_it = move || {
+            drop(last);
+            Ok(())
+        };
+        if let Err(status) = call_bounded("finalize", go_on, drop_it) {
+            log::warn!("{}: finalising the generation before: {status}", self.name);
+        }
     }
 
     /// A callout of a start: bounded by the start's limit, ended by a stop that cancels it.

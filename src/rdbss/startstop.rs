@@ -22,6 +22,7 @@ use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
+use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -245,10 +246,6 @@ impl Device {
             return Err(CallError::Closed);
         }
         let serving = matches!(inner.state, State::Started | State::Paused);
-        if options.refuse_if_busy && serving && inner.quiet() && !self.handles.is_empty() {
-            drop(inner);
-            return Ok(Answer::Done(self.busy_report(asked_by, options)));
-        }
         if inner.queue.len() >= CONTROL_QUEUE_MAX {
             return Err(CallError::TooMany);
         }
@@ -260,6 +257,15 @@ impl Device {
             drop(inner);
             return Ok(Answer::Done(self.plain_report(CallKind::Stop, result, asked_by, &options)));
         }
+        let flips = serving && state == State::Draining;
+        let before = flips.then(|| self.counted());
+        // Looked at and flipped in one step: an open in flight is busy, and none slips in between.
+        let held = || self.open_handles() > 0;
+        let refuses = options.refuse_if_busy && serving && inner.quiet();
+        if refuses && !self.gate.close_unless(state, held) {
+            drop(inner);
+            return Ok(Answer::Done(self.busy_report(asked_by, &options)));
+        }
         let cancelled_start = match action {
             Action::PostAndCancelStart => {
                 inner.running.as_ref().and_then(|running| running.context.clone())
@@ -268,8 +274,6 @@ impl Device {
         };
         let terms = Terms::of(options, now);
         self.tighten(&mut inner, &terms);
-        let flips = serving && state == State::Draining;
-        let before = flips.then(|| self.counted());
         let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), terms, before);
         self.set_state(&mut inner, state);
         drop(inner);
@@ -542,12 +546,15 @@ impl Device {
         }
     }
 
-    /// `if_busy = refuse` with handles open: HAS_OPEN_HANDLES, and nothing has changed (C5).
-    fn busy_report(&self, asked_by: Caller, options: StopOptions) -> Report {
+    /// `if_busy = refuse` with handles open, or opens in flight: HAS_OPEN_HANDLES, and nothing has
+    /// changed (C5).
+    fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
         let mut report =
-            self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, &options);
-        report.error = Some("handles are open; nothing was changed".to_owned());
-        (report.survivors, report.survivors_total) = self.handle_list(usize::MAX);
+            self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, options);
+        (report.survivors, report.survivors_total) = self.handle_list(SURVIVORS_LISTED_MAX);
+        let what =
+            if report.survivors_total > 0 { "handles are open" } else { "opens are in flight" };
+        report.error = Some(format!("{what}; nothing was changed"));
         report
     }
 }

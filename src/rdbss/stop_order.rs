@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Survivors listed in a report; the count is exact whatever their number.
-const SURVIVORS_LISTED_MAX: usize = 1000;
+pub(in crate::rdbss) const SURVIVORS_LISTED_MAX: usize = 1000;
 
 impl Device {
     /// The control thread takes a stop (stop.md §3).
@@ -148,7 +148,7 @@ impl StopRun<'_> {
             let cut =
                 running.deadline_passed && running.terms.options.on_deadline != OnDeadline::Stay;
             let over = left.is_zero() || cut || inner.state != State::Paused;
-            if over || self.device.handles.is_empty() {
+            if over || self.device.open_handles() == 0 {
                 return Ok(());
             }
             self.device.control.wait_change(&mut inner, left.min(LOOK_EVERY));
@@ -174,10 +174,8 @@ impl StopRun<'_> {
     /// own requests bypass the gate. Returns what could not be committed.
     fn commit_dirty(&mut self) -> Result<Vec<LostWrite>, Ended> {
         let mut dirty = Vec::new();
-        self.device.handles.visit(|number, fobx| {
-            if fobx.is_uncommitted() {
-                dirty.push((number, fobx));
-            }
+        self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
+            dirty.push((number, fobx));
             true
         });
         let least = self.a_moment();
@@ -194,8 +192,10 @@ impl StopRun<'_> {
             };
             if let Err(status) = committed {
                 fobx.add_uncommitted(bytes);
-                let lost = self.device.lost_write(&fobx, None, status.to_string());
-                if !self.device.losses.is_exempt(number) {
+                // Those of a commit that was given up on have been told; a replay's are kept.
+                let told = self.given_up.contains(&number) || self.device.losses.is_exempt(number);
+                if !told {
+                    let lost = self.device.lost_write(&fobx, None, status.to_string());
                     failed.push(LostWrite { bytes, ..lost });
                 }
                 self.look()?;

@@ -40,7 +40,7 @@ pub(in crate::rdbss) struct StopRun<'a> {
     written_back_told: u64,
     last_progress: (u64, u64, u64),
     /// Handles whose commits were given up on: each one's bytes are lost once.
-    given_up: BTreeSet<HandleNumber>,
+    pub given_up: BTreeSet<HandleNumber>,
 }
 
 impl<'a> StopRun<'a> {
@@ -233,7 +233,7 @@ impl<'a> StopRun<'a> {
     fn report_progress(&mut self) {
         let view = self.device.gate.view();
         let requests = u64::from(view.normals) + u64::from(view.closes);
-        let handles = self.device.handles.len() as u64;
+        let handles = self.device.open_handles();
         let unsent_bytes = self.device.unsent_bytes();
         let progress = (requests, handles, unsent_bytes);
         if progress != self.last_progress {

@@ -85,7 +85,7 @@ impl Device {
     pub(in crate::rdbss) fn wait_for_releases(&self) {
         let until = self.clock.now().after(self.options.release_grace);
         let mut inner = self.control.lock();
-        while !self.handles.is_empty() {
+        while self.open_handles() > 0 {
             let left = until.since(self.clock.now());
             if left.is_zero() {
                 return;

@@ -61,6 +61,10 @@ pub struct Manners {
     pub blocking: bool,
     /// Reads wait until they are cancelled.
     pub reads_wait: bool,
+    /// Reads look now and again whether they are cancelled; they have no routine.
+    pub reads_poll: bool,
+    /// Requests are abandoned: a callout that nobody waits for may meet MRxStop.
+    pub abandoned: bool,
     /// A start waits until it is cancelled.
     pub start_waits: bool,
     /// A start fails.
@@ -80,8 +84,8 @@ pub struct World {
     pub opened: std::sync::atomic::AtomicUsize,
     pub closed: std::sync::atomic::AtomicUsize,
     lookups: std::sync::atomic::AtomicU64,
-    /// Results that were announced, by ticket.
-    results: std::sync::Mutex<Vec<(TicketNumber, CallResult)>>,
+    /// Stops whose beginning was announced, and results that were.
+    announced: std::sync::Mutex<(Vec<TicketNumber>, Vec<TicketNumber>)>,
 }
 
 impl World {
@@ -98,18 +102,22 @@ impl World {
 
 impl Observer for World {
     fn notice(&self, _: Generation, notice: Notice) {
-        let (ticket, result) = match notice {
-            Notice::Stopped { ticket, result } | Notice::Started { ticket, result, .. } => {
-                (ticket, result)
+        let mut announced = self.announced.lock().expect("not poisoned");
+        let (begun, ended) = &mut *announced;
+        match notice {
+            Notice::StopRequested { ticket: Some(ticket), .. } => begun.push(ticket),
+            Notice::Stopped { ticket: Some(ticket), .. } if !begun.contains(&ticket) => {
+                self.wrong(format!("ticket {ticket} ended before it was announced"));
             }
-            _ => return,
-        };
-        let Some(ticket) = ticket else { return };
-        let mut results = self.results.lock().expect("not poisoned");
-        if results.iter().any(|(other, _)| *other == ticket) {
-            self.wrong(format!("ticket {ticket} was announced twice"));
+            Notice::Stopped { ticket: Some(ticket), .. }
+            | Notice::Started { ticket: Some(ticket), .. } => {
+                if ended.contains(&ticket) {
+                    self.wrong(format!("ticket {ticket} ended twice"));
+                }
+                ended.push(ticket);
+            }
+            _ => {}
         }
-        results.push((ticket, result));
     }
 }
 
@@ -135,6 +143,9 @@ impl Server {
 
     /// A callout that must find the server up, and never meet its stop.
     fn inside<T>(&self, callout: &str, body: impl FnOnce() -> T) -> T {
+        if self.world.manners.abandoned {
+            return body();
+        }
         self.inside.fetch_add(1, Ordering::SeqCst);
         if !self.up.load(Ordering::SeqCst) {
             self.world.wrong(format!("{callout} while the server is down"));
@@ -288,6 +299,12 @@ impl MiniRedirector for Server {
         LowIo::Done(self.inside("read", || {
             if self.world.manners.reads_wait {
                 return Err(wait_cancelled(context));
+            }
+            while self.world.manners.reads_poll {
+                if context.is_cancelled() {
+                    return Err(Status::Cancelled);
+                }
+                shuttle::thread::yield_now();
             }
             Ok(vec![0; size])
         }))

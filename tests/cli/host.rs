@@ -3,8 +3,8 @@
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
-    Answer, CallKind, CallResult, Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo,
-    State, StepTime, StopOptions,
+    Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, OnDeadline, Report,
+    RequestInfo, State, StepTime, StopOptions,
 };
 use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use minirdr::mgmt::authz::Policy;
@@ -82,6 +82,7 @@ impl Host {
             unsent_bytes,
             flushed: false,
             survivor: false,
+            detached: false,
         });
     }
 
@@ -139,6 +140,11 @@ impl Host {
         }
         self.announce(&world, notice);
         self.changed.notify_all();
+    }
+
+    /// What every stop so far was asked with.
+    pub fn asked(&self) -> Vec<StopOptions> {
+        self.world().asked.clone()
     }
 
     /// What the last stop was asked with.
@@ -261,8 +267,23 @@ impl Control for Host {
             result,
             ticket: world.running.as_ref().map(|(ticket, ..)| *ticket),
             handles: world.handles.clone(),
+            handles_total: world.handles.len() as u64,
+            opening: 0,
             requests: Vec::new(),
+            requests_total: 0,
         }
+    }
+
+    fn detach(&self, _asked_by: Caller, number: HandleNumber) -> Result<Detached, ControlError> {
+        let mut world = self.world();
+        let open_handles = world.handles.iter().filter(|handle| !handle.detached).count() as u64;
+        let found = world.handles.iter_mut().find(|handle| handle.handle == number);
+        let Some(handle) = found else {
+            return Err(ControlError::Refused(format!("handle {number} is not open")));
+        };
+        let already = std::mem::replace(&mut handle.detached, true);
+        let open_handles = open_handles - u64::from(!already);
+        Ok(Detached { handle: handle.clone(), already, cancelled: 0, open_handles })
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {

@@ -397,6 +397,52 @@ fn a_watch_says_who_comes_and_goes() {
     assert_eq!(watching.0.wait().expect("a child").code(), Some(3), "not running any more");
 }
 
+/// S-59: with `--json` a watch is an object a line, with who came and who left.
+#[test]
+fn a_watch_is_an_object_a_line() {
+    let daemon = Daemon::start();
+    daemon.host.open(b"a", 3);
+    let mut watching = Waiting::start(&daemon, "handles bk --watch --json");
+    let mut lines = BufReader::new(watching.0.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("an object")
+    };
+    let first = next();
+    assert_eq!((&first["unsent_bytes"], &first["handles_total"]), (&3.into(), &1.into()));
+    assert_eq!(first["left"], Value::Array(Vec::new()));
+    daemon.host.close_all();
+    let second = next();
+    assert_eq!(second["left"][0]["path"], "a");
+    assert_eq!((&second["holders"], &second["came"]), (&first["left"], &first["left"]));
+}
+
+/// S-57: one handle is taken from its holder, by its number in the column HANDLE.
+#[test]
+fn one_handle_is_detached() {
+    let daemon = Daemon::start();
+    daemon.host.open(b"a", 0);
+    daemon.host.open(b"b", 2048);
+    let (_, out, _) = minirdr(&daemon, "handles bk -n -o HANDLE,KIND,PATH");
+    assert!(out.ends_with("unsent\n1  handle  a\n2  handle  b\n"), "{out}");
+    let (code, out, _) = minirdr(&daemon, "stop bk --mode cancel --handle 1");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("bk: handle 1 detached ("), "{out}");
+    assert!(out.ends_with(" gets ESHUTDOWN on a), nothing unsent\nbk: 1 handle left\n"), "{out}");
+    assert_eq!(daemon.host.asked(), [], "nothing was stopped");
+    let (code, out, _) = minirdr(&daemon, "stop bk --mode cancel --handle 1 --json");
+    let value: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!((code, &value["result"]), (0, &"already_detached".into()));
+    let (_, out, _) = minirdr(&daemon, "handles bk");
+    assert!(out.starts_with("bk: 1 holder, 2.0 KiB unsent, 1 handle detached\n"), "{out}");
+    let (code, _, err) = minirdr(&daemon, "stop bk --mode cancel --handle 7");
+    assert_eq!((code, err.as_str()), (1, "minirdr: bk: handle 7 is not open\n"));
+    let (code, _, err) = minirdr(&daemon, "stop bk --handle 2");
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--mode cancel"), "{err}");
+    let (code, _, err) = minirdr(&daemon, "stop bk --mode cancel --handle 2 --unmount");
+    assert_eq!(code, 2, "{err}");
+}
+
 #[test]
 fn a_name_that_is_taken_is_not_mounted_again() {
     let daemon = Daemon::start();

@@ -24,6 +24,8 @@ pub enum Hold {
     StuckRoutine,
     /// Pends, cancellably (reads only).
     Pending,
+    /// Pends until [`Null::release`] whatever happens (reads only).
+    PendingStubbornly,
     /// Panics at once.
     Panic,
     /// Fails at once.
@@ -46,6 +48,8 @@ struct State {
 #[derive(Default)]
 pub struct Null {
     blocking: bool,
+    /// Are its opens shared, and their closes delayed? Asked at each start.
+    pub sharing: std::sync::atomic::AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -125,7 +129,7 @@ impl Null {
             state.holds.get(callout).copied()
         };
         match hold {
-            None | Some(Hold::Pending) => Ok(()),
+            None | Some(Hold::Pending | Hold::PendingStubbornly) => Ok(()),
             Some(Hold::Panic) => panic!("planted in {callout}"),
             Some(Hold::Fail) => Err(Status::Posix(Errno::EIO)),
             Some(hold @ (Hold::Cancellably | Hold::Stubbornly | Hold::StuckRoutine)) => {
@@ -213,7 +217,13 @@ impl MiniRedirector for NullRedirector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.0.blocking, ..Capabilities::default() }
+        let sharing = self.0.sharing.load(std::sync::atomic::Ordering::SeqCst);
+        Capabilities {
+            blocking: self.0.blocking,
+            daemon_rights: true,
+            delayed_closes_max: if sharing { 8 } else { 0 },
+            ..Capabilities::default()
+        }
     }
 
     fn start(&self, context: &dyn RequestContext, upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
@@ -258,6 +268,10 @@ impl MiniRedirector for NullRedirector {
         Ok(Opened { extension: Arc::new(()), buffering: Buffering::default() })
     }
 
+    fn should_try_to_collapse_this_open(&self, _: OpenRef<'_>) -> bool {
+        true
+    }
+
     fn reclaim_open(
         &self,
         context: &dyn RequestContext,
@@ -281,10 +295,14 @@ impl MiniRedirector for NullRedirector {
         mut buffer: Vec<u8>,
         submission: Submission<'_, Vec<u8>>,
     ) -> LowIo<Vec<u8>> {
-        if self.0.lock().holds.get("read") == Some(&Hold::Pending) {
+        let hold = self.0.lock().holds.get("read").copied();
+        if matches!(hold, Some(Hold::Pending | Hold::PendingStubbornly)) {
             let this = self.0.clone();
             let completer = submission.pend();
             self.0.lock().pending.push(completer);
+            if hold == Some(Hold::PendingStubbornly) {
+                return LowIo::Pending;
+            }
             // Cancelling completes every pending read: enough for a test that has one.
             let routine = move || {
                 let pending = std::mem::take(&mut this.lock().pending);

@@ -3,8 +3,8 @@
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
 use minirdr::base::stop::{
-    Answer, CallKind, CallResult, Check, HandleInfo, Loss, Notice, Report, RequestInfo, State,
-    StopOptions,
+    Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, Report, RequestInfo,
+    State, StopOptions,
 };
 use minirdr::base::sync::{Condvar, Mutex, Rank};
 use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
@@ -64,6 +64,7 @@ pub fn handle(number: u64, path: &[u8]) -> HandleInfo {
         unsent_bytes: 7,
         flushed: false,
         survivor: false,
+        detached: false,
     }
 }
 
@@ -300,8 +301,23 @@ impl Control for Host {
             },
             ticket: None,
             handles: inner.handles.clone(),
+            handles_total: inner.handles.len() as u64,
+            opening: 0,
             requests: vec![request()],
+            requests_total: 1,
         }
+    }
+
+    fn detach(&self, _asked_by: Caller, number: HandleNumber) -> Result<Detached, ControlError> {
+        let mut inner = self.inner.lock();
+        let open_handles = inner.handles.iter().filter(|handle| !handle.detached).count() as u64;
+        let found = inner.handles.iter_mut().find(|handle| handle.handle == number);
+        let Some(handle) = found else {
+            return Err(ControlError::Refused(format!("handle {number} is not open")));
+        };
+        let already = std::mem::replace(&mut handle.detached, true);
+        let open_handles = open_handles - u64::from(!already);
+        Ok(Detached { handle: handle.clone(), already, cancelled: 0, open_handles })
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {

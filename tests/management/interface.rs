@@ -2,17 +2,18 @@
 //! over the wire.
 
 use crate::host::{Host, handle, report, request, unsent};
-use minirdr::base::ids::{Caller, Generation, TicketNumber};
+use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
-    CallKind, CallResult, HandleInfo, Loss, Notice, OnDeadline, State, StepTime, StopMode,
-    StopOptions,
+    CallKind, CallResult, Detached, HandleInfo, Loss, Notice, OnDeadline, State, StepTime,
+    StopMode, StopOptions,
 };
 use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
-    CallReply, CheckReply, Event, EventKind, EventsParameters, EventsReply, HandlesReply, Holder,
-    INTERFACE, ListReply, Method, OverflowTag, PauseReply, ReplayParameters, RequestsReply,
-    RunningCall, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
+    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, OverflowTag, PauseReply,
+    ReplayParameters, RequestsReply, RunningCall, StopParameters, UnsentDoneReply, UnsentReply,
+    WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -126,6 +127,7 @@ fn notices() -> Vec<EventKind> {
         Notice::Refused { operation: String::new(), requests: 1 },
         Notice::Loss(loss),
         Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
+        Notice::Detached { handle: HandleNumber(1), handles: 1, unsent_bytes: 1 },
         Notice::HolderLeft { handles: 1 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
         Notice::UnmountedOutside,
@@ -148,6 +150,7 @@ fn holder() -> Holder {
         path: String::new(),
         path_bytes: Some(String::new()),
         container: Some(String::new()),
+        handle: Some(HandleNumber(1)),
     }
 }
 
@@ -178,9 +181,13 @@ fn parameters_and_results_are_the_codes() {
         requests_total: 0,
         redacted: false,
     };
+    let detached =
+        Detached { handle: handle(1, b"a"), already: false, cancelled: 0, open_handles: 0 };
     for (name, parameters, results) in read().methods {
         let method = Method::parse(&name).expect("a method");
         match method {
+            Method::Handles => same(&name, &parameters, &HandlesParameters::default()),
+            Method::Detach => same(&name, &parameters, &DetachParameters::default()),
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
@@ -193,6 +200,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Handles => same(&name, &results, &HandlesReply::default()),
             Method::Requests => same(&name, &results, &RequestsReply::default()),
             Method::Check => same(&name, &results, &check),
+            Method::Detach => same(&name, &results, &detached),
             Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {

@@ -2,6 +2,7 @@
 //! management.md §7 that are about the control socket, by number.
 
 mod ending;
+mod handles;
 mod host;
 mod interface;
 mod places;
@@ -11,9 +12,7 @@ mod who_holds;
 use host::{Host, NAME, Running, eventually, handle, own_policy, serve, service};
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::TicketNumber;
-use minirdr::base::limits::{
-    CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, EVENTS_KEPT, PAGE_MAX,
-};
+use minirdr::base::limits::{CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, EVENTS_KEPT};
 use minirdr::base::status::wire;
 use minirdr::base::stop::{CallResult, Loss, Notice, OnDeadline, State, StopMode, StopOptions};
 use minirdr::base::threads;
@@ -405,40 +404,8 @@ fn clients_are_bounded() {
     running.client().status().expect("there is room again");
 }
 
-/// Handles come in pages to whoever takes more, at once if they are few, and else not at all.
-#[test]
-fn handles_come_in_pages() {
-    let running = serve(Host::new());
-    let mut client = running.client();
-    running.host.open((0..10).map(|number| handle(number, b"caf\xe9")));
-    let few = client.handles().expect("answered");
-    assert_eq!((few.handles.len(), few.holders.len(), few.redacted), (10, 10, false));
-    assert_eq!(few.handles[3], handle(3, b"caf\xe9"));
-    running.host.open((10..3000).map(|number| handle(number, b"x")));
-    let mut pages = 0;
-    let mut handles = 0;
-    client
-        .handles_paged(&mut |page| {
-            assert!(page.handles.len() <= PAGE_MAX && page.holders.len() <= PAGE_MAX);
-            pages += 1;
-            handles += page.handles.len();
-            ControlFlow::Continue(())
-        })
-        .expect("answered");
-    assert_eq!(handles, 3000);
-    assert!(pages >= 3000 / PAGE_MAX);
-    let reply = raw_call(&running, b"{\"method\":\"io.minirdr.Control.Handles\"}\0");
-    assert_eq!(reply.error.as_deref(), Some("org.varlink.service.ExpectedMore"));
-    // Broken off in the middle, the client is still good for the next call.
-    client.handles_paged(&mut |_| ControlFlow::Break(())).expect("broken off");
-    let check = client.check().expect("answered");
-    assert_eq!((check.result, check.holders_total), (CallResult::HasOpenHandles, 3000));
-    assert!(check.holders.len() < 3000, "cut, and the total says so");
-    assert_eq!(check.holders[0].pid, Some(std::process::id()));
-}
-
 /// Sends bytes and reads one reply.
-fn raw_call(running: &Running, bytes: &[u8]) -> Reply {
+pub fn raw_call(running: &Running, bytes: &[u8]) -> Reply {
     let mut stream = running.raw();
     // The server may refuse and close before it has read all of it.
     let _ = stream.write_all(bytes);

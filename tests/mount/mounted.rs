@@ -205,6 +205,17 @@ impl Mounted {
     /// the test fails.
     #[track_caller]
     pub fn bounded<T: Send>(&self, what: &str, work: impl FnOnce() -> T + Send) -> T {
+        self.bounded_within(what, LIMIT, work)
+    }
+
+    /// The same with another bound.
+    #[track_caller]
+    pub fn bounded_within<T: Send>(
+        &self,
+        what: &str,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send,
+    ) -> T {
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
             let working = scope.spawn(move || {
@@ -212,7 +223,7 @@ impl Mounted {
                 let _ = sender.send(());
                 done
             });
-            if receiver.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 self.kill();
                 panic!("{what} hangs");
             }

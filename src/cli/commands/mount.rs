@@ -168,6 +168,8 @@ fn check_mount_point(path: &Path, environment: &Environment) -> Result<PathBuf, 
         if mount.kind == "autofs" {
             return Ok(resolved);
         }
+        // First: nobody else that looks at such a mount comes back.
+        corpse::let_end(mount);
         if let Some(refusal) = in_use(mount, &mounts, environment) {
             return Err(Trouble::failed(format!("{shown} is a mount point in use: {refusal}")));
         }

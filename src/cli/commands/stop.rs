@@ -4,6 +4,7 @@ use crate::base::ids::TicketNumber;
 use crate::base::stop::{CallResult, Report, State, StopOptions};
 use crate::cli::args::{Environment, StopArgs, UmountArgs};
 use crate::cli::commands::answer::Answer;
+use crate::cli::commands::detach::detach;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge::{self, Verdict};
@@ -34,6 +35,9 @@ pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble>
     let layout = holders::layout(&args.table)?;
     let target = locate::find(&args.name, environment)?;
     let json = args.json.json;
+    if let Some(handle) = args.handle {
+        return detach(args, &target, handle);
+    }
     if args.check {
         return check(&target, args.strict, json, &layout);
     }
@@ -62,7 +66,7 @@ fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<E
     let mut answer = Answer::new("stop", &target.name, verdict);
     answer.running_ticket = reply.ticket;
     answer.state = Some(reply.state);
-    answer.holders = reply.holders;
+    (answer.holders, answer.holders_total) = (reply.holders, reply.holders_total);
     answer.print(json, layout)
 }
 

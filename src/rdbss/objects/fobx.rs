@@ -3,6 +3,7 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, Generation};
+use crate::base::status::Status;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::objects::srv_open::SrvOpen;
@@ -29,6 +30,8 @@ struct Under {
     survivor: bool,
     /// Cleanups and closes on their way to the server under it.
     cleanups: u32,
+    /// It was taken from its holder: only cleanup, close and page write-back go on.
+    detached: bool,
 }
 
 /// A cleanup or close on its way. Until it is dropped nothing replaces what is under its handle: it
@@ -52,7 +55,7 @@ impl Fobx {
             opened_at,
             under: Mutex::new(
                 Rank::Context,
-                Under { srv_open, closing: false, survivor: false, cleanups: 0 },
+                Under { srv_open, closing: false, survivor: false, cleanups: 0, detached: false },
             ),
             flushed: AtomicBool::new(false),
             uncommitted_bytes: AtomicU64::new(0),
@@ -80,6 +83,33 @@ impl Fobx {
         self.under.lock().cleanups > 0
     }
 
+    /// The open under it, for I/O of its holder.
+    ///
+    /// # Errors
+    /// `RedirectorNotStarted` when the handle was detached.
+    pub fn srv_open_for_io(&self) -> Result<Arc<SrvOpen>, Status> {
+        let under = self.under.lock();
+        if under.detached { Err(Status::RedirectorNotStarted) } else { Ok(under.srv_open.clone()) }
+    }
+
+    /// Takes the handle from its holder. `None` if it is being closed; else whether it was detached
+    /// already, and whether it was a survivor, which it is no longer.
+    #[must_use]
+    pub fn detach(&self) -> Option<(bool, bool)> {
+        let mut under = self.under.lock();
+        if under.closing {
+            return None;
+        }
+        let already = std::mem::replace(&mut under.detached, true);
+        Some((already, std::mem::take(&mut under.survivor)))
+    }
+
+    /// Was it taken from its holder?
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.under.lock().detached
+    }
+
     /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle
     /// was a survivor, which it is no longer.
     #[must_use]
@@ -93,11 +123,11 @@ impl Fobx {
     /// handle is no survivor any more.
     ///
     /// # Errors
-    /// The fresh open back, if the handle is being closed or cleaned up: then that is the one to
-    /// close.
+    /// The fresh open back, if the handle is being closed or cleaned up, or is detached: then that
+    /// is the one to close.
     pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Result<Arc<SrvOpen>, Arc<SrvOpen>> {
         let mut under = self.under.lock();
-        if under.closing || under.cleanups > 0 {
+        if under.closing || under.cleanups > 0 || under.detached {
             return Err(fresh);
         }
         under.survivor = false;
@@ -105,11 +135,11 @@ impl Fobx {
     }
 
     /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9). True if it
-    /// is one more; false if it was one already, or is being closed.
+    /// is one more; false if it was one already, is being closed, or was detached before.
     #[must_use]
     pub fn orphan(&self) -> bool {
         let mut under = self.under.lock();
-        if under.closing {
+        if under.closing || under.detached {
             return false;
         }
         !std::mem::replace(&mut under.survivor, true)
@@ -141,6 +171,12 @@ impl Fobx {
     #[must_use]
     pub fn is_uncommitted(&self) -> bool {
         self.uncommitted_bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// Bytes written since the last commit.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> u64 {
+        self.uncommitted_bytes.load(Ordering::Acquire)
     }
 
     /// Bytes written since the last commit; 0 if there is nothing to commit. The caller commits

@@ -83,7 +83,7 @@ impl Device {
             self.control.progressed();
         }
         if survivor {
-            let handles = self.handles.len() as u64;
+            let handles = self.open_handles();
             self.announce(Notice::HolderLeft { handles });
         }
     }
