@@ -4,6 +4,7 @@ use crate::app::options::{on_deadline_word, parse_on_deadline};
 use crate::base::stop::{OnDeadline, StopMode, StopOptions};
 use crate::base::units::{parse_bound, parse_duration};
 use crate::cli::exit::Trouble;
+pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -327,29 +328,6 @@ pub struct UmountArgs {
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How the table of holders looks.
-    #[command(flatten)]
-    pub table: TableArgs,
-    /// How to answer.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// `minirdr unsent`.
-#[derive(Clone, Debug, Args)]
-pub struct UnsentArgs {
-    /// A mount's name or its mount point
-    #[arg(value_name = "NAME")]
-    pub name: OsString,
-    /// Put it on the server; what could not be stays kept, exit 1
-    #[arg(long, conflicts_with = "discard")]
-    pub replay: bool,
-    /// Replay also over files that changed since, or that another file has replaced
-    #[arg(long, requires = "replay", conflicts_with = "discard")]
-    pub force: bool,
-    /// Remove it; it is not on the server then and nowhere else
-    #[arg(long)]
-    pub discard: bool,
-    /// How the table looks.
     #[command(flatten)]
     pub table: TableArgs,
     /// How to answer.

@@ -1,16 +1,41 @@
-//! What did not reach the server, as lines and rows; pure.
+//! What did not reach the server: what a user can say of it, and the lines and rows he reads; pure.
 
 use crate::base::ids::Caller;
 use crate::base::stop::Loss;
 use crate::base::units::{count, size};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult, UnsentSummary};
-use crate::cli::args::TableArgs;
+use crate::cli::args::{JsonArgs, TableArgs};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::table::{Layout, printable};
 use crate::cli::view::{self, time_text};
 use crate::mgmt::proto::{MountStatus, UnsentReply};
+use clap::Args;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::path::Path;
+
+/// `minirdr unsent`.
+#[derive(Clone, Debug, Args)]
+pub struct UnsentArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// Put it on the server; what could not be stays kept, exit 1
+    #[arg(long, conflicts_with = "discard")]
+    pub replay: bool,
+    /// Replay also over files that changed since, or that another file has replaced
+    #[arg(long, requires = "replay", conflicts_with = "discard")]
+    pub force: bool,
+    /// Remove it; it is not on the server then and nowhere else
+    #[arg(long)]
+    pub discard: bool,
+    /// How the table looks.
+    #[command(flatten)]
+    pub table: TableArgs,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
 
 const COLUMNS: &[&str] =
     &["PATH", "BYTES", "WHEN", "KEPT", "ERROR", "NUMBER", "OFFSET", "HOLDER", "UID", "FILE"];

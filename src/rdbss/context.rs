@@ -351,6 +351,15 @@ impl Context {
         true
     }
 
+    /// The same for one whose callout may still run.
+    fn give_pass_back(&self) -> bool {
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
+        self.leave_gate(pass, counted)
+    }
+
     /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
     /// there was one. Foreign code: the core calls it through `Device::cancel_requests`, which
     /// waits for it no longer than it may.
@@ -371,16 +380,14 @@ impl Context {
     /// is to be told by [`Context::cancel`] afterwards. False if it had ended already.
     pub fn abandon(&self, status: Status) -> bool {
         let answered = {
-            let mut inner = self.inner.lock();
+            let inner = self.inner.lock();
             if inner.pass.is_none() {
                 return false;
             }
             if inner.ended {
                 // All that is left of it is its pass, on its way back.
-                let (pass, counted) =
-                    (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable));
                 drop(inner);
-                self.leave_gate(pass, counted);
+                self.give_pass_back();
                 return false;
             }
             self.cancelled.store(true, Ordering::Release);
@@ -389,11 +396,7 @@ impl Context {
         };
         // Its callout may end in this very moment, and answer first: then it was not abandoned.
         let let_go = !answered && self.answer(Err(status)).is_none();
-        let (pass, counted) = {
-            let mut inner = self.inner.lock();
-            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
-        };
-        let left = self.leave_gate(pass, counted);
+        let left = self.give_pass_back();
         let_go || (answered && left)
     }
 

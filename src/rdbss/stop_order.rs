@@ -192,8 +192,10 @@ impl StopRun<'_> {
             };
             if let Err(status) = committed {
                 fobx.add_uncommitted(bytes);
-                let lost = self.device.lost_write(&fobx, None, status.to_string());
-                if !self.device.losses.is_exempt(number) {
+                // Those of a commit that was given up on have been told; a replay's are kept.
+                let told = self.given_up.contains(&number) || self.device.losses.is_exempt(number);
+                if !told {
+                    let lost = self.device.lost_write(&fobx, None, status.to_string());
                     failed.push(LostWrite { bytes, ..lost });
                 }
                 self.look()?;

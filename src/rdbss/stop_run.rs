@@ -40,7 +40,7 @@ pub(in crate::rdbss) struct StopRun<'a> {
     written_back_told: u64,
     last_progress: (u64, u64, u64),
     /// Handles whose commits were given up on: each one's bytes are lost once.
-    given_up: BTreeSet<HandleNumber>,
+    pub given_up: BTreeSet<HandleNumber>,
 }
 
 impl<'a> StopRun<'a> {
