@@ -59,6 +59,7 @@ pub enum Rank {
 }
 
 #[cfg(debug_assertions)]
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
 mod held {
     use super::Rank;
     use std::cell::RefCell;
