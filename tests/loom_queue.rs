@@ -97,8 +97,14 @@ fn c3_a_close_loses_no_job() {
 /// Jobs and bytes never exceed their bounds, whoever pushes at once; a job taken makes room.
 #[test]
 fn c3_the_bounds_hold() {
-    check("queue: two pushes into room for one, pop", || {
-        let queue = Arc::new(ClassQueue::new(1, 3));
+    room_for_one(1, 4);
+    room_for_one(4, 3);
+}
+
+/// Two jobs of two bytes each, and room for one of them.
+fn room_for_one(jobs_max: usize, bytes_max: usize) {
+    check("queue: two pushes into room for one, pop", move || {
+        let queue = Arc::new(ClassQueue::new(jobs_max, bytes_max));
         let posters: Vec<_> = [1, 2]
             .map(|job| {
                 let queue = queue.clone();
@@ -121,7 +127,7 @@ fn c3_the_bounds_hold() {
             Taken::Closed => panic!("nobody closes it"),
         };
         assert_eq!(early + back + late, 3, "taken {early} and {late}, handed back {back}");
-        queue.push(Class::Critical, 3, 9).expect("all the bytes are free again");
+        queue.push(Class::Critical, bytes_max, 9).expect("all the bytes are free again");
     });
 }
 

@@ -411,6 +411,24 @@ fn s8_a_harder_stop_wakes_the_one_that_runs() {
     });
 }
 
+/// A request that was let in and is not in the table yet when a stop cancels what is there: the
+/// stop is woken and looks again.
+#[test]
+fn a_request_on_its_way_into_the_table_is_cancelled() {
+    check("read that polls | stop --cancel", 500, || {
+        let host = Host::started(Manners { reads_poll: true, ..Manners::default() });
+        let handle = host.open(&host.lookup("a").expect("served")).expect("served");
+        let reader = at_once(&host, move |host| host.read(handle));
+        let options = StopOptions { mode: StopMode::Cancel, ..StopOptions::default() };
+        let called = host.device.stop(Caller::default(), options).expect("it takes calls");
+        assert_eq!(host.end_of(called).result, CallResult::HasOpenHandles);
+        let read = join(reader);
+        assert!(matches!(read, Err(Status::Cancelled | Status::RedirectorNotStarted)), "{read:?}");
+        host.release(handle);
+        host.finish();
+    });
+}
+
 /// A stop with a grace ends with the last close, whenever that comes; no time passes here that
 /// could end it otherwise.
 #[test]

@@ -61,8 +61,7 @@ pub enum Rank {
 }
 
 #[cfg(debug_assertions)]
-// Loom's and shuttle's thread_local! take no `const`.
-#[allow(clippy::missing_const_for_thread_local)]
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
 mod held {
     use super::Rank;
     use std::cell::RefCell;
