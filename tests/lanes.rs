@@ -14,6 +14,7 @@ use minirdr::rdbss::operation::{Answer, Operation};
 use minirdr::rdbss::register::DeviceOptions;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -277,6 +278,7 @@ fn a_lock_granted_too_late_is_given_back() {
     let mut host = Host::new(Box::new(move || Arc::new(NullRedirector(served.clone()))), options);
     host.start();
     let handle = handle(&host);
+    null.locks.store(true, Ordering::SeqCst);
     null.hold("lock", Hold::Stubbornly);
     let waiting = Waiting::new();
     host.caller = waiting.caller();

@@ -49,6 +49,8 @@ struct State {
 #[derive(Default)]
 pub struct Null {
     blocking: bool,
+    /// Does it keep locks?
+    pub locks: std::sync::atomic::AtomicBool,
     /// Are its opens shared, and their closes delayed? Asked at each start.
     pub sharing: std::sync::atomic::AtomicBool,
     state: Mutex<State>,
@@ -350,6 +352,9 @@ impl MiniRedirector for NullRedirector {
         _wait: bool,
         _: Submission<'_, ()>,
     ) -> LowIo<()> {
+        if !self.0.locks.load(std::sync::atomic::Ordering::SeqCst) {
+            return LowIo::Done(Err(Status::NotImplemented));
+        }
         let callout = if lock.kind == LockKind::Unlock { "unlock" } else { "lock" };
         LowIo::Done(self.0.pass(context, callout))
     }
