@@ -8,6 +8,7 @@
 pub(in crate::base) mod primitives;
 
 pub use primitives::atomic;
+pub(crate) use primitives::thread_local;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

@@ -269,8 +269,16 @@ impl Device {
         };
         // Before its handle is let go of, which may be the last that knows the file.
         let path = if context.is_abandoned() { self.path_of(context) } else { Vec::new() };
+        let failed = match (&answer, context.operation()) {
+            (Err(status), "flush" | "fsync") => context.held().0.map(|fobx| (fobx, *status)),
+            _ => None,
+        };
         context.end_cleanup();
-        self.too_late(context.end(answer));
+        let late = context.end(answer);
+        if let Some((fobx, status)) = failed {
+            self.flush_failed(&fobx, status, late.is_none());
+        }
+        self.too_late(late);
         if let Some(number) = context.leave()
             && let Some(bytes) = written
             && context.span().is_none_or(|span| span.length <= bytes)

@@ -19,6 +19,7 @@ use crate::base::stop::{
 };
 use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
+use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
@@ -405,6 +406,7 @@ impl Device {
     /// The control thread's body: start, stop and tear-down, and nothing else, ever (C3).
     pub(in crate::rdbss) fn run_control(self: &Arc<Self>) {
         let token = FspToken(());
+        this_thread_controls();
         while let Some(job) = self.control.next_job() {
             let report = match job.kind {
                 CallKind::Stop => self.take_stop(&token, &job),

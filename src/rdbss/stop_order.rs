@@ -99,7 +99,8 @@ impl StopRun<'_> {
         self.shed_delayed_closes()?;
         self.commit_to_the_end()?;
         // Not before: a stop that is taken back has lost nothing.
-        for loss in lost {
+        for (fobx, loss) in lost {
+            fobx.mark_told();
             self.device.lost(loss);
         }
         Ok(())
@@ -172,7 +173,7 @@ impl StopRun<'_> {
 
     /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's
     /// own requests bypass the gate. Returns what could not be committed.
-    fn commit_dirty(&mut self) -> Result<Vec<LostWrite>, Ended> {
+    fn commit_dirty(&mut self) -> Result<Vec<(Arc<Fobx>, LostWrite)>, Ended> {
         let mut dirty = Vec::new();
         self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
             dirty.push((number, fobx));
@@ -196,7 +197,7 @@ impl StopRun<'_> {
                 let told = self.given_up.contains(&number) || self.device.losses.is_exempt(number);
                 if !told {
                     let lost = self.device.lost_write(&fobx, None, status.to_string());
-                    failed.push(LostWrite { bytes, ..lost });
+                    failed.push((fobx, LostWrite { bytes, ..lost }));
                 }
                 self.look()?;
             }

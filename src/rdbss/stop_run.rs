@@ -334,6 +334,9 @@ impl<'a> StopRun<'a> {
                 if bytes == 0 || !self.given_up.insert(*number) {
                     return None;
                 }
+                if let Some(fobx) = &fobx {
+                    fobx.mark_told();
+                }
                 bytes
             }
             _ => return None,

@@ -31,6 +31,8 @@ pub enum Hold {
     Panic,
     /// Fails at once.
     Fail,
+    /// Waits for [`Null::release`], and fails then.
+    FailWhenReleased,
 }
 
 /// Benches call millions of times: only so many are remembered.
@@ -135,7 +137,12 @@ impl Null {
             None | Some(Hold::Pending | Hold::PendingStubbornly) => Ok(()),
             Some(Hold::Panic) => panic!("planted in {callout}"),
             Some(Hold::Fail) => Err(Status::Posix(Errno::EIO)),
-            Some(hold @ (Hold::Cancellably | Hold::Stubbornly | Hold::StuckRoutine)) => {
+            Some(
+                hold @ (Hold::Cancellably
+                | Hold::Stubbornly
+                | Hold::StuckRoutine
+                | Hold::FailWhenReleased),
+            ) => {
                 let this = self.clone();
                 match hold {
                     Hold::Cancellably => {
@@ -181,7 +188,7 @@ impl Null {
             };
         }
         *state.inside.entry(callout).or_insert(1) -= 1;
-        result
+        if hold == Hold::FailWhenReleased { Err(Status::Posix(Errno::EIO)) } else { result }
     }
 
     fn attributes(kind: FileKind) -> Attributes {

@@ -19,6 +19,7 @@ pub struct Fobx {
     under: Mutex<Under>,
     flushed: AtomicBool,
     uncommitted_bytes: AtomicU64,
+    told: AtomicBool,
     unsent_bytes: AtomicU64,
 }
 
@@ -59,6 +60,7 @@ impl Fobx {
             ),
             flushed: AtomicBool::new(false),
             uncommitted_bytes: AtomicU64::new(0),
+            told: AtomicBool::new(false),
             unsent_bytes: AtomicU64::new(0),
         }
     }
@@ -165,6 +167,30 @@ impl Fobx {
     /// So many bytes were written that have not been committed.
     pub fn add_uncommitted(&self, bytes: u64) {
         self.uncommitted_bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    /// So many bytes were written: nobody has been told of a failure to commit these.
+    pub fn wrote(&self, bytes: u64) {
+        self.told.store(false, Ordering::Release);
+        self.add_uncommitted(bytes);
+    }
+
+    /// That what is uncommitted could not be committed has been told: to its application, or in a
+    /// loss.
+    pub fn mark_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    /// Has it been told?
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Is it being closed, or closed?
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.under.lock().closing
     }
 
     /// Is there anything to commit?

@@ -84,7 +84,7 @@ impl Device {
         let finish = move |result: Result<usize, Status>| {
             drop(unsent);
             if let Ok(written) = &result {
-                fobx.add_uncommitted(*written as u64);
+                fobx.wrote(*written as u64);
             }
             if let Some((device, context, fobx)) = owed {
                 device.written_back(&context, &fobx, &result);
@@ -214,7 +214,7 @@ impl Device {
                 length,
             )
         })?;
-        fobx.add_uncommitted(copied);
+        fobx.wrote(copied);
         let copied = usize::try_from(copied).map_err(|_| Status::InvalidParameter)?;
         Ok(Answer::Written(copied))
     }
