@@ -60,6 +60,8 @@ impl Rig {
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
+            changes: false,
+            span: None,
         };
         let responder: Box<dyn Responder> = Box::new(replies.clone());
         let context =

@@ -10,9 +10,10 @@ use loom::sync::mpsc::channel;
 use loom::thread;
 use minirdr::base::ids::Generation;
 use minirdr::base::stop::State;
-use minirdr::base::sync::atomic::{AtomicBool, Ordering};
+use minirdr::base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use minirdr::rdbss::gate::CloseEntry;
 use minirdr::rdbss::lifecycle::Event;
+use minirdr::rdbss::survivors::PutOff;
 use std::sync::Arc;
 
 const STOP: Event = Event::StopCalled { quiet: true, grace: false };
@@ -26,19 +27,25 @@ fn request(driver: &Driver, backend: &Backend) {
 }
 
 /// A close of generation 1: counted, put off, or a survivor's.
-fn close(driver: &Driver, backend: &Arc<Backend>) {
+fn close(driver: &Arc<Driver>, backend: &Arc<Backend>) {
     match driver.gate.enter_close(Generation(1)) {
         CloseEntry::Counted(pass) => {
             backend.used();
             driver.gate.leave(pass);
         }
         CloseEntry::Survivor => backend.used_by_survivor(),
-        CloseEntry::Deferred => {
-            let later = backend.clone();
-            if let Some(now) = driver.deferred.put_off(Box::new(move || later.used_by_survivor())) {
-                now();
-            }
-        }
+        CloseEntry::Deferred => put_off(driver, backend),
+    }
+}
+
+/// As `Device::put_off`: when its turn comes it asks the gate again.
+fn put_off(driver: &Arc<Driver>, backend: &Arc<Backend>) {
+    let sealed = || driver.gate.view().state == State::Sealing;
+    let (its_driver, its_backend) = (driver.clone(), backend.clone());
+    match driver.deferred.put_off(sealed, (), move |()| close(&its_driver, &its_backend)) {
+        PutOff::Kept => {}
+        PutOff::Over(()) => backend.used_by_survivor(),
+        PutOff::AskAgain(()) => close(driver, backend),
     }
 }
 
@@ -311,4 +318,44 @@ fn s2_a_roll_back_wakes_the_stopper() {
         assert_eq!(driver.gate.view().state, State::Started);
         assert!(driver.gate.enter_normal(true).is_ok());
     });
+}
+
+/// Stop.md C5: a stop that refuses when busy looks and flips in one step. An open that comes at any
+/// moment is either overlooked by neither (busy), or refused; if its handle was closed again, both
+/// may be.
+fn an_open_against_a_stop_that_refuses(name: &str, closes: bool) {
+    check(name, move || {
+        let driver = Driver::started();
+        let handles = Arc::new(AtomicUsize::new(0));
+        let opener = {
+            let (driver, handles) = (driver.clone(), handles.clone());
+            thread::spawn(move || {
+                let Ok(pass) = driver.gate.enter_normal(true) else { return false };
+                handles.fetch_add(1, Ordering::AcqRel);
+                driver.gate.leave(pass);
+                if closes {
+                    handles.fetch_sub(1, Ordering::AcqRel);
+                }
+                true
+            })
+        };
+        let held = || handles.load(Ordering::Acquire) > 0;
+        let closed = driver.gate.close_unless(State::Draining, held);
+        let open_then = closed && held();
+        let opened = opener.join().expect("no panic");
+        assert!(!open_then, "closed as idle while something was open");
+        assert!(!(closed && opened && !closes), "an open slipped in");
+        assert!(closed || opened, "refused as busy by nobody");
+        assert_eq!((driver.gate.opening(), driver.gate.view().normals), (0, 0));
+    });
+}
+
+#[test]
+fn c5_an_open_against_a_stop_that_refuses() {
+    an_open_against_a_stop_that_refuses("an open, a stop that refuses", false);
+}
+
+#[test]
+fn c5_an_open_and_its_close_against_a_stop_that_refuses() {
+    an_open_against_a_stop_that_refuses("an open and its close, a stop that refuses", true);
 }

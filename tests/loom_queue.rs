@@ -12,7 +12,7 @@ use loom::thread;
 use minirdr::base::queue::{Class, ClassQueue, Rejected, Taken};
 use minirdr::base::stop::CallResult;
 use minirdr::base::sync::atomic::{AtomicUsize, Ordering};
-use minirdr::rdbss::survivors::DeferredCloses;
+use minirdr::rdbss::survivors::{DeferredCloses, PutOff};
 use minirdr::rdbss::ticket::{TicketState, Tickets};
 use report::report;
 use std::sync::Arc;
@@ -197,8 +197,10 @@ fn s3_a_close_put_off_is_run_once() {
                     let close = move || {
                         runs.fetch_add(1, Ordering::Relaxed);
                     };
-                    if let Some(close) = deferred.put_off(Box::new(close)) {
-                        close();
+                    // The gate stays sealed: nobody keeps it only when `MRxStop` has returned.
+                    match deferred.put_off(|| true, close, |close| close()) {
+                        PutOff::Kept => {}
+                        PutOff::Over(close) | PutOff::AskAgain(close) => close(),
                     }
                 })
             })

@@ -65,6 +65,12 @@ impl Thread {
         self.handle.as_ref().map(|handle| handle.thread().id())
     }
 
+    /// Is it the thread that asks?
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.id() == Some(current().id())
+    }
+
     /// Has it ended?
     #[must_use]
     pub fn is_finished(&self) -> bool {

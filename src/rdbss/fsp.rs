@@ -224,7 +224,7 @@ impl Worker {
     /// Does it run, and is it not this very thread?
     fn is_running_elsewhere(&self) -> bool {
         let thread = self.thread.as_ref().filter(|thread| !thread.is_finished());
-        thread.is_some_and(|thread| thread.id() != Some(std::thread::current().id()))
+        thread.is_some_and(|thread| !thread.is_current())
     }
 
     fn is_idle(&self) -> bool {

@@ -298,8 +298,7 @@ impl Device {
             if left.is_zero() {
                 return;
             }
-            let mut inner = self.control.lock();
-            self.control.wait_change(&mut inner, left.min(LOOK_EVERY));
+            self.control.look_again_in(left.min(LOOK_EVERY));
         }
     }
 

@@ -164,6 +164,11 @@ impl Control {
         self.changed.wait_for(inner, limit);
     }
 
+    /// Sleeps up to `limit` for something that wakes nobody.
+    pub(in crate::rdbss) fn look_again_in(&self, limit: Duration) {
+        self.changed.look_again_in(&mut self.inner.lock(), limit);
+    }
+
     /// Takes no more calls.
     pub(in crate::rdbss) fn close(&self) {
         self.inner.lock().closed = true;
