@@ -433,6 +433,52 @@ fn a_stopped_device_can_still_be_unmounted() {
     assert_eq!(mount_point.0.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
+/// Stop.md §4 steps 4 and 7: a close that comes while the stop is sealed is put off until MRxStop
+/// has returned, and keeps the mount busy until then; the mount goes all the same.
+#[test]
+fn a_close_that_was_put_off_does_not_keep_the_mount() {
+    let null = Null::posted();
+    let host = host(&null);
+    let file = host.lookup(&host.root(), "f").expect("exists");
+    let handle = host.open(&file, Access::Read).expect("opens");
+    let mount_point = Arc::new(BusyUntilClosed { device: host.device.clone(), tries: 0.into() });
+    let (cache, registration) = (mount_point.clone(), mount_point.clone());
+    host.device.attach_kernel(KernelSide { cache, registration });
+    null.hold("stop", Hold::Stubbornly);
+    let ticket = host.post_stop(StopOptions { unmount: true, ..StopOptions::default() });
+    wait_until("MRxStop runs", || null.inside("stop") == 1);
+    let close = host.submit(Operation::Release { handle });
+    null.release();
+    assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
+    let report = host.wait(ticket);
+    assert_eq!((report.result, report.unmounted, report.error), (CallResult::Success, true, None));
+    assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+/// A mount point that is busy while a handle is open.
+struct BusyUntilClosed {
+    device: Arc<minirdr::rdbss::device::Device>,
+    tries: std::sync::atomic::AtomicUsize,
+}
+
+impl FileSystemRegistration for BusyUntilClosed {
+    fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
+        self.tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        match self.device.status().open_handles {
+            0 => Ok(true),
+            _ => Err(DeregisterError::Busy),
+        }
+    }
+}
+
+impl KernelCache for BusyUntilClosed {
+    fn flush_file(&self, _: NodeNumber) {}
+    fn forget_names(&self) {}
+    fn settle(&self, _: std::time::Duration) -> bool {
+        true
+    }
+}
+
 /// S7 and stop.md §4: the report names its steps, in the document's order; so do the notices.
 #[test]
 fn s7_the_order_of_a_stop() {

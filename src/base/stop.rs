@@ -284,6 +284,17 @@ pub struct Report {
     pub steps: Vec<StepTime>,
 }
 
+/// How a report's `error` begins when an unmount was asked for and the mount is still there.
+pub const STILL_MOUNTED: &str = "stopped, but still mounted";
+
+impl Report {
+    /// Was an unmount asked for, and is the mount still there?
+    #[must_use]
+    pub fn is_still_mounted(&self) -> bool {
+        !self.unmounted && self.error.as_deref().is_some_and(|why| why.starts_with(STILL_MOUNTED))
+    }
+}
+
 /// What a `--check` found (stop.md §3, row `stop --check`); nothing was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {

@@ -147,6 +147,10 @@ pub fn stop_ended(
     let result = result_word(report.result);
     let place = place(mount_point, report);
     match report.result {
+        CallResult::Success if report.is_still_mounted() => {
+            let line = format!("{name}: {}", error(report));
+            Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
+        }
         CallResult::Success => {
             let line = format!("{name}: stopped{}, {place}", achieved(report));
             Verdict::new(Exit::DONE, result, line)
@@ -322,7 +326,8 @@ pub fn status(status: &MountStatus) -> Verdict {
         let asker = asker(last.asked_by, false);
         let reason = last.reason.as_ref().map(|why| format!(": {}", printable(why.as_bytes())));
         let reason = reason.unwrap_or_default();
-        lines.push(format!("  last stop {at}, asked by {asker}: {result}{reason}"));
+        let trouble = last.error.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        lines.push(format!("  last stop {at}, asked by {asker}: {result}{reason}{trouble}"));
         lines.extend(report_lines(last).into_iter().map(|line| format!("    {line}")));
     }
     lines.extend(unsent::hint(name, unsent::summary(status)).map(|hint| format!("  {hint}")));

@@ -3,10 +3,12 @@
 use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
 use crate::base::status::Status;
-use crate::base::stop::{CallResult, Notice, OnDeadline, Report, State, StopMode, unix_seconds};
+use crate::base::stop::{
+    CallResult, Notice, OnDeadline, Report, STILL_MOUNTED, State, StopMode, unix_seconds,
+};
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
-use crate::rdbss::device::Device;
+use crate::rdbss::device::{Device, KernelSide};
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::lifecycle::{Action, Event};
 use crate::rdbss::notice::{DeregisterError, LostWrite};
@@ -294,23 +296,39 @@ impl StopRun<'_> {
         if options.unmount {
             // RELEASEs on their way would make it busy: they get the same moment as in step 9.
             self.device.wait_for_releases();
-            match kernel.registration.deregister(options.lazy) {
-                Ok(by_us) => {
-                    self.report.unmounted = true;
-                    if !options.lazy {
-                        self.close_the_rest();
-                    }
-                    if by_us {
-                        self.device.announce(Notice::Unmounted);
-                    }
-                }
-                Err(error @ (DeregisterError::Busy | DeregisterError::Failed(_))) => {
-                    self.report.error = Some(format!("stopped, but still mounted: {error}"));
-                }
-            }
+            self.unmount(kernel, options.lazy);
         }
         // What the kernel remembers of names must not outlive the stop.
         kernel.cache.forget_names();
+    }
+
+    fn unmount(&mut self, kernel: &KernelSide, lazy: bool) {
+        match kernel.registration.deregister(lazy) {
+            Ok(by_us) => {
+                self.report.unmounted = true;
+                if !lazy {
+                    self.close_the_rest();
+                }
+                if by_us {
+                    self.device.announce(Notice::Unmounted);
+                }
+            }
+            Err(error @ (DeregisterError::Busy | DeregisterError::Failed(_))) => {
+                self.report.error = Some(format!("{STILL_MOUNTED}: {error}"));
+            }
+        }
+    }
+
+    /// A close that came while the stop was sealed has been put off until now, and its descriptor
+    /// kept the mount busy in step 7: once nobody holds a handle any more, it is tried again.
+    fn unmount_again(&mut self) {
+        if !self.report.is_still_mounted() || !self.device.handles.is_empty() {
+            return;
+        }
+        if let Some(kernel) = self.device.kernel.get() {
+            self.report.error = None;
+            self.unmount(kernel, false);
+        }
     }
 
     /// The mount is gone and nothing can be open any more: what the table still holds are RELEASEs
@@ -360,6 +378,7 @@ impl StopRun<'_> {
 
     fn count_survivors(&mut self) {
         self.device.wait_for_releases();
+        self.unmount_again();
         self.device.drop_clean_pages();
         self.device.handles.visit(|_, fobx| {
             if fobx.orphan() {
