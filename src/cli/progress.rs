@@ -101,7 +101,10 @@ fn line(status: &MountStatus, rate: Option<u64>) -> String {
     }
     let left = status.running.as_ref().and_then(|running| running.deadline_left_s);
     if let Some(left) = left.and_then(|left| Duration::try_from_secs_f64(left).ok()) {
-        line.push_str(&format!(", {} to the deadline", age(left)));
+        match left.is_zero() {
+            true => line.push_str(", past its deadline"),
+            false => line.push_str(&format!(", {} to the deadline", age(left))),
+        }
     }
     line
 }
