@@ -9,6 +9,7 @@ mod events;
 mod host;
 pub mod options;
 mod redirector;
+mod rpc;
 mod signals;
 pub mod source;
 
@@ -16,4 +17,5 @@ pub use config::MountConfig;
 pub use error::AppError;
 pub use host::{ExitReport, Ready, run};
 pub use options::{MountOptions, UsageError};
+pub use rpc::{RpcOptions, RpcStop};
 pub use source::Source;

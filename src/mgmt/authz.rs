@@ -2,12 +2,14 @@
 //!
 //! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations
 //! differently. `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from
-//! inside the process and from signals are never asked about.
+//! inside the process and from signals are never asked about. What a configuration adds to the
+//! table is in [`RpcPolicy`].
 
 use crate::base::ids::Caller;
 use crate::base::stop::{
     Check, HandleInfo, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
 };
+use crate::mgmt::network::Network;
 use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
 use std::net::SocketAddr;
 
@@ -28,11 +30,21 @@ pub enum Operation {
     Pause,
     /// Taking a pause or a draining stop back.
     Resume,
+    /// Remote management: which interfaces are there (DCE 0, Windows 0).
+    RpcInterfaces,
+    /// Remote management: numbers of calls (DCE 1, Windows 2).
+    RpcStatistics,
+    /// Remote management: does it listen (DCE 2, Windows 3)?
+    RpcIsListening,
+    /// Remote management: stop the listening (DCE 3, Windows 4).
+    RpcStopListening,
+    /// Remote management: the server's principal (DCE 4, Windows 1).
+    RpcPrincipal,
 }
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
@@ -40,9 +52,27 @@ impl Operation {
         Self::Start,
         Self::Pause,
         Self::Resume,
+        Self::RpcInterfaces,
+        Self::RpcStatistics,
+        Self::RpcIsListening,
+        Self::RpcStopListening,
+        Self::RpcPrincipal,
     ];
 
-    /// Its word in the table and in refusals.
+    /// Its row in the table.
+    #[must_use]
+    pub const fn row(self) -> &'static str {
+        match self {
+            Self::RpcInterfaces => "RPC interfaces",
+            Self::RpcStatistics => "RPC statistics",
+            Self::RpcIsListening => "RPC is listening",
+            Self::RpcStopListening => "RPC stop listening",
+            Self::RpcPrincipal => "RPC principal",
+            _ => self.word(),
+        }
+    }
+
+    /// Its word in refusals.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -53,6 +83,11 @@ impl Operation {
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::RpcInterfaces => "list the RPC interfaces of",
+            Self::RpcStatistics => "count the RPC calls of",
+            Self::RpcIsListening => "ask for the RPC listening of",
+            Self::RpcStopListening => "stop the RPC listening of",
+            Self::RpcPrincipal => "ask for the RPC principal of",
         }
     }
 
@@ -72,6 +107,7 @@ impl Operation {
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
+            Method::Shutdown => Self::RpcStopListening,
         }
     }
 
@@ -214,8 +250,16 @@ impl Policy {
     const fn who_may(&self, operation: Operation) -> &'static str {
         match operation {
             Operation::Inquire | Operation::Read => "users of this machine",
+            Operation::RpcInterfaces
+            | Operation::RpcStatistics
+            | Operation::RpcIsListening
+            | Operation::RpcPrincipal => "everybody",
             Operation::Abort => "root and its owner",
-            Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
+            Operation::Stop
+            | Operation::Start
+            | Operation::Pause
+            | Operation::Resume
+            | Operation::RpcStopListening => {
                 if self.group.is_some() {
                     "root, its owner and its group"
                 } else {
@@ -235,10 +279,42 @@ impl Policy {
     }
 }
 
+/// The policy of remote management: the table, and the networks from which a configuration allows
+/// to stop the listening. None is allowed unless it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcPolicy {
+    /// The table's.
+    pub base: Policy,
+    /// From here the listening may be stopped.
+    pub may_stop: Vec<Network>,
+}
+
+impl RpcPolicy {
+    /// May `peer` ask for `operation`?
+    #[must_use]
+    pub fn authorize(&self, operation: Operation, peer: &Peer) -> Decision {
+        match (operation, peer) {
+            (Operation::RpcStopListening, Peer::Remote(from))
+                if self.may_stop.iter().any(|network| network.contains(from.ip())) =>
+            {
+                Decision::Allow
+            }
+            _ => self.base.authorize(operation, peer),
+        }
+    }
+}
+
 /// The table.
 const fn allows(operation: Operation, standing: Standing) -> bool {
     match (operation, standing) {
-        (_, Standing::Root | Standing::Owner) => true,
+        (_, Standing::Root | Standing::Owner)
+        | (
+            Operation::RpcInterfaces
+            | Operation::RpcStatistics
+            | Operation::RpcIsListening
+            | Operation::RpcPrincipal,
+            _,
+        ) => true,
         (_, Standing::Remote) | (Operation::Abort, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
@@ -246,7 +322,8 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::Abort
             | Operation::Start
             | Operation::Pause
-            | Operation::Resume,
+            | Operation::Resume
+            | Operation::RpcStopListening,
             Standing::Other,
         ) => false,
     }
@@ -387,7 +464,7 @@ mod tests {
             lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
         let paths = rows.pop().expect("a last row");
         let words: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-        assert_eq!(words, Operation::ALL.map(Operation::word));
+        assert_eq!(words, Operation::ALL.map(Operation::row));
         let word = |yes| if yes { "yes" } else { "no" };
         for (row, operation) in rows.iter().zip(Operation::ALL) {
             for (cell, standing) in row[1..].iter().zip(Standing::ALL) {
@@ -440,5 +517,31 @@ mod tests {
             panic!("allowed");
         };
         assert_eq!(denial.to_string(), "nothing may be asked of this mount from 127.0.0.1:1");
+    }
+
+    /// A network that is allowed to stop the listening may do that, and nothing else.
+    #[test]
+    fn a_configuration_allows_a_network_one_thing() {
+        let networks = ["192.0.2.0/24", "::1"].map(|word| word.parse().expect("a network"));
+        let policy = RpcPolicy { base: POLICY, may_stop: networks.to_vec() };
+        let allowed = |operation, address: &str| {
+            let peer =
+                Peer::Remote((address.parse::<std::net::IpAddr>().expect(address), 1).into());
+            policy.authorize(operation, &peer) == Decision::Allow
+        };
+        assert!(allowed(Operation::RpcStopListening, "192.0.2.9"));
+        assert!(allowed(Operation::RpcStopListening, "::1"));
+        assert!(!allowed(Operation::RpcStopListening, "127.0.0.1"));
+        for operation in
+            Operation::ALL.into_iter().filter(|other| *other != Operation::RpcStopListening)
+        {
+            let remote = allows(operation, Standing::Remote);
+            assert_eq!(allowed(operation, "192.0.2.9"), remote, "{operation:?}");
+        }
+        let closed = RpcPolicy { base: POLICY, may_stop: Vec::new() };
+        for standing in Standing::ALL {
+            let decision = closed.authorize(Operation::RpcStopListening, &peer(standing));
+            assert_eq!(decision, POLICY.authorize(Operation::RpcStopListening, &peer(standing)));
+        }
     }
 }

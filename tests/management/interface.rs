@@ -11,7 +11,7 @@ use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, Event, EventKind, EventsParameters, EventsReply, HandlesReply, Holder,
     INTERFACE, ListReply, Method, OverflowTag, PauseReply, RequestsReply, RunningCall,
-    StopParameters, WaitParameters, WaitReply,
+    ShutdownReply, StopParameters, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -186,6 +186,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Requests => same(&name, &results, &RequestsReply::default()),
             Method::Check => same(&name, &results, &check),
             Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
+            Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
                 let reply = WaitReply { timed_out: false, state, report: Some(report.clone()) };
