@@ -14,8 +14,8 @@ use crate::base::stop::{Report, StopOptions};
 use crate::mgmt::codec::{self, CodecError, Decoder};
 use crate::mgmt::proto::{
     CallReply, CheckReply, Event, EventsParameters, EventsReply, HandlesReply, INTERFACE,
-    ListReply, Method, MountStatus, PauseReply, Reply, Request, RequestsReply, StopParameters,
-    WaitParameters, WaitReply,
+    ListReply, Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply,
+    StopParameters, WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -265,6 +265,14 @@ impl Client {
     /// [`ClientError`].
     pub fn resume(&mut self) -> Result<PauseReply, ClientError> {
         self.ask(Method::Resume, &())
+    }
+
+    /// Stops the listening of remote management. The mount and the control socket go on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn shutdown(&mut self) -> Result<ShutdownReply, ClientError> {
+        self.ask(Method::Shutdown, &())
     }
 
     /// Waits for a ticket or a state, as long as `parameters` say.

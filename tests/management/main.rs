@@ -5,6 +5,7 @@ mod ending;
 mod host;
 mod interface;
 mod places;
+mod remote;
 mod who_holds;
 
 use host::{Host, NAME, Running, eventually, handle, own_policy, serve, service};

@@ -388,7 +388,7 @@ fn features(context: &Context) -> Option<u16> {
 
 fn fault_bytes(call: u32, context: u16, status: u32, not_executed: bool) -> Vec<u8> {
     let flags = flags::WHOLE | if not_executed { flags::NOT_EXECUTED } else { 0 };
-    let body = Body::Fault { context: context & 0xff, status };
+    let body = Body::Fault { context, status };
     Pdu { flags, ..Pdu::new(call, body) }.write()
 }
 

@@ -442,8 +442,8 @@ impl Body {
             Self::BindAck(ack) | Self::AlterResponse(ack) => ack.write(writer),
             Self::BindNak { reason } => {
                 writer.u16(*reason);
-                // The versions we speak, and a byte that everybody pads with.
-                writer.bytes(&[1, VERSION, 0, 0]);
+                // The versions we speak, and what everybody pads with.
+                writer.bytes(&[1, VERSION, 0, 0, 0, 0]);
             }
             Self::Cancel | Self::Orphaned | Self::Other(_) => {}
         }

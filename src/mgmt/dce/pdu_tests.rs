@@ -55,7 +55,7 @@ fn answers_have_the_bytes_others_read() {
     assert_eq!(fault.write()[..16], [5, 0, 3, 0x23, 0x10, 0, 0, 0, 32, 0, 0, 0, 7, 0, 0, 0]);
     assert_eq!(fault.write()[20..], [1, 0, 0, 0, 3, 0, 1, 0x1c, 0, 0, 0, 0]);
     let nak = Pdu::new(0, Body::BindNak { reason: nak::VERSION }).write();
-    assert_eq!(nak[16..], [4, 0, 1, 5, 0, 0]);
+    assert_eq!(nak[16..], [4, 0, 1, 5, 0, 0, 0, 0]);
     let accepted = ContextResult { result: 0, reason: 0, syntax: NDR32 };
     let ack = BindAck {
         max_send: 4280,

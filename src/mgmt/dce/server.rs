@@ -300,7 +300,6 @@ impl Serving<'_> {
             if !self.handle(&mut connection) || self.shared.is_stopping() {
                 break;
             }
-            self.shared.service.count(connection.messages() - counted, 0);
             // The time is that of the whole message, or of the whole silence.
             let moved = connection.messages() != counted;
             counted = connection.messages();
@@ -321,7 +320,10 @@ impl Serving<'_> {
     /// Does everything there is to do for what was read; false: the connection is over.
     fn handle(&self, connection: &mut Connection) -> bool {
         loop {
-            let sent = match connection.step(self) {
+            let before = connection.messages();
+            let step = connection.step(self);
+            self.shared.service.count(connection.messages() - before, 0);
+            let sent = match step {
                 Step::Read => return true,
                 Step::Send(bytes) => self.send(&bytes),
                 Step::Close(bytes) => {

@@ -82,7 +82,7 @@ impl ManagementService {
         let answer = match self.policy.authorize(asked.operation(), peer) {
             Decision::Allow => self.carry_out(call, peer, asked),
             Decision::Deny(denial) => {
-                log::info!("remote management: denied: {denial}");
+                log::info!("remote management: {:?} denied: {denial}", asked.operation());
                 asked.denied()
             }
         };
