@@ -3,8 +3,8 @@
 //! One thread accepts and one serves each client, bounded by [`CONTROL_CLIENTS_MAX`], of which
 //! strangers cannot take all. [`Server::stop`] takes no new call, lets those that run reply, and
 //! wakes and joins everybody: idle and half-sent connections never delay it. A client that does not
-//! take its replies is dropped. In the runtime it is the auto-listen interface: every request is one
-//! of its calls, and it goes when this server does, last of all.
+//! take its replies is dropped. In the runtime it is the auto-listen interface: every request is a
+//! call of it, and it goes when this server does, last of all.
 
 use crate::base::limits::{
     CONTROL_CLIENTS_MAX, CONTROL_CLIENTS_RESERVED, CONTROL_REQUEST_BYTES_MAX, CONTROL_WAIT_SLICE,

@@ -4,18 +4,15 @@ use super::*;
 use crate::mgmt::dce::pdu::fault;
 use crate::mgmt::dce::syntax::{Syntax, Uuid};
 use proptest::prelude::*;
-use std::cell::Cell;
 
-/// A server of one group.
-struct Rig {
-    listens: Cell<bool>,
-}
+/// A server of one group; does it listen?
+struct Rig(bool);
 
 const GROUP: u32 = 0x1001;
 
 impl Association for Rig {
     fn is_listening(&self) -> bool {
-        self.listens.get()
+        self.0
     }
 
     fn create(&self) -> u32 {
@@ -27,7 +24,7 @@ impl Association for Rig {
     }
 }
 
-const RIG: Rig = Rig { listens: Cell::new(true) };
+const RIG: Rig = Rig(true);
 
 fn context(id: u16, interface: Syntax, transfer: &[Syntax]) -> Context {
     Context { id, interface, transfer: transfer.to_vec() }
@@ -122,10 +119,9 @@ fn binds_that_make_no_sense_are_refused_and_the_connection_closed() {
         let nak = closed(feed(&mut Connection::new(""), &Pdu::new(0, Body::Bind(bind))));
         assert_eq!(nak.body, Body::BindNak { reason: nak::NOT_SPECIFIED });
     }
-    let rig = Rig { listens: Cell::new(false) };
     let mut connection = Connection::new("");
     connection.receive(&Pdu::new(0, Body::Bind(bind_of(vec![one()]))).write());
-    let nak = closed(connection.step(&rig));
+    let nak = closed(connection.step(&Rig(false)));
     assert_eq!(nak.body, Body::BindNak { reason: nak::NOT_SPECIFIED }, "nobody listens any more");
 
     let with = |change: &dyn Fn(&mut Vec<u8>)| {

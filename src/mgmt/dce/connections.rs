@@ -6,7 +6,8 @@ use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::base::threads::Thread;
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::collections::hash_map::{Entry, HashMap};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -146,8 +147,8 @@ impl Connections {
         loop {
             table.last_group = table.last_group.wrapping_add(1).max(FIRST_GROUP);
             let group = table.last_group;
-            if !table.groups.contains_key(&group) {
-                table.groups.insert(group, HashSet::from([id]));
+            if let Entry::Vacant(free) = table.groups.entry(group) {
+                free.insert(HashSet::from([id]));
                 return group;
             }
         }

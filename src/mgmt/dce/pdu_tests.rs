@@ -180,7 +180,12 @@ fn bodies() -> impl Strategy<Value = Body> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(body in bodies(), call in any::<u32>(), flags in 0_u8..0x80, big in any::<bool>()) {
+    fn what_is_written_is_read(
+        body in bodies(),
+        call in any::<u32>(),
+        flags in 0_u8..0x80,
+        big in any::<bool>(),
+    ) {
         let order = if big { ByteOrder::Big } else { ByteOrder::Little };
         let pdu = Pdu { flags, call, order, body };
         let bytes = pdu.write();
@@ -193,8 +198,11 @@ proptest! {
 
     /// Nothing panics, and what is made of bytes is never more than a few times as large.
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0_u8..21, tidy in any::<bool>()) {
-        let mut bytes = bytes;
+    fn any_bytes_are_read_or_refused(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        kind in 0_u8..21,
+        tidy in any::<bool>(),
+    ) {
         if tidy && bytes.len() >= HEADER_BYTES {
             bytes[2] = kind;
             bytes[4] = 0x10;
@@ -203,7 +211,8 @@ proptest! {
             bytes[10..12].fill(0);
         }
         if let Ok((Pdu { body: Body::Bind(bind), .. }, _)) = read_all(&bytes) {
-            let syntaxes: usize = bind.contexts.iter().map(|context| 1 + context.transfer.len()).sum();
+            let syntaxes = |context: &Context| 1 + context.transfer.len();
+            let syntaxes: usize = bind.contexts.iter().map(syntaxes).sum();
             prop_assert!(syntaxes * 20 <= bytes.len());
         }
     }

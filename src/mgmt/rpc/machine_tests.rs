@@ -186,7 +186,9 @@ proptest! {
         let mut calls: Vec<CallNumber> = Vec::new();
         for step in steps {
             match step {
-                Step::Listen(max) => drop(machine.listen(1, max)),
+                Step::Listen(max) => {
+                    machine.listen(1, max);
+                }
                 Step::Stop(asker) => {
                     machine.stop_listening(asker.and_then(|at| pick(&calls, at)));
                 }
@@ -198,7 +200,8 @@ proptest! {
                     }
                 },
                 Step::Callback(call, at) => {
-                    if let (Some(call), Some((interface, _))) = (pick(&calls, call), pick(&interfaces, at)) {
+                    let (call, target) = (pick(&calls, call), pick(&interfaces, at));
+                    if let (Some(call), Some((interface, _))) = (call, target) {
                         calls.extend(machine.callback(call, interface));
                     }
                 }
@@ -218,9 +221,10 @@ proptest! {
             let counts = machine.counts();
             prop_assert_eq!(counts.begun - counts.ended, calls.len() as u64);
             prop_assert_eq!(machine.running(), calls.len());
-            let waited = machine.calls.values().filter(|call| call.ordinary && !call.excused).count();
+            let waited = |call: &&Running| call.ordinary && !call.excused;
+            let waited = machine.calls.values().filter(waited).count();
             prop_assert_eq!(waited, machine.waited_for);
-            prop_assert!(machine.phase() != Phase::Draining || waited > 0, "an empty drain is over");
+            prop_assert!(machine.phase() != Phase::Draining || waited > 0, "it is over");
         }
         let _ = machine.stop_listening(None);
         for call in calls {

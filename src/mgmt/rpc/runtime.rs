@@ -233,7 +233,9 @@ mod tests {
         let stoppers: Vec<_> = (0..STOPPERS)
             .map(|_| {
                 let (server, sender) = (Arc::clone(&server), sender.clone());
-                let body = move || drop(sender.send(server.stop_listening(None)));
+                let body = move || {
+                    let _ = sender.send(server.stop_listening(None));
+                };
                 threads::spawn("t-stop", body).expect("room")
             })
             .collect();
@@ -261,7 +263,9 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let listener = {
             let (server, sender) = (Arc::clone(&server), sender.clone());
-            threads::spawn("t-listen", move || drop(sender.send(server.listen(1, 8, false))))
+            threads::spawn("t-listen", move || {
+                let _ = sender.send(server.listen(1, 8, false));
+            })
         }
         .expect("room");
         let clock = SystemClock::new();
@@ -305,8 +309,9 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let waiter = {
             let server = Arc::clone(&server);
-            let body =
-                move || drop(sender.send(server.unregister_if(Which::AllOrdinary, true, None)));
+            let body = move || {
+                let _ = sender.send(server.unregister_if(Which::AllOrdinary, true, None));
+            };
             threads::spawn("t-unregister", body).expect("room")
         };
         let clock = SystemClock::new();

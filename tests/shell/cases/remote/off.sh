@@ -9,7 +9,8 @@ sockets() { find "/proc/$pid/fd" -lname 'socket:*' -printf '%l\n' | tr -dc '0-9\
 for inode in $(sockets); do
   ! grep -q " $inode " /proc/net/tcp /proc/net/tcp6 || fail "a TCP socket: $inode"
 done
-listening=$(for inode in $(sockets); do awk -v i="$inode" '$7 == i && $4 == "00010000"' /proc/net/unix; done)
+listens() { awk -v inode="$1" '$7 == inode && $4 == "00010000"' /proc/net/unix; }
+listening=$(for inode in $(sockets); do listens "$inode"; done)
 assert_one_line "$listening"
 assert_has "$listening" "$XDG_RUNTIME_DIR/minirdr/t.sock"
 answer=$(python3 -c 'import socket, sys
