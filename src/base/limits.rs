@@ -127,6 +127,9 @@ pub const RPC_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// A peer that does not take its answer for this long is dropped.
 pub const RPC_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Denials are logged at most this often: strangers must not fill a log.
+pub const RPC_DENIALS_LOGGED_EVERY: Duration = Duration::from_secs(1);
+
 /// How long the kernel may take to send INIT once it can.
 pub const FUSE_INIT_WAIT: Duration = Duration::from_secs(10);
 /// Dead FUSE workers replaced in the life of a connection.

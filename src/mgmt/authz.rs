@@ -213,8 +213,13 @@ pub enum Denial {
         who_may: &'static str,
     },
     /// Asked from a network.
-    #[error("nothing may be asked of this mount from {0}")]
-    Remote(SocketAddr),
+    #[error("nobody may {} this mount from {from}", operation.word())]
+    Remote {
+        /// What was asked for.
+        operation: Operation,
+        /// From where.
+        from: SocketAddr,
+    },
 }
 
 impl Policy {
@@ -242,7 +247,7 @@ impl Policy {
             Peer::Local { uid, .. } => {
                 Denial::User { operation, uid: *uid, who_may: self.who_may(operation) }
             }
-            Peer::Remote(address) => Denial::Remote(*address),
+            Peer::Remote(from) => Denial::Remote { operation, from: *from },
         })
     }
 
@@ -516,7 +521,7 @@ mod tests {
         else {
             panic!("allowed");
         };
-        assert_eq!(denial.to_string(), "nothing may be asked of this mount from 127.0.0.1:1");
+        assert_eq!(denial.to_string(), "nobody may read this mount from 127.0.0.1:1");
     }
 
     /// A network that is allowed to stop the listening may do that, and nothing else.

@@ -20,8 +20,8 @@ use minirdr::mgmt::rpc::runtime::RpcServer;
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -349,6 +349,30 @@ fn i7_shutdown_is_answered_and_the_control_socket_stays() {
     let left = std::fs::read_dir(remote.directory.path()).expect("exists");
     let left: Vec<_> = left.map(|entry| entry.expect("an entry").file_name()).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// S-71, invariant 10: a socket whose daemon was killed is in nobody's way; one that answers, and a
+/// port that is taken, are left alone.
+#[test]
+fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("MANAGED");
+    let binding = Binding::Local(socket.clone());
+    drop(UnixListener::bind(&socket).expect("free"));
+    assert!(socket.exists(), "as after a kill -9");
+    let opened = binding.open().expect("the dead one is replaced");
+    assert!(UnixStream::connect(&socket).is_ok(), "it is listened on");
+    let refused = binding.open().expect_err("taken");
+    assert!(refused.to_string().contains("cannot listen on ncalrpc:["), "{refused}");
+    assert!(UnixStream::connect(&socket).is_ok(), "and left alone");
+    drop(opened);
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("exists").collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let binding = Binding::Tcp(taken.local_addr().expect("bound"));
+    assert!(binding.open().is_err());
+    assert!(TcpStream::connect(taken.local_addr().expect("bound")).is_ok(), "left alone");
 }
 
 /// S-76: connections are bounded, for each endpoint by itself; whoever leaves makes room.

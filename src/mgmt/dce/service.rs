@@ -4,8 +4,11 @@
 //! Every call is authorised before any effect. What is denied is denied by a status in an ordinary
 //! answer, as Windows and Samba do it: clients read a fault as a broken server.
 
+use crate::base::clock::Moment;
+use crate::base::limits::RPC_DENIALS_LOGGED_EVERY;
 use crate::base::stop::StopOptions;
-use crate::mgmt::authz::{Decision, Peer, RpcPolicy};
+use crate::base::sync::{Mutex, Rank};
+use crate::mgmt::authz::{Decision, Denial, Peer, RpcPolicy};
 use crate::mgmt::control::Control;
 use crate::mgmt::dce::interface::{Answer, Management, STATISTICS};
 use crate::mgmt::dce::ndr::ByteOrder;
@@ -32,6 +35,14 @@ pub struct ManagementService {
     stops_mount: Option<StopsMount>,
     messages_in: AtomicU64,
     messages_out: AtomicU64,
+    denials: Mutex<Denials>,
+}
+
+/// Denials as the log is told of them.
+#[derive(Debug, Default)]
+struct Denials {
+    told_at: Option<Moment>,
+    untold: u64,
 }
 
 impl std::fmt::Debug for ManagementService {
@@ -45,7 +56,8 @@ impl ManagementService {
     #[must_use]
     pub fn new(rpc: Arc<RpcServer>, policy: RpcPolicy, stops_mount: Option<StopsMount>) -> Self {
         let (messages_in, messages_out) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { rpc, policy, stops_mount, messages_in, messages_out }
+        let denials = Mutex::new(Rank::Leaf, Denials::default());
+        Self { rpc, policy, stops_mount, messages_in, messages_out, denials }
     }
 
     /// The runtime.
@@ -82,11 +94,27 @@ impl ManagementService {
         let answer = match self.policy.authorize(asked.operation(), peer) {
             Decision::Allow => self.carry_out(call, peer, asked),
             Decision::Deny(denial) => {
-                log::info!("remote management: {:?} denied: {denial}", asked.operation());
+                self.tell(&denial);
                 asked.denied()
             }
         };
         Ok(answer.write())
+    }
+
+    /// Logs a denial, and how many were not logged since the last one that was.
+    fn tell(&self, denial: &Denial) {
+        let now = self.rpc.clock().now();
+        let untold = {
+            let mut denials = self.denials.lock();
+            let due = |at: Moment| now.since(at) >= RPC_DENIALS_LOGGED_EVERY;
+            if !denials.told_at.is_none_or(due) {
+                denials.untold += 1;
+                return;
+            }
+            denials.told_at = Some(now);
+            std::mem::take(&mut denials.untold)
+        };
+        log::info!("remote management: denied: {denial} (and {untold} times since the last line)");
     }
 
     fn carry_out(&self, call: &Call, peer: &Peer, asked: Management) -> Answer {

@@ -46,6 +46,12 @@ impl RpcServer {
         Arc::new(Self { clock, state, changed: Condvar::new() })
     }
 
+    /// What it measures waits with.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     /// Adds an interface.
     pub fn register(&self, listens: Listens) -> InterfaceId {
         self.state.lock().machine.register(listens)
