@@ -31,7 +31,7 @@ pub trait Association {
 pub enum Step {
     /// Read more.
     Read,
-    /// Send these bytes.
+    /// Send these bytes, if there are any, and go on.
     Send(Vec<u8>),
     /// Carry out a call and hand its outcome to [`Connection::answer`].
     Call(Call),
@@ -54,12 +54,6 @@ pub struct Call {
     pub stub: Vec<u8>,
     context: u16,
     silent: bool,
-}
-
-/// A call of which not all fragments are there.
-#[derive(Clone, Debug)]
-struct Partial {
-    call: Call,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +88,8 @@ pub struct Connection {
     max_receive: u16,
     group: Option<u32>,
     contexts: Vec<u16>,
-    partial: Option<Partial>,
+    /// A call of which not all fragments are there.
+    partial: Option<Call>,
     messages: u64,
 }
 
@@ -337,13 +332,12 @@ impl Connection {
         let is_first = header.flags & flags::FIRST != 0;
         let whole = match self.partial.take() {
             None if is_first => call,
-            Some(Partial { call: begun }) if !is_first && begun.number == call.number => {
-                let mut whole = begun;
-                whole.stub.extend(call.stub);
-                whole
+            Some(mut begun) if !is_first && begun.number == call.number => {
+                begun.stub.extend(call.stub);
+                begun
             }
             // Fragments of calls do not interleave here.
-            Some(Partial { call: begun }) if !self.multiplex => {
+            Some(begun) if !self.multiplex => {
                 let (number, context) = (begun.number, begun.context);
                 return self.fault_and_close(number, context, fault::PROTOCOL_ERROR, true);
             }
@@ -355,7 +349,7 @@ impl Connection {
             return self.fault_and_close(whole.number, 0, fault::PROTOCOL_ERROR, false);
         }
         if header.flags & flags::LAST == 0 {
-            self.partial = Some(Partial { call: whole });
+            self.partial = Some(whole);
             return self.nothing();
         }
         if !self.contexts.contains(&whole.context) {

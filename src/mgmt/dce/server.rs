@@ -144,9 +144,6 @@ impl DceServer {
             shared.connections.wait_until_empty(&*shared.clock, CUT_WAIT);
         }
         shared.connections.join();
-        for _ in &shared.listeners {
-            rpc.remove_endpoint();
-        }
         shared.remove_sockets();
     }
 }
@@ -163,6 +160,7 @@ impl Transport for Shared {
             return;
         }
         for listener in &self.listeners {
+            self.service.rpc().remove_endpoint();
             // Wakes who accepts: from here on a caller is refused by the kernel.
             let closed = match listener {
                 Listener::Tcp(listener, _) => shutdown(listener, Shutdown::Both),
