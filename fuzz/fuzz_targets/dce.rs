@@ -44,7 +44,9 @@ fuzz_target!(|bytes: &[u8]| {
         loop {
             match connection.step(&Open) {
                 Step::Read => break,
-                Step::Send(bytes) => assert!(bytes.len() <= 2 * usize::from(RPC_FRAGMENT_BYTES_MAX)),
+                Step::Send(bytes) => {
+                    assert!(bytes.len() <= 2 * usize::from(RPC_FRAGMENT_BYTES_MAX))
+                }
                 Step::Close(_) => return,
                 Step::Call(call) => {
                     let most = RPC_REQUEST_BYTES_MAX + usize::from(RPC_FRAGMENT_BYTES_MAX);
