@@ -12,6 +12,7 @@ mod redirector;
 mod rpc;
 mod signals;
 pub mod source;
+pub mod unsent;
 
 pub use config::MountConfig;
 pub use error::AppError;

@@ -14,6 +14,7 @@ use minirdr::rdbss::operation::{Answer, Operation};
 use minirdr::rdbss::register::DeviceOptions;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -149,13 +150,19 @@ impl Waiting {
 
     /// Stopped, it takes no signal: what is sent stays pending, as it does in a blocked request.
     fn signal(&self, name: &str) {
-        for name in ["STOP", name] {
+        let send = |name: &str| {
             let sent = Command::new("kill")
                 .args(["-s", name, &self.0.id().to_string()])
                 .status()
                 .expect("kill is there");
             assert!(sent.success());
-        }
+        };
+        send("STOP");
+        wait_until("it is stopped", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()));
+            status.is_ok_and(|status| status.contains("State:\tT"))
+        });
+        send(name);
     }
 }
 
@@ -167,7 +174,7 @@ impl Drop for Waiting {
 }
 
 fn write(handle: HandleNumber) -> Operation<'static> {
-    let data = std::borrow::Cow::Owned(vec![1]);
+    let data = vec![1].into();
     Operation::Write { handle, offset: 0, data, write_back: false, kill_privileges: false }
 }
 
@@ -271,6 +278,7 @@ fn a_lock_granted_too_late_is_given_back() {
     let mut host = Host::new(Box::new(move || Arc::new(NullRedirector(served.clone()))), options);
     host.start();
     let handle = handle(&host);
+    null.locks.store(true, Ordering::SeqCst);
     null.hold("lock", Hold::Stubbornly);
     let waiting = Waiting::new();
     host.caller = waiting.caller();

@@ -1,18 +1,22 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::unsent::keeper::Keeper;
+use crate::app::unsent::replay::{self, Replay};
 use crate::base::clock::Clock;
-use crate::base::ids::{Caller, TicketNumber};
+use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
-    Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State, StopOptions,
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::rdbss::device::Device;
+use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::startstop::{CallError, Running};
 use crate::rdbss::ticket::TicketState;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// What is known of the mount once it is up.
@@ -27,10 +31,12 @@ pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
     pub(in crate::app) clock: Arc<dyn Clock>,
+    /// What has what did not reach the server.
+    pub(in crate::app) keeper: Arc<Keeper>,
     pub(in crate::app) mounted: OnceLock<Mounted>,
     /// The kernel's connection has ended.
     pub(in crate::app) gone: AtomicBool,
-    /// The mount is out of the namespace, by a stop of ours.
+    /// The mount is out of the namespace, and a stop of ours knows it.
     pub(in crate::app) unmounted: AtomicBool,
     /// Defects of the front: panics in handlers, replaced workers.
     pub(in crate::app) front_defects: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
@@ -39,11 +45,17 @@ pub struct HostControl {
 impl HostControl {
     /// A host whose mount is not up yet.
     #[must_use]
-    pub fn new(config: MountConfig, device: Arc<Device>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: MountConfig,
+        device: Arc<Device>,
+        clock: Arc<dyn Clock>,
+        keeper: Arc<Keeper>,
+    ) -> Self {
         Self {
             config,
             device,
             clock,
+            keeper,
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
@@ -76,6 +88,24 @@ impl HostControl {
     }
 }
 
+/// The mount's place in the namespace, which says so when a stop of ours has given it up.
+pub(in crate::app) struct Place {
+    pub registration: Arc<dyn FileSystemRegistration>,
+    /// Weak: the device that holds this is held by it.
+    pub control: Weak<HostControl>,
+}
+
+impl FileSystemRegistration for Place {
+    fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+        let by_us = self.registration.deregister(lazy)?;
+        // Ours or another's hand: it is not there any more.
+        if let Some(control) = self.control.upgrade() {
+            control.unmounted.store(true, Ordering::Release);
+        }
+        Ok(by_us)
+    }
+}
+
 impl From<CallError> for ControlError {
     fn from(error: CallError) -> Self {
         match error {
@@ -89,6 +119,7 @@ impl Control for HostControl {
     fn status(&self) -> MountStatus {
         let status = self.device.status();
         let now = self.clock.now();
+        let unsent = self.keeper.summary();
         let front_defects = self.front_defects.get().map_or(0, |count| count());
         MountStatus {
             name: self.config.name.clone(),
@@ -113,6 +144,8 @@ impl Control for HostControl {
             running: status.running.as_ref().map(|running| self.running_call(running)),
             last_stop: status.last_stop,
             last_start: status.last_start,
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -127,6 +160,11 @@ impl Control for HostControl {
 
     fn check(&self) -> Check {
         self.device.check()
+    }
+
+    fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
+        let detached = self.device.detach(asked_by, handle);
+        detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
@@ -169,5 +207,123 @@ impl Control for HostControl {
             },
             limit,
         )
+    }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        self.keeper.entries().map_err(|error| ControlError::Refused(error.line()))
+    }
+
+    fn replay(
+        &self,
+        asked_by: Caller,
+        force: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        // Its requests do not come by the kernel, which would refuse them.
+        if self.config.options.read_only {
+            let why = "it is mounted read-only: mount it for writing, then replay";
+            return Err(ControlError::Refused(why.to_owned()));
+        }
+        let (device, keeper, clock) = (&self.device, &*self.keeper, &self.clock);
+        let replay = Replay { device, keeper, clock, caller: asked_by, force };
+        replay.run(go_on).map_err(ControlError::Refused)
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        replay::discard(&self.keeper).map_err(ControlError::Refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::options::MountOptions;
+    use crate::app::redirector;
+    use crate::app::source::Source;
+    use crate::base::clock::SystemClock;
+    use crate::base::stop::Notice;
+    use crate::rdbss::notice::Observer;
+    use crate::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn notice(&self, _: crate::base::ids::Generation, _: Notice) {}
+    }
+
+    /// The namespace: the mount is there, or somebody is inside.
+    struct Namespace {
+        busy: bool,
+    }
+
+    impl FileSystemRegistration for Namespace {
+        fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
+            if self.busy && !lazy { Err(DeregisterError::Busy) } else { Ok(true) }
+        }
+    }
+
+    fn host(registry: &Registry, state: &tempfile::TempDir) -> Arc<HostControl> {
+        let clock = SystemClock::shared();
+        let options = MountOptions::default();
+        let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
+            .expect("memory needs nothing");
+        let registration = Registration {
+            name: "bk".to_owned(),
+            controls: RegistrationControls::default(),
+            factory,
+            options: DeviceOptions::default(),
+            clock: clock.clone(),
+            observer: Arc::new(Deaf),
+            unc_provider: None,
+        };
+        let device = registry.register(registration).expect("the first of its name");
+        let config = MountConfig {
+            name: "bk".to_owned(),
+            source: Source::Memory,
+            mount_point: "/mnt/bk".into(),
+            options,
+            runtime_dir: "/run/minirdr".into(),
+            state_dir: state.path().join("bk"),
+            rpc: crate::app::RpcOptions::default(),
+        };
+        let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
+            .expect("room for a thread");
+        Arc::new(HostControl::new(config, device, clock, keeper))
+    }
+
+    /// What a stop of ours took away is not mounted any more; what was busy is still.
+    #[test]
+    fn a_mount_that_was_given_up_is_not_mounted() {
+        let registry = Registry::default();
+        let state = tempfile::tempdir().expect("a directory");
+        let control = host(&registry, &state);
+        assert!(!control.status().mounted, "not yet");
+        let mounted = Mounted { device: "0:52".to_owned() };
+        control.mounted.set(mounted).expect("the first time");
+        let place = Place {
+            registration: Arc::new(Namespace { busy: true }),
+            control: Arc::downgrade(&control),
+        };
+        assert_eq!(place.deregister(false), Err(DeregisterError::Busy));
+        assert!(control.status().mounted);
+        assert_eq!(place.deregister(true), Ok(true));
+        assert!(!control.status().mounted);
+        let refused = control.start(Caller::default()).expect_err("there is no mount");
+        assert_eq!(refused.to_string(), "the mount point is gone: mount it again");
+        registry.unregister("bk").expect("never started");
+    }
+
+    /// What goes wrong in the front counts as much as what does in the core.
+    #[test]
+    fn defects_of_the_front_are_counted() {
+        let registry = Registry::default();
+        let state = tempfile::tempdir().expect("a directory");
+        let control = host(&registry, &state);
+        let before = control.status().defects_total;
+        let counted = control.front_defects.set(Box::new(|| 3));
+        assert!(counted.is_ok());
+        // Other tests of this process may have a callout panic meanwhile.
+        assert!(control.status().defects_total >= before + 3);
+        registry.unregister("bk").expect("never started");
     }
 }

@@ -165,7 +165,7 @@ impl ControlFiles {
             Command::Resume => paused(self.control.resume(caller)?, "running"),
             Command::Check => {
                 let check = self.control.check();
-                let holders = check.handles.len();
+                let holders = check.handles_total;
                 let text = match check.result {
                     CallResult::AlreadyStopped => "already stopped".to_owned(),
                     _ => format!("would wait for {holders} handles"),
@@ -233,8 +233,12 @@ impl ControlDevice for ControlFiles {
 
     fn handles_text(&self) -> String {
         let mut text = String::from("PID\tUID\tKIND\tMODE\tAGE_S\tUNSENT\tPATH\n");
-        let mut listed = 0;
+        let (mut listed, mut more) = (0, 0_u64);
         self.control.handles(&mut |handle| {
+            if listed == HANDLES_LISTED_MAX {
+                more += 1;
+                return true;
+            }
             let _ = writeln!(
                 text,
                 "{}\t{}\t{}\t{}\t{:.0}\t{}\t{}",
@@ -248,8 +252,11 @@ impl ControlDevice for ControlFiles {
                 String::from_utf8_lossy(&handle.path).escape_debug(),
             );
             listed += 1;
-            listed < HANDLES_LISTED_MAX
+            true
         });
+        if more > 0 {
+            let _ = writeln!(text, "… and {more} more");
+        }
         text
     }
 

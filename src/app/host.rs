@@ -3,7 +3,7 @@
 //! process.
 
 use crate::app::config::MountConfig;
-use crate::app::control::{HostControl, Mounted};
+use crate::app::control::{HostControl, Mounted, Place};
 use crate::app::control_file::ControlFiles;
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
@@ -11,6 +11,7 @@ use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
 use crate::app::rpc;
 use crate::app::signals::{self, SignalThread};
+use crate::app::unsent::keeper::Keeper;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::TicketNumber;
 use crate::base::limits::{EVENTS_COALESCED_FOR, SIGNAL_STOP_DEADLINE};
@@ -107,6 +108,8 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     // The name is claimed before anything can be seen of the mount: two daemons never share one.
     let claim =
         Claim::take(&config.runtime_dir, &config.name).map_err(|error| AppError::caused(&error))?;
+    let keeper = Keeper::start(config.name.clone(), config.state_dir.clone(), clock.clone())
+        .map_err(|error| AppError::failed(format!("no thread for what is unsent: {error}")))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
     let publisher = Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
     let registry = Registry::default();
@@ -121,8 +124,9 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     };
     let device =
         registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
+    device.attach_keeper(keeper.clone());
     let host = Host {
-        control: Arc::new(HostControl::new(config, device.clone(), clock.clone())),
+        control: Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper)),
         device,
         registry,
         events,
@@ -281,8 +285,12 @@ impl Host {
         )?;
         self.device.attach_kernel(KernelSide {
             cache: mount.kernel_cache(),
-            registration: mount.registration(),
+            registration: Arc::new(Place {
+                registration: mount.registration(),
+                control: Arc::downgrade(&self.control),
+            }),
         });
+        let _ = self.control.front_defects.set(mount.defect_counter());
         let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
         Ok(mount)
     }
@@ -381,11 +389,14 @@ impl Host {
         let name = self.device.name();
         let lines: Vec<String> = losses
             .iter()
-            .map(|Loss { path, bytes, error }| {
+            .map(|Loss { path, bytes, error, kept_in, .. }| {
                 let path = String::from_utf8_lossy(path);
-                format!("{name}: lost {bytes} bytes of {path}: {error}")
+                let place = kept_in.as_ref().map(|file| format!("; kept in {file}"));
+                let place = place.unwrap_or_default();
+                format!("{name}: lost {bytes} bytes of {path}: {error}{place}")
             })
             .collect();
+        self.control.keeper.close();
         ExitReport { code: if lines.is_empty() { 0 } else { 13 }, lines }
     }
 }

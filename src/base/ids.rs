@@ -30,6 +30,8 @@ numbers! {
     TicketNumber,
     /// One request, in order of arrival at a device.
     SerialNumber,
+    /// One loss a device has named, in the order they were named.
+    LossNumber,
 }
 
 impl NodeNumber {

@@ -33,6 +33,17 @@ pub const CONTROL_QUEUE_MAX: usize = 1024;
 pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Losses a stop's report names one by one; more are summed up in one.
 pub const LOSSES_KEPT: usize = 1024;
+/// How long a report waits until what was lost is on disk; it is told without its place then.
+pub const LOSSES_SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// Writes that did not reach the server, kept under the state directory of one mount; more are
+/// named, and not kept.
+pub const UNSENT_ENTRIES_MAX: usize = 1024;
+/// Bytes of these.
+pub const UNSENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest record of one, in bytes: a path of PATH_MAX bytes, twice escaped, and an error.
+pub const UNSENT_RECORD_BYTES_MAX: u64 = 128 * 1024;
+/// A replay gives up on one request after this long, and keeps what it was to put on the server.
+pub const REPLAY_REQUEST_WAIT: Duration = Duration::from_secs(90);
 /// Events kept for readers that connect late or read slowly (management.md §3).
 pub const EVENTS_KEPT: usize = 4096;
 
@@ -95,8 +106,10 @@ pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const CONTROL_WAIT_SLICE: Duration = Duration::from_millis(250);
 /// Holders and requests listed in one reply; the totals are always given.
 pub const LISTED_MAX: usize = 1024;
-/// Handles that a paged listing merges with the scan of `/proc`; those beyond are listed unmerged.
+/// Handles that a listing of holders merges with the scan of `/proc`; those beyond are counted.
 pub const MERGED_MAX: usize = 65_536;
+/// Descriptors and mappings on the mount that one scan of `/proc` looks at.
+pub const FOUND_MAX: usize = 65_536;
 /// Scans of `/proc` at once.
 pub const SCANS_MAX: usize = 4;
 /// Handles or holders in one page of a reply.
@@ -154,6 +167,12 @@ const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers mu
 const _: () = assert!(
     FSP_QUEUE_MAX < REQUESTS_IN_FLIGHT_MAX as usize,
     "a full FSP queue must not fill the gate: closes must still pass"
+);
+const _: () = assert!(LOSSES_KEPT <= UNSENT_ENTRIES_MAX, "what one report names must fit");
+const _: () = assert!(UNSENT_ENTRIES_MAX <= LISTED_MAX, "all that is kept must fit in a reply");
+const _: () = assert!(
+    UNSENT_BYTES_MAX > 2 * FSP_QUEUE_BYTES_MAX as u64,
+    "what one stop may give up on must fit"
 );
 const _: () = assert!(FSP_QUEUE_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(

@@ -14,3 +14,4 @@ pub mod stop;
 pub mod sync;
 pub mod threads;
 pub mod units;
+pub mod unsent;

@@ -187,6 +187,9 @@ pub struct HandleInfo {
     pub flushed: bool,
     /// Did it outlive the stop of its generation without being reclaimed?
     pub survivor: bool,
+    /// Was it taken from its holder? Only its cleanup, close and write-back go on.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 /// One request in flight, as `minirdr requests` shows it.
@@ -209,8 +212,8 @@ pub struct RequestInfo {
     pub cancelled: bool,
 }
 
-/// Bytes that were acknowledged and did not reach the server (invariant 9).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Bytes that were acknowledged or handed over and did not reach the server (invariant 9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// The file.
     #[serde(flatten, with = "path_text")]
@@ -219,6 +222,15 @@ pub struct Loss {
     pub bytes: u64,
     /// Why.
     pub error: String,
+    /// Who wrote them, as the kernel said; pid 0: not known.
+    #[serde(default)]
+    pub written_by: Caller,
+    /// The writer's command name, where it could still be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The file under the state directory that has the bytes; none: they are not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
 }
 
 /// How long one step of a stop took.
@@ -281,10 +293,31 @@ pub struct Check {
     pub result: CallResult,
     /// The running ticket, if a stop or start is running.
     pub ticket: Option<TicketNumber>,
-    /// Open handles.
+    /// Open handles, without those that were detached; the first
+    /// [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub handles: Vec<HandleInfo>,
-    /// Requests in flight.
+    /// How many are open.
+    pub handles_total: u64,
+    /// Opens in flight: each is about to be a handle.
+    pub opening: u64,
+    /// Requests in flight; the first [`LISTED_MAX`](crate::base::limits::LISTED_MAX).
     pub requests: Vec<RequestInfo>,
+    /// How many are in flight.
+    pub requests_total: u64,
+}
+
+/// A handle that was taken from its holder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Detached {
+    /// The handle; its `unsent_bytes` are all that were written and are not known to be on the
+    /// server: they still go there, at its close at the latest.
+    pub handle: HandleInfo,
+    /// Was it detached before?
+    pub already: bool,
+    /// Requests on it that were in flight and were cancelled.
+    pub cancelled: u64,
+    /// Handles open now, without those that were detached.
+    pub open_handles: u64,
 }
 
 /// The answer to a posted call: PENDING is a variant here, never a status on the FUSE wire.
@@ -378,6 +411,23 @@ pub enum Notice {
     },
     /// Data was lost.
     Loss(Loss),
+    /// A handle was taken from its holder.
+    Detached {
+        /// Which.
+        handle: HandleNumber,
+        /// Open handles left.
+        handles: u64,
+        /// What was written to it and is not known to be on the server.
+        unsent_bytes: u64,
+    },
+    /// What was named lost is on the server after all: its answer came late, or it was replayed.
+    Arrived {
+        /// The file.
+        #[serde(flatten, with = "path_text")]
+        path: Vec<u8>,
+        /// How many bytes.
+        bytes: u64,
+    },
     /// A survivor was closed.
     HolderLeft {
         /// Open handles left.
@@ -403,7 +453,7 @@ pub fn unix_seconds(time: SystemTime) -> f64 {
 
 /// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not
 /// UTF-8 (then `path` is only for people). Nothing is lost.
-mod path_text {
+pub(crate) mod path_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -442,19 +492,15 @@ mod tests {
     #[test]
     fn paths_of_any_bytes_survive_json() {
         for (path, shape) in [
-            (&b"a/b"[..], r#"{"kind":"loss","path":"a/b","bytes":1,"error":"e"}"#),
+            (&b"a/b"[..], r#"{"kind":"arrived","path":"a/b","bytes":1}"#),
             (
                 b"caf\xe9",
-                "{\"kind\":\"loss\",\"path\":\"caf\u{fffd}\",\"path_bytes\":\"Y2Fm6Q==\",\
-                 \"bytes\":1,\"error\":\"e\"}",
+                "{\"kind\":\"arrived\",\"path\":\"caf\u{fffd}\",\"path_bytes\":\"Y2Fm6Q==\",\
+                 \"bytes\":1}",
             ),
-            (
-                "\u{fffd}".as_bytes(),
-                "{\"kind\":\"loss\",\"path\":\"\u{fffd}\",\"bytes\":1,\"error\":\"e\"}",
-            ),
+            ("\u{fffd}".as_bytes(), "{\"kind\":\"arrived\",\"path\":\"\u{fffd}\",\"bytes\":1}"),
         ] {
-            let loss = Loss { path: path.to_vec(), bytes: 1, error: "e".to_owned() };
-            let notice = Notice::Loss(loss);
+            let notice = Notice::Arrived { path: path.to_vec(), bytes: 1 };
             let text = serde_json::to_string(&notice).expect("serialises");
             assert_eq!(text, shape);
             assert_eq!(serde_json::from_str::<Notice>(&text).expect("parses"), notice);

@@ -2,10 +2,13 @@
 //!
 //! The order, outermost first, is [`Rank`]. A thread that holds a lock may take only locks of a
 //! strictly later rank. In release builds the check is gone and a lock costs what parking_lot's
-//! does. This is also the only file that names parking_lot, so a model checker can be put behind
-//! the same names (gate.md §5).
+//! does. What it is made of is chosen in `primitives`: parking_lot, or a model checker behind the
+//! same names.
 
-pub use std::sync::atomic;
+pub(in crate::base) mod primitives;
+
+pub use primitives::atomic;
+pub(crate) use primitives::thread_local;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -61,16 +64,18 @@ pub enum Rank {
 }
 
 #[cfg(debug_assertions)]
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
 mod held {
     use super::Rank;
     use std::cell::RefCell;
 
-    thread_local! {
-        static HELD: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
+    super::primitives::thread_local! {
+        static HELD: RefCell<Vec<Rank>> = RefCell::new(Vec::new());
     }
 
     pub(super) fn push(rank: Rank) {
-        HELD.with_borrow_mut(|held| {
+        HELD.with(|held| {
+            let mut held = held.borrow_mut();
             if let Some(&worst) = held.iter().max()
                 && worst >= rank
                 && !std::thread::panicking()
@@ -92,7 +97,7 @@ mod held {
     }
 
     pub(super) fn none() -> bool {
-        HELD.with_borrow(Vec::is_empty)
+        HELD.with(|held| held.borrow().is_empty())
     }
 }
 
@@ -115,13 +120,13 @@ pub fn assert_no_locks(before: &str) {
 /// A ranked mutual-exclusion lock. No poisoning: a panic inside is caught at the calldown.
 pub struct Mutex<T: ?Sized> {
     rank: Rank,
-    inner: parking_lot::Mutex<T>,
+    inner: primitives::Mutex<T>,
 }
 
 /// Holds a [`Mutex`].
 pub struct MutexGuard<'a, T: ?Sized> {
     // Declared first: the lock is released before the rank is forgotten.
-    inner: parking_lot::MutexGuard<'a, T>,
+    inner: primitives::MutexGuard<'a, T>,
     _rank: Held,
 }
 
@@ -143,8 +148,8 @@ impl Drop for Held {
 
 impl<T> Mutex<T> {
     /// A lock of the given rank.
-    pub const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, inner: parking_lot::Mutex::new(value) }
+    pub fn new(rank: Rank, value: T) -> Self {
+        Self { rank, inner: primitives::Mutex::new(value) }
     }
 
     /// Takes the value out; nobody else can hold the lock any more.
@@ -189,25 +194,25 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
 /// A ranked reader-writer lock.
 pub struct RwLock<T: ?Sized> {
     rank: Rank,
-    inner: parking_lot::RwLock<T>,
+    inner: primitives::RwLock<T>,
 }
 
 /// Holds a [`RwLock`] for reading.
 pub struct RwLockReadGuard<'a, T: ?Sized> {
-    inner: parking_lot::RwLockReadGuard<'a, T>,
+    inner: primitives::RwLockReadGuard<'a, T>,
     _rank: Held,
 }
 
 /// Holds a [`RwLock`] for writing.
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    inner: parking_lot::RwLockWriteGuard<'a, T>,
+    inner: primitives::RwLockWriteGuard<'a, T>,
     _rank: Held,
 }
 
 impl<T> RwLock<T> {
     /// A lock of the given rank.
-    pub const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, inner: parking_lot::RwLock::new(value) }
+    pub fn new(rank: Rank, value: T) -> Self {
+        Self { rank, inner: primitives::RwLock::new(value) }
     }
 }
 
@@ -254,24 +259,32 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
 /// A condition variable for [`Mutex`].
 #[derive(Default)]
 pub struct Condvar {
-    inner: parking_lot::Condvar,
+    inner: primitives::Condvar,
 }
 
 impl Condvar {
     /// A condition nobody waits for yet.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { inner: parking_lot::Condvar::new() }
+    pub fn new() -> Self {
+        Self { inner: primitives::Condvar::new() }
     }
 
     /// Sleeps until notified; check the condition again afterwards.
-    pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         self.inner.wait(&mut guard.inner);
     }
 
     /// Sleeps until notified or for `limit`; true if the time ran out.
-    pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> bool {
+    ///
+    /// Whoever makes the condition true must notify: under a model checker the time never runs out.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) -> bool {
         self.inner.wait_for(&mut guard.inner, limit).timed_out()
+    }
+
+    /// Sleeps until notified or for `limit`, for a condition whose coming true notifies nobody: the
+    /// caller looks at it now and again.
+    pub fn look_again_in<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Duration) {
+        primitives::look_again(&self.inner, &mut guard.inner, limit);
     }
 
     /// Wakes one sleeper.

@@ -4,9 +4,9 @@
 //! [`Thread::abandon`], for a thread stuck in a callout that never returns (stop.md S6); it is
 //! counted, and [`live`] shows the truth to tests and to `minirdr status`.
 
+use crate::base::sync::primitives::{Builder, JoinHandle, ThreadId, current};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{Builder, JoinHandle, ThreadId};
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static ABANDONED: AtomicUsize = AtomicUsize::new(0);
@@ -84,7 +84,7 @@ impl Thread {
 
     fn join_now(&mut self) {
         let Some(handle) = self.handle.take() else { return };
-        if handle.thread().id() == std::thread::current().id() {
+        if handle.thread().id() == current().id() {
             // Joining oneself never returns: the last owner was dropped on the thread it owned.
             return;
         }

@@ -5,9 +5,12 @@
 //! and
 //! `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to hang.
 
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::threads;
 use crate::cli::locate;
 use crate::cli::mountinfo::{self, Mount};
+use crate::mgmt::dying::{Holder, holder_of, is_dying as is_dying_process};
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,6 +19,10 @@ use std::time::Duration;
 
 /// A dead mount refuses at once; one that takes longer has a daemon.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// A daemon whose connection was aborted is gone in a moment.
+const END_WAIT: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How a mount is whose daemon was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +41,13 @@ pub fn pulse(mount_point: &Path) -> Pulse {
     let (sender, answer) = mpsc::sync_channel(1);
     let path = mount_point.to_owned();
     let asking = threads::spawn("corpse", move || {
-        let refused = matches!(rustix::fs::statfs(&path), Err(rustix::io::Errno::NOTCONN));
+        let ask = || rustix::fs::statfs(&path).err();
+        // A daemon that ends in this very moment takes the question with it: asked again, it is
+        // gone. A server may say the same, and then it says it again.
+        let refused = match ask() {
+            Some(Errno::CONNABORTED) => ask() == Some(Errno::NOTCONN),
+            refused => refused == Some(Errno::NOTCONN),
+        };
         // Nobody waits any more when it took too long.
         let _ = sender.send(if refused { Pulse::Dead } else { Pulse::Alive });
     });
@@ -64,6 +77,43 @@ pub fn clear(dead: &Mount) -> bool {
         detach(&dead.mount_point);
     }
     top().as_ref() != Some(dead)
+}
+
+/// Was its daemon killed, and cannot end?
+#[must_use]
+pub fn is_dying(mount: &Mount) -> bool {
+    mount.is_ours() && connection(mount).is_some_and(|number| dying(number).is_some())
+}
+
+fn dying(connection: u32) -> Option<u32> {
+    match holder_of(connection) {
+        Holder::Dying(pid) => Some(pid),
+        Holder::Alive(_) | Holder::Nobody => None,
+    }
+}
+
+/// The connection of a mount: the minor part of its `st_dev`, whose major part is 0.
+fn connection(mount: &Mount) -> Option<u32> {
+    mount.device.strip_prefix("0:")?.parse().ok()
+}
+
+/// Lets a daemon that was killed end, by aborting its connection, which is then dead like any
+/// other. Does nothing where it is not dying.
+pub fn let_end(mount: &Mount) {
+    let Some(number) = connection(mount).filter(|_| mount.is_ours()) else { return };
+    let Some(pid) = dying(number) else { return };
+    let abort = format!("/sys/fs/fuse/connections/{number}/abort");
+    if std::fs::write(abort, "1").is_err() {
+        // Root needs no fusectl. It aborts first, and then finds the mount busy or not.
+        let flags = UnmountFlags::FORCE | UnmountFlags::NOFOLLOW;
+        let _ = rustix::mount::unmount(&mount.mount_point, flags);
+    }
+    // Its name is free when it has gone.
+    let clock = SystemClock::new();
+    let until = clock.now().after(END_WAIT);
+    while is_dying_process(pid) && clock.now() < until {
+        std::thread::park_timeout(LOOK_EVERY);
+    }
 }
 
 /// Unmounts lazily, as root or through fusermount3.

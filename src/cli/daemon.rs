@@ -6,8 +6,9 @@
 //! says.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::cli::args::{Environment, daemon_words};
+use crate::cli::args::daemon_words;
 use crate::cli::commands::mount::WhenReady;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::logging;
 use crate::cli::print;

@@ -7,7 +7,8 @@
 mod stage;
 mod tour;
 
-use crate::cli::args::{DemoArgs, Environment};
+use crate::cli::args::DemoArgs;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::print;
 

@@ -1,7 +1,8 @@
 //! `doctor`: what this machine needs, what it lacks, what was left behind, and what to do about it.
 
-use crate::cli::args::{Environment, JsonArgs};
+use crate::cli::args::JsonArgs;
 use crate::cli::corpse::{self, Pulse};
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::mountinfo::Mount;
@@ -314,10 +315,15 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
             })
     };
     let lost = mounts.iter().filter(is_lost);
-    findings.extend(lost.map(|mount| match corpse::pulse(&mount.mount_point) {
-        Pulse::Dead => dead_mount(mount, environment.uid),
-        Pulse::Alive => unknown_daemon(mount, "its control socket was not found"),
-        Pulse::Silent => unknown_daemon(mount, "no control socket was found, and it hangs"),
+    let pulse = |mount: &Mount| match corpse::is_dying(mount) {
+        true => None,
+        false => Some(corpse::pulse(&mount.mount_point)),
+    };
+    findings.extend(lost.map(|mount| match pulse(mount) {
+        None => dying_daemon(mount),
+        Some(Pulse::Dead) => dead_mount(mount, environment.uid),
+        Some(Pulse::Alive) => unknown_daemon(mount, "its control socket was not found"),
+        Some(Pulse::Silent) => unknown_daemon(mount, "no control socket was found, and it hangs"),
     }));
     findings
 }
@@ -327,6 +333,20 @@ fn unknown_daemon(mount: &Mount, what: &str) -> Finding {
     let shown = printable(mount.mount_point.as_os_str().as_bytes());
     let cure = "run doctor with the XDG_RUNTIME_DIR it was mounted with";
     Finding::warning("unknown daemon", format!("{shown}: {what}"), cure)
+}
+
+/// A mount whose daemon was killed while it waited for the kernel, which waits for it.
+fn dying_daemon(mount: &Mount) -> Finding {
+    let shown = printable(mount.mount_point.as_os_str().as_bytes());
+    let connection = mount.device.rsplit(':').next().unwrap_or_default();
+    Finding::warning(
+        "dying daemon",
+        format!("{shown}: its daemon was killed and cannot end, and who uses the mount hangs"),
+        format!(
+            "mount there again, which frees it; or \
+             echo 1 > /sys/fs/fuse/connections/{connection}/abort"
+        ),
+    )
 }
 
 fn dead_mount(mount: &Mount, uid: u32) -> Finding {

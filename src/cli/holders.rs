@@ -10,8 +10,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 
-const COLUMNS: &[&str] =
-    &["HOLDER", "USER", "KIND", "MODE", "AGE", "UNSENT", "PATH", "PID", "UID", "CONTAINER"];
+const COLUMNS: &[&str] = &[
+    "HOLDER",
+    "USER",
+    "KIND",
+    "MODE",
+    "AGE",
+    "UNSENT",
+    "PATH",
+    "PID",
+    "UID",
+    "CONTAINER",
+    "HANDLE",
+];
 const USUAL: usize = 7;
 
 const REQUEST_COLUMNS: &[&str] = &["REQUEST", "OPERATION", "AGE", "PID", "UID", "CANCEL", "PATH"];
@@ -80,6 +91,7 @@ fn row(holder: &Holder) -> Vec<String> {
         number(holder.pid),
         number(holder.uid),
         holder.container.clone().unwrap_or_else(|| "-".to_owned()),
+        holder.handle.map_or_else(|| "-".to_owned(), |handle| handle.to_string()),
     ]
 }
 
@@ -128,15 +140,16 @@ pub fn from_handle(handle: &HandleInfo) -> Holder {
         path: String::from_utf8_lossy(&handle.path).into_owned(),
         path_bytes: text.is_err().then(|| STANDARD.encode(&handle.path)),
         container: None,
+        handle: Some(handle.handle),
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
     use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber};
 
-    fn holder(command: &str, pid: u32, kind: &str, path: &str) -> Holder {
+    pub(in crate::cli) fn holder(command: &str, pid: u32, kind: &str, path: &str) -> Holder {
         Holder {
             pid: Some(pid),
             command: Some(command.to_owned()),
@@ -149,6 +162,7 @@ mod tests {
             path: path.to_owned(),
             path_bytes: None,
             container: None,
+            handle: None,
         }
     }
 
@@ -206,6 +220,7 @@ mod tests {
             unsent_bytes: 5,
             flushed: false,
             survivor: true,
+            detached: false,
         };
         let row = &rows(&[from_handle(&handle)])[0];
         assert_eq!(row[..7], ["?", "33", "handle", "w", "1m01s", "5 B", "a\\xff"]);

@@ -3,10 +3,11 @@
 //! Every rule of cli.md's exit code table is decided here and nowhere else.
 
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{CallResult, Report, State};
+use crate::base::stop::{CallResult, Report, State, StepTime};
 use crate::base::units::{age, count, elapsed, size};
 use crate::cli::exit::Exit;
 use crate::cli::table::printable;
+use crate::cli::unsent;
 use crate::cli::view::time_text;
 use crate::mgmt::proto::{CheckReply, MountStatus, RunningCall};
 use std::time::Duration;
@@ -152,7 +153,11 @@ pub fn stop_ended(
         }
         // `--if-busy=refuse`: answered at once, without a ticket; nothing was posted (stop.md C5).
         CallResult::HasOpenHandles if report.ticket.is_none() => {
-            let line = format!("{name}: not stopped: {} open", handles(report));
+            let busy = match report.survivors_total {
+                0 => "a file is being opened".to_owned(),
+                _ => format!("{} open", handles(report)),
+            };
+            let line = format!("{name}: not stopped: {busy}");
             Verdict::new(Exit::BUSY, "busy", line).listing()
         }
         CallResult::HasOpenHandles => {
@@ -318,7 +323,9 @@ pub fn status(status: &MountStatus) -> Verdict {
         let reason = last.reason.as_ref().map(|why| format!(": {}", printable(why.as_bytes())));
         let reason = reason.unwrap_or_default();
         lines.push(format!("  last stop {at}, asked by {asker}: {result}{reason}"));
+        lines.extend(report_lines(last).into_iter().map(|line| format!("    {line}")));
     }
+    lines.extend(unsent::hint(name, unsent::summary(status)).map(|hint| format!("  {hint}")));
     if status.defects_total > 0 {
         lines.push(format!("  {} seen; the log says more", count(status.defects_total, "defect")));
     }
@@ -340,6 +347,28 @@ pub fn status(status: &MountStatus) -> Verdict {
         | State::Sealing => Exit::DONE,
     };
     Verdict { exit, result: status.state.word(), lines, list_holders: false }
+}
+
+/// The report of a stop in full (stop.md S7): what it counted, then the seconds of each step.
+fn report_lines(report: &Report) -> Vec<String> {
+    let mut counted = vec![
+        format!("{} drained", count(report.drained, "request")),
+        format!("{} cancelled", report.cancelled),
+        format!("{} given up", report.abandoned),
+        format!("{} refused", report.refused),
+        format!("{} written back", size(report.flushed_bytes)),
+        format!("{} open at its end", handles(report)),
+    ];
+    if !report.losses.is_empty() {
+        counted.push(format!("NOT saved: {}", not_saved(report)));
+    }
+    let mut lines = vec![counted.join(", ")];
+    lines.extend(unsent::loss_lines(&report.losses).iter().map(|line| line.trim().to_owned()));
+    if !report.steps.is_empty() {
+        let step = |step: &StepTime| format!("{} {:.3} s", step.step, step.seconds);
+        lines.push(report.steps.iter().map(step).collect::<Vec<_>>().join(", "));
+    }
+    lines
 }
 
 /// `running for 3h`: the state and how long it lasts.
@@ -422,16 +451,17 @@ fn place(mount_point: &str, report: &Report) -> String {
 }
 
 fn lost(name: &str, place: &str, report: &Report) -> Verdict {
-    let bytes = report.losses.iter().map(|loss| loss.bytes).sum();
-    let files = count(report.losses.len() as u64, "file");
-    let line = format!("{name}: stopped, {place}; NOT saved: {files}, {}", size(bytes));
+    let line = format!("{name}: stopped, {place}; NOT saved: {}", not_saved(report));
     let mut verdict = Verdict::new(Exit::LOST, result_word(report.result), line);
-    verdict.lines.extend(report.losses.iter().map(|loss| {
-        let error = printable(loss.error.as_bytes());
-        format!("  {}  {}  {error}", printable(&loss.path), size(loss.bytes))
-    }));
+    verdict.lines.extend(unsent::loss_lines(&report.losses));
     verdict.list_holders = report.survivors_total > 0;
     verdict
+}
+
+/// `1 file, 12.3 KiB`.
+fn not_saved(report: &Report) -> String {
+    let bytes = report.losses.iter().map(|loss| loss.bytes).sum();
+    format!("{}, {}", count(unsent::loss_files(&report.losses), "file"), size(bytes))
 }
 
 fn error(report: &Report) -> String {

@@ -40,6 +40,7 @@ pub fn with_survivors(result: CallResult, number: u64, unsent_bytes: u64) -> Rep
         unsent_bytes,
         flushed: false,
         survivor: true,
+        detached: false,
     };
     Report { survivors: vec![handle], survivors_total: number, ..report(result) }
 }
@@ -68,6 +69,8 @@ pub fn mount(state: State) -> MountStatus {
         running: None,
         last_stop: None,
         last_start: None,
+        unsent_files: 0,
+        unsent_files_bytes: 0,
         version: "0.1.0".to_owned(),
     }
 }
@@ -102,6 +105,7 @@ pub fn check_reply(
         path: "a".to_owned(),
         path_bytes: None,
         container: None,
+        handle: None,
     };
     let request = RequestInfo {
         serial: SerialNumber(1),
@@ -223,6 +227,7 @@ fn what_was_not_saved_is_named_and_counted() {
         path: path.as_bytes().to_vec(),
         bytes,
         error: "Connection timed out".to_owned(),
+        ..Loss::default()
     };
     let losses = vec![loss("notes.md", 12_595), loss("b\n", 1)];
     let verdict =
@@ -344,6 +349,7 @@ fn a_wait_that_ran_out_says_how_it_is() {
     }
 }
 
+/// Stop.md S7: the report of the last stop is there in full.
 #[test]
 fn a_status_is_0_while_it_lives_and_3_when_stopped() {
     for state in [State::Started, State::Paused, State::Draining, State::StartInProgress] {
@@ -356,8 +362,25 @@ fn a_status_is_0_while_it_lives_and_3_when_stopped() {
         running: Some(running()),
         last_stop: Some(Report {
             reason: Some("upgrade".to_owned()),
-            ..report(CallResult::HasOpenHandles)
+            drained: 3,
+            cancelled: 1,
+            abandoned: 2,
+            refused: 12,
+            flushed_bytes: 4096,
+            losses: vec![Loss {
+                path: b"a".to_vec(),
+                bytes: 7,
+                kept_in: Some("/s/1.data".to_owned()),
+                ..Loss::default()
+            }],
+            steps: vec![
+                StepTime { step: "drain".to_owned(), seconds: 2.0 },
+                StepTime { step: "seal".to_owned(), seconds: 0.0004 },
+            ],
+            ..with_survivors(CallResult::Lost, 1, 0)
         }),
+        unsent_files: 1,
+        unsent_files_bytes: 7,
         ..mount(State::Startable)
     };
     let verdict = status(&stopped);
@@ -370,7 +393,12 @@ fn a_status_is_0_while_it_lives_and_3_when_stopped() {
             "  1 handle open since before the last stop",
             "  stop of ticket 7 at \"drain\" for 1m12s, asked by uid 0 pid 2301, \
              30s to its deadline",
-            "  last stop 2026-11-21T01:12:07Z, asked by uid 0: has open handles: upgrade",
+            "  last stop 2026-11-21T01:12:07Z, asked by uid 0: lost: upgrade",
+            "    3 requests drained, 1 cancelled, 2 given up, 12 refused, 4.0 KiB written back, \
+             1 handle open at its end, NOT saved: 1 file, 7 B",
+            "    a  7 B  kept in /s/1.data",
+            "    drain 2.000 s, seal 0.000 s",
+            "  1 unsent file, 7 B: `minirdr unsent bk --replay|--discard`",
             "  2 defects seen; the log says more",
             "  pid 10, uid 0, generation 1, 5 answered, 0 refused, version 0.1.0",
         ]

@@ -4,7 +4,7 @@
 //! `readlink` inside one asks its daemon, and that daemon may hang.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::cli::args::Environment;
+use crate::cli::environment::Environment;
 use crate::cli::exit::Trouble;
 use crate::cli::mountinfo::{self, Mount};
 use crate::cli::table::printable;

@@ -11,6 +11,7 @@ pub mod corpse;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod environment;
 pub mod exit;
 pub mod holders;
 pub mod judge;
@@ -21,6 +22,7 @@ pub mod print;
 pub mod progress;
 pub mod run;
 pub mod table;
+pub mod unsent;
 pub mod view;
 pub mod vigil;
 

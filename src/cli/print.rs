@@ -28,11 +28,23 @@ pub fn answer(text: &str) -> Result<Reader, Trouble> {
         }
         out.flush()
     };
-    match write() {
+    written(write())
+}
+
+fn written(result: io::Result<()>) -> Result<Reader, Trouble> {
+    match result {
         Ok(()) => Ok(Reader::Listening),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
         Err(error) => Err(Trouble::failed(format!("cannot write the answer: {}", plain(&error)))),
     }
+}
+
+/// Writes a part of an answer to stdout; [`answer`] writes its end.
+///
+/// # Errors
+/// As [`answer`].
+pub fn part(text: &str) -> Result<Reader, Trouble> {
+    written(io::stdout().lock().write_all(text.as_bytes()))
 }
 
 /// Writes one line to stderr. Nobody can be told if that fails.

@@ -1,7 +1,8 @@
 //! One command, from its words to its exit code.
 
-use crate::cli::args::{self, Environment, Parsed, Verb};
-use crate::cli::commands::{events, generate, mount, show, start, stop, wait};
+use crate::cli::args::{self, Parsed, Verb};
+use crate::cli::commands::{events, generate, handles, mount, show, start, stop, unsent, wait};
+use crate::cli::environment::{self, Environment};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use std::ffi::OsString;
 /// on stdout.
 #[must_use]
 pub fn run() -> Exit {
-    let words = args::words();
+    let words = environment::words();
     match run_words(&words) {
         Ok(exit) => exit,
         Err(trouble) => {
@@ -35,7 +36,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Mount(args) => mount::mount(args, words, &environment),
         Verb::List(args) => show::list(args, &environment),
         Verb::Status(args) => show::status(args, &environment),
-        Verb::Handles(args) => show::handles(args, &environment),
+        Verb::Handles(args) => handles::handles(args, &environment),
         Verb::Requests(args) => show::requests(args, &environment),
         Verb::Stop(args) => stop::stop(args, &environment),
         Verb::Start(args) => start::start(args, &environment),
@@ -44,6 +45,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Wait(args) => wait::wait(args, &environment),
         Verb::Events(args) => events::events(args, &environment),
         Verb::Umount(args) => stop::umount(args, &environment),
+        Verb::Unsent(args) => unsent::unsent(args, &environment),
         Verb::Demo(args) => demo::demo(*args, &environment),
         Verb::Doctor(args) => doctor::doctor(*args, &environment),
         Verb::Completions(args) => generate::completions(args),

@@ -1,16 +1,24 @@
 //! Holds everything `--json` prints to `docs/schema/minirdr-1.json`, shape by shape.
 
 use crate::app::{MountConfig, MountOptions, RpcOptions, Source};
-use crate::base::ids::{Caller, Generation, SerialNumber, TicketNumber};
-use crate::base::stop::{CallKind, CallResult, Loss, Notice, OnDeadline, Report, State, StepTime};
-use crate::cli::args::Environment;
+use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
+use crate::base::stop::{
+    CallKind, CallResult, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
+};
+use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult, UnsentSummary};
 use crate::cli::commands::answer::Answer;
+use crate::cli::commands::detach::detached_json;
+use crate::cli::commands::handles::{Listing, watch_json};
+use crate::cli::commands::watch::Changes;
 use crate::cli::commands::{events, mount, show};
+use crate::cli::environment::Environment;
 use crate::cli::exit::Trouble;
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
-use crate::cli::{doctor, judge, locate, view};
+use crate::cli::{doctor, judge, locate, unsent, view};
 use crate::mgmt::client::ClientError;
-use crate::mgmt::proto::{Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply};
+use crate::mgmt::proto::{
+    Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, UnsentReply,
+};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -46,7 +54,14 @@ fn full_report() -> Report {
     handle.path = b"caf\xe9".to_vec();
     Report {
         survivors: vec![handle],
-        losses: vec![Loss { path: b"\xff".to_vec(), bytes: 1, error: "gone".to_owned() }],
+        losses: vec![Loss {
+            path: b"\xff".to_vec(),
+            bytes: 1,
+            error: "gone".to_owned(),
+            command: Some("vim".to_owned()),
+            kept_in: Some("/var/lib/minirdr/bk/unsent/1.data".to_owned()),
+            ..Loss::default()
+        }],
         steps: vec![StepTime { step: "drain".to_owned(), seconds: 0.5 }],
         error: Some("x".to_owned()),
         reason: Some("y".to_owned()),
@@ -82,7 +97,32 @@ fn mounts_are_as_the_schema_says() {
         runtime_dir: PathBuf::from("/run/minirdr"),
         state_dir: PathBuf::from("/var/lib/minirdr/bk"),
     };
-    hold("answer_mount", &mount::mounted_json(&config));
+    hold("answer_mount", &mount::mounted_json(&config, UnsentSummary { files: 1, bytes: 2 }));
+}
+
+#[test]
+fn what_is_unsent_is_as_the_schema_says() {
+    let bare = UnsentEntry { number: 1, path: b"a".to_vec(), ..UnsentEntry::default() };
+    let full = UnsentEntry {
+        path: b"\xff".to_vec(),
+        offset: Some(7),
+        command: Some("vim".to_owned()),
+        kept_in: Some("/s/2.data".to_owned()),
+        ..bare.clone()
+    };
+    let outcomes = [
+        UnsentOutcome::of(&full, UnsentResult::Replayed, None),
+        UnsentOutcome::of(&bare, UnsentResult::Arrived, None),
+        UnsentOutcome::of(&bare, UnsentResult::Discarded, None),
+        UnsentOutcome::of(&bare, UnsentResult::Failed, Some("gone".to_owned())),
+    ];
+    let reply = UnsentReply { entries: vec![bare, full], redacted: true };
+    hold("answer_unsent", &unsent::list_json("bk", &reply));
+    hold("answer_unsent", &unsent::list_json("bk", &UnsentReply::default()));
+    for action in ["replay", "discard"] {
+        hold("answer_unsent_done", &unsent::settled_json("bk", action, &outcomes));
+    }
+    hold("answer_unsent_done", &unsent::settled_json("bk", "replay", &[]));
 }
 
 #[test]
@@ -97,10 +137,16 @@ fn handles_and_requests_are_as_the_schema_says() {
     let handles = HandlesReply {
         handles: full_report().survivors,
         holders: vec![check.holders[0].clone(), unknown],
-        redacted: false,
+        more_handles: 3,
+        ..HandlesReply::default()
     };
-    hold("answer_handles", &show::handles_json("bk", &handles));
-    hold("answer_handles", &show::handles_json("bk", &HandlesReply::default()));
+    let changes = Changes::between(&handles.holders[..1], &handles.holders[1..]);
+    hold("answer_handles", &watch_json("bk", &handles, &changes));
+    for reply in [handles, HandlesReply::default()] {
+        let mut listing = Listing::default();
+        let text = listing.items(&reply.handles) + &listing.end("bk", &reply);
+        hold("answer_handles", &serde_json::from_str(&text).expect("an object"));
+    }
     let mut odd = check.requests[0].clone();
     odd.serial = SerialNumber(2);
     odd.path = b"\xff".to_vec();
@@ -151,6 +197,11 @@ fn calls_are_as_the_schema_says() {
         answer.holders = check_reply(CallResult::Success, State::Started, 1, 0).holders;
         hold("answer_call", &answer.json());
     }
+    for already in [false, true] {
+        let handle = full_report().survivors.remove(0);
+        let detached = Detached { handle, already, cancelled: 1, open_handles: 2 };
+        hold("answer_detach", &detached_json("bk", &detached, "m"));
+    }
     for verb in ["start", "pause", "resume", "wait", "umount"] {
         hold("answer_call", &Answer::new(verb, "bk", judge::is_running("bk")).json());
     }
@@ -179,6 +230,8 @@ fn events_are_as_the_schema_says() {
         Notice::Resumed,
         Notice::Refused { operation: "open".to_owned(), requests: 1 },
         Notice::Loss(full_report().losses[0].clone()),
+        Notice::Detached { handle: HandleNumber(3), handles: 0, unsent_bytes: 1 },
+        Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
         Notice::HolderLeft { handles: 0 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
         Notice::UnmountedOutside,

@@ -52,14 +52,23 @@ pub fn shaped(value: &impl Serialize) -> Value {
     value
 }
 
+/// Fields with seconds since the epoch, and what they are called as times.
+const TIMES: [(&str, &str); 3] = [
+    ("ended_unix_s", "ended_at"),
+    ("lost_unix_s", "lost_at"),
+    ("unchanged_unix_s", "unchanged_at"),
+];
+
 fn reshape(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(reshape),
         Value::Object(fields) => {
             name_state(fields);
-            if let Some(end) = fields.remove("ended_unix_s") {
-                let text = end.as_f64().map(time_text);
-                fields.insert("ended_at".to_owned(), Value::from(text));
+            for (seconds, time) in TIMES {
+                if let Some(value) = fields.remove(seconds) {
+                    let text = value.as_f64().map(time_text);
+                    fields.insert(time.to_owned(), Value::from(text));
+                }
             }
             fields.values_mut().for_each(reshape);
         }
@@ -80,7 +89,7 @@ fn name_state(fields: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::stop::{Loss, State};
+    use crate::base::stop::{Notice, State};
 
     #[test]
     fn an_answer_says_its_schema_and_verb() {
@@ -104,12 +113,12 @@ mod tests {
 
     #[test]
     fn a_path_of_any_bytes_is_text_and_bytes() {
-        let loss = |path: &[u8]| Loss { path: path.to_vec(), bytes: 1, error: "x".to_owned() };
+        let arrived = |path: &[u8]| Notice::Arrived { path: path.to_vec(), bytes: 1 };
         assert_eq!(
-            shaped(&loss(b"a\xff")),
-            json!({ "path": "a\u{fffd}", "path_bytes": "Yf8=", "bytes": 1, "error": "x" })
+            shaped(&arrived(b"a\xff")),
+            json!({ "kind": "arrived", "path": "a\u{fffd}", "path_bytes": "Yf8=", "bytes": 1 })
         );
-        assert_eq!(shaped(&loss(b"a")), json!({ "path": "a", "bytes": 1, "error": "x" }));
+        assert_eq!(shaped(&arrived(b"a")), json!({ "kind": "arrived", "path": "a", "bytes": 1 }));
     }
 
     #[test]

@@ -245,6 +245,14 @@ impl Mount {
         self.front.defects() + self.workers.replaced()
     }
 
+    /// [`defects`](Self::defects), for whoever outlives the mount: it keeps nothing of it alive,
+    /// and counts nothing once the mount has gone.
+    #[must_use]
+    pub fn defect_counter(&self) -> Box<dyn Fn() -> u64 + Send + Sync> {
+        let (front, replaced) = (Arc::downgrade(&self.front), self.workers.replaced_counter());
+        Box::new(move || front.upgrade().map_or(0, |front| front.defects()) + replaced())
+    }
+
     /// Requests between the kernel and the core at this moment.
     #[must_use]
     pub fn requests_inside(&self) -> usize {

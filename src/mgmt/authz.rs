@@ -7,8 +7,9 @@
 
 use crate::base::ids::Caller;
 use crate::base::stop::{
-    Check, HandleInfo, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
+    Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
 };
+use crate::base::unsent::UnsentEntry;
 use crate::mgmt::network::Network;
 use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
 use std::net::SocketAddr;
@@ -24,12 +25,16 @@ pub enum Operation {
     Stop,
     /// A stop that waits for nothing, at once or at its deadline: others' data may be lost.
     Abort,
+    /// Taking a handle from its holder.
+    Detach,
     /// A start.
     Start,
     /// Refusing new opens.
     Pause,
     /// Taking a pause or a draining stop back.
     Resume,
+    /// Writing other people's unsent data to the server, or throwing it away.
+    Settle,
     /// Remote management: which interfaces are there (DCE 0, Windows 0).
     RpcInterfaces,
     /// Remote management: numbers of calls (DCE 1, Windows 2).
@@ -44,14 +49,16 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
         Self::Abort,
+        Self::Detach,
         Self::Start,
         Self::Pause,
         Self::Resume,
+        Self::Settle,
         Self::RpcInterfaces,
         Self::RpcStatistics,
         Self::RpcIsListening,
@@ -59,20 +66,7 @@ impl Operation {
         Self::RpcPrincipal,
     ];
 
-    /// Its row in the table.
-    #[must_use]
-    pub const fn row(self) -> &'static str {
-        match self {
-            Self::RpcInterfaces => "RPC interfaces",
-            Self::RpcStatistics => "RPC statistics",
-            Self::RpcIsListening => "RPC is listening",
-            Self::RpcStopListening => "RPC stop listening",
-            Self::RpcPrincipal => "RPC principal",
-            _ => self.word(),
-        }
-    }
-
-    /// Its word in refusals.
+    /// Its word in the table.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -80,14 +74,29 @@ impl Operation {
             Self::Read => "read",
             Self::Stop => "stop",
             Self::Abort => "abort",
+            Self::Detach => "detach a handle of",
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Settle => "settle",
+            Self::RpcInterfaces => "RPC interfaces",
+            Self::RpcStatistics => "RPC statistics",
+            Self::RpcIsListening => "RPC is listening",
+            Self::RpcStopListening => "RPC stop listening",
+            Self::RpcPrincipal => "RPC principal",
+        }
+    }
+
+    /// What it does to a mount, in refusals.
+    const fn deed(self) -> &'static str {
+        match self {
+            Self::Settle => "replay or discard what is unsent of",
             Self::RpcInterfaces => "list the RPC interfaces of",
             Self::RpcStatistics => "count the RPC calls of",
             Self::RpcIsListening => "ask for the RPC listening of",
             Self::RpcStopListening => "stop the RPC listening of",
             Self::RpcPrincipal => "ask for the RPC principal of",
+            other => other.word(),
         }
     }
 
@@ -102,12 +111,15 @@ impl Operation {
             | Method::Requests
             | Method::Check
             | Method::Wait
-            | Method::Events => Self::Read,
+            | Method::Events
+            | Method::Unsent => Self::Read,
             Method::Stop => Self::Stop,
+            Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
             Method::Shutdown => Self::RpcStopListening,
+            Method::Replay | Method::Discard => Self::Settle,
         }
     }
 
@@ -203,7 +215,7 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// Asked by a local user without the right to it.
-    #[error("user {uid} may not {} this mount: only {who_may} may", operation.word())]
+    #[error("user {uid} may not {} this mount: only {who_may} may", operation.deed())]
     User {
         /// What was asked for.
         operation: Operation,
@@ -213,7 +225,7 @@ pub enum Denial {
         who_may: &'static str,
     },
     /// Asked from a network.
-    #[error("nobody may {} this mount from {from}", operation.word())]
+    #[error("nobody may {} this mount from {from}", operation.deed())]
     Remote {
         /// What was asked for.
         operation: Operation,
@@ -259,7 +271,7 @@ impl Policy {
             | Operation::RpcStatistics
             | Operation::RpcIsListening
             | Operation::RpcPrincipal => "everybody",
-            Operation::Abort => "root and its owner",
+            Operation::Abort | Operation::Detach | Operation::Settle => "root and its owner",
             Operation::Stop
             | Operation::Start
             | Operation::Pause
@@ -320,14 +332,17 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::RpcPrincipal,
             _,
         ) => true,
-        (_, Standing::Remote) | (Operation::Abort, Standing::Group) => false,
+        (_, Standing::Remote)
+        | (Operation::Abort | Operation::Detach | Operation::Settle, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
             Operation::Stop
             | Operation::Abort
+            | Operation::Detach
             | Operation::Start
             | Operation::Pause
             | Operation::Resume
+            | Operation::Settle
             | Operation::RpcStopListening,
             Standing::Other,
         ) => false,
@@ -390,9 +405,25 @@ impl Redact for Holder {
 impl Redact for Report {
     fn redact(&mut self) {
         self.survivors.redact();
-        for loss in &mut self.losses {
-            loss.path.clear();
-        }
+        self.losses.redact();
+    }
+}
+
+impl Redact for Loss {
+    fn redact(&mut self) {
+        self.path.clear();
+        self.command = None;
+        self.kept_in = None;
+    }
+}
+
+impl Redact for UnsentEntry {
+    fn redact(&mut self) {
+        self.path.clear();
+        self.command = None;
+        self.kept_in = self.kept_in.take().map(|_| String::new());
+        // Words of the state directory, and of the file it could not read there.
+        self.error.clear();
     }
 }
 
@@ -413,8 +444,10 @@ impl Redact for MountStatus {
 
 impl Redact for Event {
     fn redact(&mut self) {
-        if let EventKind::Notice(Notice::Loss(loss)) = &mut self.what {
-            loss.path.clear();
+        match &mut self.what {
+            EventKind::Notice(Notice::Loss(loss)) => loss.redact(),
+            EventKind::Notice(Notice::Arrived { path, .. }) => path.clear(),
+            EventKind::Notice(_) | EventKind::Overflow { .. } => {}
         }
     }
 }
@@ -469,7 +502,7 @@ mod tests {
             lines.skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
         let paths = rows.pop().expect("a last row");
         let words: Vec<&str> = rows.iter().map(|row| row[0]).collect();
-        assert_eq!(words, Operation::ALL.map(Operation::row));
+        assert_eq!(words, Operation::ALL.map(Operation::word));
         let word = |yes| if yes { "yes" } else { "no" };
         for (row, operation) in rows.iter().zip(Operation::ALL) {
             for (cell, standing) in row[1..].iter().zip(Standing::ALL) {

@@ -6,16 +6,19 @@
 //! so that a client can be used again after any error.
 
 use crate::base::clock::{Clock, Moment, SystemClock};
-use crate::base::ids::TicketNumber;
+use crate::base::ids::{HandleNumber, TicketNumber};
 use crate::base::limits::{
     CONTROL_CONNECT_TIMEOUT, CONTROL_REPLY_BYTES_MAX, CONTROL_REPLY_TIMEOUT, CONTROL_WAIT_SLICE,
 };
-use crate::base::stop::{Report, StopOptions};
+use crate::base::stop::{Detached, Report, StopOptions};
 use crate::mgmt::codec::{self, CodecError, Decoder};
+use crate::mgmt::dying::is_dying;
+use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
-    CallReply, CheckReply, Event, EventsParameters, EventsReply, HandlesReply, INTERFACE,
-    ListReply, Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply,
-    StopParameters, WaitParameters, WaitReply,
+    CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
+    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply,
+    ReplayParameters, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
+    UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -174,12 +177,33 @@ impl Client {
     pub fn handles(&mut self) -> Result<HandlesReply, ClientError> {
         let mut all = HandlesReply::default();
         self.handles_paged(&mut |page| {
-            all.handles.extend(page.handles);
-            all.holders.extend(page.holders);
-            all.redacted |= page.redacted;
+            all.append(page);
             ControlFlow::Continue(())
         })?;
         Ok(all)
+    }
+
+    /// Who holds the mount, and the totals, without the handles themselves: bounded, however many
+    /// are open.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn holders(&mut self) -> Result<HandlesReply, ClientError> {
+        let mut all = HandlesReply::default();
+        let asked = HandlesParameters { holders_only: true };
+        self.stream(Method::Handles, &asked, Some(CONTROL_REPLY_TIMEOUT), &mut |page| {
+            all.append(page);
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
+
+    /// Takes one handle from its holder.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `Refused` when no such handle is open.
+    pub fn detach(&mut self, handle: HandleNumber) -> Result<Detached, ClientError> {
+        self.ask(Method::Detach, &DetachParameters { handle })
     }
 
     /// The same page by page, for mounts with more handles than one wants in memory; `Break` ends
@@ -304,6 +328,30 @@ impl Client {
         let on_reply =
             &mut |reply: EventsReply| reply.events.into_iter().try_for_each(&mut *on_event);
         self.stream(Method::Events, &EventsParameters { since }, None, on_reply)
+    }
+
+    /// What did not reach the server and is kept.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn unsent(&mut self) -> Result<UnsentReply, ClientError> {
+        self.ask(Method::Unsent, &())
+    }
+
+    /// Puts it on the server; waits as long as the server takes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn replay(&mut self, force: bool) -> Result<UnsentDoneReply, ClientError> {
+        self.ask_within(Method::Replay, &ReplayParameters { force }, None)
+    }
+
+    /// Keeps it no longer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn discard(&mut self) -> Result<UnsentDoneReply, ClientError> {
+        self.ask(Method::Discard, &())
     }
 
     /// A stop or start with `more`: pending, then events, then the report.
@@ -478,6 +526,10 @@ impl Connection {
             set_socket_timeout(&socket, Timeout::Send, Some(CONTROL_CONNECT_TIMEOUT))?;
             set_socket_timeout(&socket, Timeout::Recv, Some(CONTROL_WAIT_SLICE))?;
             connect(&socket, &address)?;
+            // Its socket takes callers as long as it cannot end, and nobody will ever answer them.
+            if credentials(&socket).is_some_and(|peer| is_dying(peer.pid)) {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
             Ok(UnixStream::from(socket))
         };
         let stream = open().map_err(unreachable)?;

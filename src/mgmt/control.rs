@@ -1,9 +1,13 @@
 //! `Control`: everything the management plane may do to the host. `app` implements it.
 //!
-//! No method touches the mount point, and none but the two waits may block (invariant 8).
+//! No method touches the mount point, and none but the two waits and the replay may block
+//! (invariant 8).
 
-use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, StopOptions};
+use crate::base::ids::{Caller, HandleNumber, TicketNumber};
+use crate::base::stop::{
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
+};
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::proto::MountStatus;
 use std::time::Duration;
 
@@ -42,8 +46,15 @@ pub trait Control: Send + Sync {
     /// Requests in flight.
     fn requests(&self) -> Vec<RequestInfo>;
 
-    /// What a stop would meet; changes nothing.
+    /// What a stop would meet; changes nothing. Its lists are bounded, its totals exact.
     fn check(&self) -> Check;
+
+    /// Takes one handle from its holder: he gets ESHUTDOWN on its next use, and nobody waits for
+    /// it. What he wrote still goes to the server.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`] when no such handle is open.
+    fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError>;
 
     /// `RxStopMinirdr` for `asked_by`.
     ///
@@ -82,4 +93,28 @@ pub trait Control: Send + Sync {
     /// Waits up to `limit` for a state; false when the time ran out. After it the last report of
     /// that kind, if any, is in [`MountStatus`].
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
+
+    /// What did not reach the server and is kept, in order of arrival.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: it cannot be read.
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError>;
+
+    /// Puts it on the server, for `asked_by`. Waits for the server; `go_on` is asked meanwhile, and
+    /// ends it.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: it is not running, or one runs already.
+    fn replay(
+        &self,
+        asked_by: Caller,
+        force: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError>;
+
+    /// Keeps it no longer.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: a replay runs, or it cannot be read.
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError>;
 }

@@ -6,7 +6,9 @@
 //! stale (its daemon was killed) and is replaced; one that answers is never touched. At the end
 //! only what was made here is removed: an inode is compared, never just a name.
 
+use crate::base::clock::{Clock, SystemClock};
 use crate::mgmt::client::socket_path;
+use crate::mgmt::dying::is_leaving;
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fs::{
@@ -20,9 +22,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How often to try again when the lock file is replaced while it is being locked.
 const LOCK_ATTEMPTS: usize = 16;
+/// A daemon that was killed lets go of its lock within this.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// The directory: everybody may look, its owner alone may make files. Who may do what is decided
 /// inside.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -178,6 +184,12 @@ impl Claim {
         writeln!(file, "{}", std::process::id())
     }
 
+    fn take_away_stale(&self) -> Result<(), EndpointError> {
+        log::info!("taking away the stale socket {}", self.socket.display());
+        std::fs::remove_file(&self.socket)
+            .map_err(refused("taking away the stale socket", &self.socket))
+    }
+
     /// Makes sure that nobody listens, and takes a stale socket away.
     fn probe(&self) -> Result<(), EndpointError> {
         let Some((_, kind)) = identity(&self.socket) else { return Ok(()) };
@@ -191,15 +203,14 @@ impl Claim {
             .map_err(|_| EndpointError::PathTooLong(self.socket.clone()))?;
         match connect(&probe, &address) {
             Err(Errno::NOENT) => Ok(()),
-            Err(Errno::CONNREFUSED) => {
-                log::info!("taking away the stale socket {}", self.socket.display());
-                std::fs::remove_file(&self.socket)
-                    .map_err(refused("taking away the stale socket", &self.socket))
-            }
+            Err(Errno::CONNREFUSED) => self.take_away_stale(),
             // A full queue of callers is a sign of life too.
             Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => {
-                let pid = credentials(&probe).map(|peer| peer.pid).filter(|pid| *pid != 0);
-                Err(EndpointError::AlreadyRunning { name: self.name.clone(), pid })
+                match credentials(&probe).map(|peer| peer.pid).filter(|pid| *pid != 0) {
+                    // It has let go of the lock already.
+                    Some(pid) if is_leaving(pid) => self.take_away_stale(),
+                    pid => Err(EndpointError::AlreadyRunning { name: self.name.clone(), pid }),
+                }
             }
             Err(error) => Err(refused("probing", &self.socket)(error)),
         }
@@ -292,7 +303,10 @@ fn prepare(directory: &Path) -> Result<(), EndpointError> {
 fn lock_file(path: &Path, name: &str) -> Result<File, EndpointError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-    for _ in 0..LOCK_ATTEMPTS {
+    let clock = SystemClock::new();
+    let until = clock.now().after(LEAVE_WAIT);
+    let mut attempts = LOCK_ATTEMPTS;
+    while attempts > 0 {
         let file = File::from(open(path, flags, mode).map_err(refused("opening", path))?);
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -300,6 +314,11 @@ fn lock_file(path: &Path, name: &str) -> Result<File, EndpointError> {
                 let mut text = String::new();
                 let read = file.take(16).read_to_string(&mut text);
                 let pid = read.ok().and_then(|_| text.trim().parse().ok());
+                // Its mount may be gone already, and its lock goes in a moment.
+                if pid.is_some_and(is_leaving) && clock.now() < until {
+                    std::thread::park_timeout(LOOK_EVERY);
+                    continue;
+                }
                 return Err(EndpointError::AlreadyRunning { name: name.to_owned(), pid });
             }
             Err(error) => return Err(refused("locking", path)(error)),
@@ -309,6 +328,7 @@ fn lock_file(path: &Path, name: &str) -> Result<File, EndpointError> {
         if identity(path).is_some_and(|(found, _)| found == (locked.st_dev, locked.st_ino)) {
             return Ok(file);
         }
+        attempts -= 1;
     }
     Err(EndpointError::AlreadyRunning { name: name.to_owned(), pid: None })
 }

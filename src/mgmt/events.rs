@@ -213,9 +213,11 @@ impl Lane {
             | Notice::Unmounted
             | Notice::RedirectorStopped
             | Notice::DispatcherSpunDown
+            | Notice::Arrived { .. }
             | Notice::Paused
             | Notice::Resumed
             | Notice::Refused { .. }
+            | Notice::Detached { .. }
             | Notice::HolderLeft { .. }
             | Notice::Deadline { .. }
             | Notice::UnmountedOutside => Self::Passing,
@@ -415,7 +417,7 @@ mod tests {
     }
 
     fn loss() -> Notice {
-        Notice::Loss(Loss { path: b"a".to_vec(), bytes: 1, error: "gone".to_owned() })
+        Notice::Loss(Loss { path: b"a".to_vec(), bytes: 1, ..Loss::default() })
     }
 
     fn all(queue: &EventQueue, mut cursor: Cursor) -> Vec<Event> {

@@ -8,20 +8,12 @@
 //! that left their process's descriptor table or working directory, and descriptors on their way
 //! through a socket, are seen by the handle table only.
 
-use crate::base::stop::HandleInfo;
-use crate::mgmt::proc::{Access, Device, MountEntry, Proc, users};
-use crate::mgmt::proto::Holder;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
+use crate::base::limits::FOUND_MAX;
+use crate::mgmt::merge::Merge;
+use crate::mgmt::mounts::Mounts;
+use crate::mgmt::proc::{Access, Device, Proc, users};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
-
-/// What the kernel appends to the path of a file that has no name any more.
-const DELETED: &[u8] = b" (deleted)";
-/// Seconds by which a thread may seem younger than the handle it opened, for rounding.
-const AGE_SLACK_S: f64 = 1.0;
 
 /// The mount in question.
 #[derive(Clone, Debug)]
@@ -34,7 +26,7 @@ pub struct Target {
 
 /// How a mount is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
+pub(in crate::mgmt) enum Kind {
     Handle,
     Directory,
     Mmap,
@@ -44,7 +36,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Handle => "handle",
             Self::Directory => "directory",
@@ -55,25 +47,38 @@ impl Kind {
         }
     }
 
-    const fn of_handle(directory: bool) -> Self {
+    pub const fn of_handle(directory: bool) -> Self {
         if directory { Self::Directory } else { Self::Handle }
     }
 }
 
 /// One thing the scan found; equal ones of a process are one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Found {
-    pid: Option<u32>,
-    kind: Kind,
-    path: Vec<u8>,
-    access: Access,
+pub(in crate::mgmt) struct Found {
+    pub pid: Option<u32>,
+    pub kind: Kind,
+    pub path: Vec<u8>,
+    pub access: Access,
 }
 
-/// What the scan found, and whose descriptors it was not allowed to see.
+/// What the scan found, and whose descriptors it did not see.
 #[derive(Debug, Default)]
-struct Scan {
-    found: BTreeSet<Found>,
-    unseen: HashSet<u32>,
+pub(in crate::mgmt) struct Scan {
+    pub found: BTreeSet<Found>,
+    pub unseen: HashSet<u32>,
+    /// Not everything was looked at.
+    pub incomplete: bool,
+    /// Descriptors and mappings looked at.
+    looked_at: usize,
+}
+
+impl Scan {
+    /// So many more of `most` descriptors or mappings may be looked at; none: it is cut off here.
+    fn room(&mut self, most: usize) -> Option<usize> {
+        let room = most.checked_sub(self.looked_at).filter(|&room| room > 0);
+        self.incomplete |= room.is_none();
+        room
+    }
 }
 
 /// Looks through `/proc`.
@@ -82,26 +87,32 @@ pub struct Scanner {
     proc: Proc,
     passwd: PathBuf,
     own_pid: u32,
+    /// Descriptors and mappings that are looked at.
+    found_max: usize,
 }
 
 impl Scanner {
     /// One for this system and this process.
     #[must_use]
     pub fn system() -> Self {
-        let passwd = PathBuf::from("/etc/passwd");
-        Self { proc: Proc::default(), passwd, own_pid: std::process::id() }
+        Self::new(Proc::default(), Path::new("/etc/passwd"), std::process::id())
     }
 
     /// One for a tree that looks like `/proc`, as the process `own_pid` of it.
     #[must_use]
     pub fn new(proc: Proc, passwd: &Path, own_pid: u32) -> Self {
-        Self { proc, passwd: passwd.to_owned(), own_pid }
+        Self { proc, passwd: passwd.to_owned(), own_pid, found_max: FOUND_MAX }
     }
 
-    /// Everybody who holds `target`, its open `handles` among them: by process, then kind, then
-    /// path; what belongs to no known process comes first.
+    /// Looks for everybody who holds `target`; its open handles are then to be added. A mount whose
+    /// device is not known has handles only, and who opened them.
     #[must_use]
-    pub fn holders(&self, target: &Target, handles: &[HandleInfo]) -> Vec<Holder> {
+    pub fn look(&self, target: Option<&Target>) -> Merge<'_> {
+        let scan = target.map(|target| self.scan(target)).unwrap_or_default();
+        Merge::new(&self.proc, users(&self.passwd), scan)
+    }
+
+    fn scan(&self, target: &Target) -> Scan {
         let pids = self.proc.processes();
         let mounts = Mounts::survey(&self.proc, self.own_pid, &pids, target);
         let mut scan = Scan::default();
@@ -111,144 +122,60 @@ impl Scanner {
         for pid in pids {
             self.scan_process(pid, target, &mounts, &mut scan);
         }
-        let merged = self.merge(scan, handles);
-        self.dress(merged)
-    }
-
-    /// The same for a mount whose device is not known: its handles, and who opened them.
-    #[must_use]
-    pub fn openers(&self, handles: &[HandleInfo]) -> Vec<Holder> {
-        self.dress(self.merge(Scan::default(), handles))
+        scan
     }
 
     /// What one process holds.
     fn scan_process(&self, pid: u32, target: &Target, mounts: &Mounts, scan: &mut Scan) {
-        let mut add = |kind, access, link: &[u8], mount| {
+        let add = |scan: &mut Scan, kind, access, link: &[u8], mount| {
             let path = mounts.path_of(link, mount);
             scan.found.insert(Found { pid: Some(pid), kind, path, access });
         };
         let device = target.device;
         if let Some(link) = self.proc.link_on(pid, "cwd", device) {
-            add(Kind::Cwd, Access::default(), &link, None);
+            add(scan, Kind::Cwd, Access::default(), &link, None);
         }
         // The daemon serves the mount and holds nothing of it, whatever its descriptors say.
         if pid == self.own_pid {
             return;
         }
         if let Some(link) = self.proc.link_on(pid, "root", device) {
-            add(Kind::Root, Access::default(), &link, None);
+            add(scan, Kind::Root, Access::default(), &link, None);
         }
-        for mapping in self.proc.mappings_on(pid, device) {
-            add(Kind::Mmap, mapping.access, &mapping.link, None);
+        if let Some(room) = scan.room(self.found_max) {
+            for mapping in self.proc.mappings_on(pid, device, room) {
+                scan.looked_at += 1;
+                add(scan, Kind::Mmap, mapping.access, &mapping.link, None);
+            }
         }
         let ours = |id| mounts.by_id.contains_key(&id);
-        let Some(descriptors) = self.proc.descriptors_on(pid, device, &ours) else {
+        let room = scan.room(self.found_max);
+        let seen = room.and_then(|room| self.proc.descriptors_on(pid, device, &ours, room));
+        let Some(descriptors) = seen else {
             scan.unseen.insert(pid);
             return;
         };
+        if Some(descriptors.len()) == room {
+            // The rest of his was not looked at: do not guess who has it.
+            scan.unseen.insert(pid);
+        }
         for open in descriptors {
-            add(Kind::of_handle(open.directory), open.access, &open.link, open.mount);
+            scan.looked_at += 1;
+            add(scan, Kind::of_handle(open.directory), open.access, &open.link, open.mount);
         }
     }
-
-    /// Makes one row of each handle and each thing found that is no handle's other side.
-    fn merge(&self, scan: Scan, handles: &[HandleInfo]) -> Vec<Row> {
-        let mut openers = Openers::new(&self.proc);
-        let known: Vec<Option<u32>> = handles.iter().map(|handle| openers.find(handle)).collect();
-        let Scan { found, unseen } = scan;
-        let mut claims = Claims::new(found);
-        let mut homeless = Vec::new();
-        for (handle, opener) in handles.iter().zip(known) {
-            if !claims.by_opener(handle, opener) {
-                homeless.push((handle, opener));
-            }
-        }
-        let mut rows = Vec::new();
-        for (handle, opener) in homeless {
-            let hidden = opener.is_some_and(|pid| unseen.contains(&pid));
-            if hidden || !claims.by_anybody(handle) {
-                rows.push(Row::of_handle(handle, opener));
-            }
-        }
-        rows.extend(claims.into_rows(handles));
-        rows.sort_by(|one, other| {
-            let key = |row: &Row| (row.found.pid, row.found.kind);
-            key(one).cmp(&key(other)).then_with(|| one.found.path.cmp(&other.found.path))
-        });
-        rows
-    }
-
-    /// Adds what is known of the people.
-    fn dress(&self, rows: Vec<Row>) -> Vec<Holder> {
-        let users = users(&self.passwd);
-        let mut people: HashMap<u32, Person> = HashMap::new();
-        let mut holders = Vec::with_capacity(rows.len());
-        for row in rows {
-            let person = match row.found.pid {
-                Some(pid) => {
-                    people.entry(pid).or_insert_with(|| Person::ask(&self.proc, pid)).clone()
-                }
-                None => Person::default(),
-            };
-            let uid = person.uid.or(row.opened_by_uid);
-            let text = std::str::from_utf8(&row.found.path);
-            holders.push(Holder {
-                pid: row.found.pid,
-                command: person.command,
-                uid,
-                user: uid.and_then(|uid| users.get(&uid).cloned()),
-                kind: row.found.kind.word().to_owned(),
-                mode: row.found.access.word().to_owned(),
-                age_s: row.age_s,
-                unsent_bytes: row.unsent_bytes,
-                path: String::from_utf8_lossy(&row.found.path).into_owned(),
-                path_bytes: text.is_err().then(|| STANDARD.encode(&row.found.path)),
-                container: person.container,
-            });
-        }
-        holders
-    }
-}
-
-/// A holder before it is dressed.
-#[derive(Debug)]
-struct Row {
-    found: Found,
-    opened_by_uid: Option<u32>,
-    age_s: Option<f64>,
-    unsent_bytes: Option<u64>,
-}
-
-impl Row {
-    fn of_handle(handle: &HandleInfo, pid: Option<u32>) -> Self {
-        let (kind, access) = (kind_of(handle), access_of(handle));
-        Self {
-            found: Found { pid, kind, path: handle.path.clone(), access },
-            opened_by_uid: Some(handle.opened_by.uid),
-            age_s: Some(handle.age_s),
-            unsent_bytes: Some(handle.unsent_bytes),
-        }
-    }
-}
-
-fn kind_of(handle: &HandleInfo) -> Kind {
-    Kind::of_handle(handle.kind == Kind::Directory.word())
-}
-
-fn access_of(handle: &HandleInfo) -> Access {
-    Access { read: handle.mode.contains('r'), write: handle.mode.contains('w') }
 }
 
 /// What is known of a process.
 #[derive(Clone, Debug, Default)]
-struct Person {
-    command: Option<String>,
-    uid: Option<u32>,
-    container: Option<String>,
+pub(in crate::mgmt) struct Person {
+    pub command: Option<String>,
+    pub uid: Option<u32>,
+    pub container: Option<String>,
 }
 
 impl Person {
-    fn ask(proc: &Proc, pid: u32) -> Self {
+    pub fn ask(proc: &Proc, pid: u32) -> Self {
         Self {
             command: proc.command(pid),
             // The effective one: whose rights it uses.
@@ -258,266 +185,12 @@ impl Person {
     }
 }
 
-/// Finds the process that opened a handle, from the thread the kernel named then.
-struct Openers<'proc> {
-    proc: &'proc Proc,
-    /// Process and age of each thread that still exists.
-    threads: HashMap<u32, Option<(u32, Option<f64>)>>,
-}
-
-impl<'proc> Openers<'proc> {
-    fn new(proc: &'proc Proc) -> Self {
-        Self { proc, threads: HashMap::new() }
-    }
-
-    /// The process; `None` when the kernel did not know the thread, when it is gone, or when the
-    /// one of that number began after the handle was opened.
-    fn find(&mut self, handle: &HandleInfo) -> Option<u32> {
-        let thread = handle.opened_by.pid;
-        if thread == 0 {
-            return None;
-        }
-        let proc = self.proc;
-        let known = self
-            .threads
-            .entry(thread)
-            .or_insert_with(|| proc.status(thread).map(|status| (status.tgid, proc.age(thread))));
-        let (pid, age) = (*known)?;
-        let reused = age.is_some_and(|age| age + AGE_SLACK_S < handle.age_s);
-        if reused { None } else { Some(pid) }
-    }
-}
-
-/// What was found, and which handle each thing is the other side of.
-struct Claims {
-    found: Vec<Found>,
-    by_path: HashMap<Vec<u8>, Vec<usize>>,
-    /// For each thing found the handles it is, as age and unsent bytes.
-    claimed: Vec<Vec<(Access, f64, u64)>>,
-}
-
-impl Claims {
-    fn new(found: BTreeSet<Found>) -> Self {
-        let found: Vec<Found> = found.into_iter().collect();
-        let mut by_path: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
-        for (index, one) in found.iter().enumerate() {
-            // Directories entered and mounts made are no handles.
-            if matches!(one.kind, Kind::Handle | Kind::Directory | Kind::Mmap) {
-                by_path.entry(one.path.clone()).or_default().push(index);
-            }
-        }
-        let claimed = vec![Vec::new(); found.len()];
-        Self { found, by_path, claimed }
-    }
-
-    /// Its opener's descriptor of that path, or else his mapping of it.
-    fn by_opener(&mut self, handle: &HandleInfo, opener: Option<u32>) -> bool {
-        let Some(opener) = opener else { return false };
-        let (kind, access) = (kind_of(handle), access_of(handle));
-        let his = |&index: &usize| self.found[index].pid == Some(opener) && self.suits(index, kind);
-        let best = self.at(handle).filter(his).min_by_key(|&index| {
-            let one = &self.found[index];
-            (one.kind != kind, one.access != access)
-        });
-        self.claim(handle, best)
-    }
-
-    /// Somebody else's descriptor or mapping of that path that no handle explains: inherited, or
-    /// passed on by an opener who closed his.
-    fn by_anybody(&mut self, handle: &HandleInfo) -> bool {
-        let (kind, access) = (kind_of(handle), access_of(handle));
-        let free = |&index: &usize| self.claimed[index].is_empty() && self.suits(index, kind);
-        let fits = |&index: &usize| {
-            let one = &self.found[index];
-            one.kind == Kind::Mmap || one.access == access
-        };
-        let best = self.at(handle).filter(free).filter(fits).min_by_key(|&index| {
-            let one = &self.found[index];
-            (one.kind != kind, one.pid)
-        });
-        self.claim(handle, best)
-    }
-
-    fn suits(&self, index: usize, kind: Kind) -> bool {
-        let found = self.found[index].kind;
-        found == kind || (found == Kind::Mmap && kind == Kind::Handle)
-    }
-
-    fn at(&self, handle: &HandleInfo) -> impl Iterator<Item = usize> + use<'_> {
-        self.by_path.get(&handle.path).into_iter().flatten().copied()
-    }
-
-    fn claim(&mut self, handle: &HandleInfo, index: Option<usize>) -> bool {
-        let Some(index) = index else { return false };
-        self.claimed[index].push((access_of(handle), handle.age_s, handle.unsent_bytes));
-        true
-    }
-
-    fn into_rows(self, handles: &[HandleInfo]) -> Vec<Row> {
-        let mut oldest: HashMap<&[u8], f64> = HashMap::new();
-        for handle in handles {
-            let age = oldest.entry(&handle.path).or_insert(handle.age_s);
-            *age = age.max(handle.age_s);
-        }
-        let mut rows = Vec::new();
-        for (found, claimed) in self.found.into_iter().zip(self.claimed) {
-            let row = |found, age_s, unsent_bytes| Row {
-                found,
-                opened_by_uid: None,
-                age_s,
-                unsent_bytes,
-            };
-            if claimed.is_empty() {
-                // It shares somebody's open of that path, so it is at most as old as the oldest.
-                let shares = matches!(found.kind, Kind::Handle | Kind::Directory | Kind::Mmap);
-                let age = oldest.get(found.path.as_slice()).copied().filter(|_| shares);
-                rows.push(row(found, age, None));
-                continue;
-            }
-            for (access, age, unsent) in claimed {
-                let mut found = found.clone();
-                if found.kind != Kind::Mmap {
-                    found.access = access;
-                }
-                rows.push(row(found, Some(age), Some(unsent)));
-            }
-        }
-        rows
-    }
-}
-
-/// The mounts of one namespace, as a process in it sees them.
-#[derive(Debug)]
-struct Table {
-    seen_by: u32,
-    entries: Vec<MountEntry>,
-}
-
-/// The mounts of every namespace we may look at.
-#[derive(Debug)]
-struct Mounts {
-    own: Table,
-    /// By namespace, without the daemon's own.
-    others: BTreeMap<OsString, Table>,
-    /// Those of our device, in any namespace.
-    by_id: HashMap<u64, MountEntry>,
-}
-
-impl Mounts {
-    fn survey(proc: &Proc, own_pid: u32, pids: &[u32], target: &Target) -> Self {
-        let own = Table { seen_by: own_pid, entries: proc.mounts(own_pid) };
-        let own_namespace = proc.mount_namespace(own_pid);
-        let mut seen_by: BTreeMap<OsString, u32> = BTreeMap::new();
-        for &pid in pids {
-            let Some(namespace) = proc.mount_namespace(pid) else { continue };
-            if Some(&namespace) == own_namespace.as_ref() {
-                continue;
-            }
-            // A process in a changed root sees only the mounts beneath: prefer one that is not.
-            let known = seen_by.get(&namespace).copied();
-            if known.is_none_or(|known| !sees_all(proc, known) && sees_all(proc, pid)) {
-                seen_by.insert(namespace, pid);
-            }
-        }
-        let table = |pid| Table { seen_by: pid, entries: proc.mounts(pid) };
-        let others: BTreeMap<_, _> =
-            seen_by.into_iter().map(|(namespace, pid)| (namespace, table(pid))).collect();
-        let entries = others.values().chain([&own]).flat_map(|table| &table.entries);
-        let by_id = entries
-            .filter(|entry| entry.device == target.device)
-            .map(|entry| (entry.id, entry.clone()))
-            .collect();
-        Self { own, others, by_id }
-    }
-
-    /// Mounts of the device other than the one in question, without those that go when it goes.
-    fn elsewhere(&self, target: &Target) -> Vec<Found> {
-        let ours = |entry: &&MountEntry| entry.device == target.device;
-        let at = target.mount_point.as_os_str().as_bytes();
-        // Of several at one place the last is on top.
-        let main = self.own.entries.iter().filter(ours).rfind(|entry| entry.mount_point == at);
-        let found = |entry: &MountEntry, pid| Found {
-            pid,
-            kind: Kind::Mount,
-            path: entry.mount_point.clone(),
-            access: Access::default(),
-        };
-        let here = self.own.entries.iter().filter(ours);
-        let here = here.filter(|entry| main.is_none_or(|main| main.id != entry.id));
-        let mut all: Vec<Found> = here.map(|entry| found(entry, None)).collect();
-        for table in self.others.values() {
-            let stays = |entry: &&MountEntry| {
-                !main.is_some_and(|main| goes_with(entry, table, main, &self.own))
-            };
-            let there = table.entries.iter().filter(ours).filter(stays);
-            all.extend(there.map(|entry| found(entry, Some(table.seen_by))));
-        }
-        all
-    }
-
-    /// The path below the mount's root of what the kernel spells `link`, seen through mount number
-    /// `mount` if that is known.
-    fn path_of(&self, link: &[u8], mount: Option<u64>) -> Vec<u8> {
-        let link = link.strip_suffix(DELETED).unwrap_or(link);
-        let through = mount.and_then(|id| self.by_id.get(&id));
-        if let Some(path) = through.and_then(|entry| below(link, entry)) {
-            return path;
-        }
-        let fits = self.by_id.values().filter_map(|entry| Some((entry, below(link, entry)?)));
-        let best = fits.max_by_key(|(entry, _)| entry.mount_point.len()).map(|(_, path)| path);
-        // Of a mount that is in no namespace any more the kernel spells paths from its root.
-        best.unwrap_or_else(|| without_leading_slash(link).to_owned())
-    }
-}
-
-/// Is this process's root its namespace's root?
-fn sees_all(proc: &Proc, pid: u32) -> bool {
-    proc.link(pid, "root").is_some_and(|root| root == b"/")
-}
-
-/// Would unmounting `main` take `entry`, of another namespace, away too? It does where the mount it
-/// is mounted in receives from the one `main` is mounted in, at the same place.
-fn goes_with(entry: &MountEntry, table: &Table, main: &MountEntry, own: &Table) -> bool {
-    let parent = |table: &Table, entry: &MountEntry| {
-        table.entries.iter().find(|other| other.id == entry.parent).cloned()
-    };
-    let (Some(theirs), Some(ours)) = (parent(table, entry), parent(own, main)) else {
-        return false;
-    };
-    let Some(group) = ours.shared else { return false };
-    let receives = theirs.shared == Some(group) || theirs.master == Some(group);
-    receives && below(&entry.mount_point, &theirs) == below(&main.mount_point, &ours)
-}
-
-/// The path from the file system's root of what is at `path` below the mount point of `entry`.
-fn below(path: &[u8], entry: &MountEntry) -> Option<Vec<u8>> {
-    let point = entry.mount_point.strip_suffix(b"/").unwrap_or(&entry.mount_point);
-    let rest = path.strip_prefix(point)?;
-    if !rest.is_empty() && !rest.starts_with(b"/") {
-        return None;
-    }
-    let (root, rest) = (trimmed(&entry.root), trimmed(rest));
-    let mut whole = root.to_owned();
-    if !root.is_empty() && !rest.is_empty() {
-        whole.push(b'/');
-    }
-    whole.extend_from_slice(rest);
-    Some(whole)
-}
-
-fn without_leading_slash(path: &[u8]) -> &[u8] {
-    path.strip_prefix(b"/").unwrap_or(path)
-}
-
-fn trimmed(path: &[u8]) -> &[u8] {
-    let path = without_leading_slash(path);
-    path.strip_suffix(b"/").unwrap_or(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::ids::{Caller, Generation, HandleNumber};
+    use crate::base::stop::HandleInfo;
+    use crate::mgmt::proto::Holder;
     use std::fmt::Write as _;
     use std::fs;
     use std::os::unix::fs::{MetadataExt as _, symlink};
@@ -531,6 +204,12 @@ mod tests {
     struct Fake {
         directory: TempDir,
         device: Device,
+    }
+
+    fn put_together(scanner: &Scanner, target: &Target, handles: &[HandleInfo]) -> Vec<Holder> {
+        let mut merge = scanner.look(Some(target));
+        handles.iter().for_each(|handle| merge.add(handle.clone()));
+        merge.finish().collect()
     }
 
     fn number(path: &Path) -> Device {
@@ -630,7 +309,7 @@ mod tests {
             let root = self.directory.path();
             let scanner = Scanner::new(Proc::new(&root.join("proc")), &root.join("passwd"), DAEMON);
             let target = Target { device: self.device, mount_point: self.mount().into() };
-            scanner.holders(&target, handles)
+            put_together(&scanner, &target, handles)
         }
 
         /// The same in short: pid, kind, mode, age, unsent, path.
@@ -663,6 +342,7 @@ mod tests {
             unsent_bytes,
             flushed: false,
             survivor: false,
+            detached: false,
         }
     }
 
@@ -766,6 +446,81 @@ mod tests {
         );
     }
 
+    /// Of more handles than are merged the rest is counted, and the descriptors that are their
+    /// other side are no holders besides.
+    #[test]
+    fn handles_beyond_the_bound_are_counted() {
+        let fake = Fake::new();
+        fake.process(20, "a", 1000, "own");
+        for (number, name) in ["one", "two", "three"].iter().enumerate() {
+            fake.open(20, number as u32 + 3, name, "0100000");
+        }
+        fake.map(20, "mapped", "r--p");
+        let mut handles: Vec<HandleInfo> =
+            ["one", "two", "three"].map(|name| handle(name, "r", 20, 5.0, 0)).to_vec();
+        handles.push(HandleInfo { detached: true, ..handle("gone", "r", 999, 5.0, 0) });
+        let root = fake.directory.path();
+        let scanner = Scanner::new(Proc::new(&root.join("proc")), &root.join("passwd"), DAEMON);
+        let target = Target { device: fake.device, mount_point: fake.mount().into() };
+        let mut merge = scanner.look(Some(&target));
+        merge.most = 1;
+        handles.into_iter().for_each(|handle| merge.add(handle));
+        let holders = merge.finish();
+        assert_eq!((holders.len(), holders.more, holders.more_detached), (2, 2, 1));
+        assert!(!holders.incomplete);
+        let listed: Vec<_> = holders.map(|holder| (holder.kind, holder.path)).collect();
+        let expected = [("handle", "one"), ("mmap", "mapped")];
+        assert_eq!(listed, expected.map(|(kind, path)| (kind.to_owned(), path.to_owned())));
+    }
+
+    /// A scan that is cut off says so, and does not guess who has what it did not see.
+    #[test]
+    fn a_scan_that_is_cut_off_says_so() {
+        let fake = Fake::new();
+        fake.process(20, "many", 1000, "own");
+        fake.open(20, 3, "a", "0100000");
+        fake.open(20, 4, "b", "0100000");
+        fake.process(30, "next", 1000, "own");
+        fake.open(30, 3, "b", "0100000");
+        fake.enter(30, &format!("{}/dir", fake.mount()));
+        let root = fake.directory.path();
+        let mut scanner = Scanner::new(Proc::new(&root.join("proc")), &root.join("passwd"), DAEMON);
+        let target = Target { device: fake.device, mount_point: fake.mount().into() };
+        let listed = |scanner: &Scanner| {
+            let mut merge = scanner.look(Some(&target));
+            merge.add(handle("b", "r", 20, 5.0, 0));
+            let holders = merge.finish();
+            let incomplete = holders.incomplete;
+            let row = |holder: Holder| (holder.pid, holder.kind, holder.path);
+            (incomplete, holders.map(row).collect::<Vec<_>>())
+        };
+        let (incomplete, all) = listed(&scanner);
+        assert_eq!((incomplete, all.len()), (false, 4));
+        scanner.found_max = 1;
+        let (incomplete, some) = listed(&scanner);
+        assert!(incomplete);
+        let b = some.iter().find(|(_, kind, path)| kind == "handle" && path == "b");
+        assert_eq!(b.and_then(|(pid, ..)| *pid), Some(20), "{some:?}");
+        assert!(some.iter().any(|(_, kind, _)| kind == "cwd"), "directories cost little");
+    }
+
+    /// A handle that was taken from its holder is shown as that, and does not count.
+    #[test]
+    fn a_detached_handle_is_no_holder() {
+        let fake = Fake::new();
+        fake.process(20, "nginx", 1000, "own");
+        fake.open(20, 3, "logo.png", "0100000");
+        let detached = HandleInfo { detached: true, ..handle("logo.png", "r", 20, 5.0, 0) };
+        let rows = fake.rows(std::slice::from_ref(&detached));
+        assert_eq!(rows, ["20 detached r 5 0 logo.png"]);
+        let root = fake.directory.path();
+        let scanner = Scanner::new(Proc::new(&root.join("proc")), &root.join("passwd"), DAEMON);
+        let target = Target { device: fake.device, mount_point: fake.mount().into() };
+        let mut merge = scanner.look(Some(&target));
+        merge.add(detached);
+        assert_eq!(merge.finish().that_count().len(), 0);
+    }
+
     /// A file without a name is still held, and so is one that cannot be looked at but by its
     /// mount.
     #[test]
@@ -825,9 +580,9 @@ mod tests {
             .expect("sleep runs");
         let scanner = Scanner::new(Proc::default(), Path::new("/etc/passwd"), child.id());
         let target = Target { device: number(&path), mount_point: "/dev/shm".into() };
-        let before = scanner.holders(&target, &[]);
+        let before = put_together(&scanner, &target, &[]);
         fs::remove_file(&path).expect("removed");
-        let after = scanner.holders(&target, &[]);
+        let after = put_together(&scanner, &target, &[]);
         child.kill().expect("killed");
         child.wait().expect("reaped");
         drop(held);

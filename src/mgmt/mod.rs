@@ -6,18 +6,22 @@
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
 //! wait are in `waiting`. What happens comes in at [`events`]. Who holds a mount is found by
-//! [`holders`], which reads `/proc` through [`proc`]. [`endpoint`] is the place of the socket, and
-//! [`client`] its other end. Every call runs through the runtime of [`rpc`], which can stop taking
-//! them; [`dce`] is a second, optional way in. `docs/MANAGEMENT.md` is the manual.
+//! [`holders`], which reads `/proc` through [`proc`] and `mounts`, and put together with the handle
+//! table by [`merge`]. [`endpoint`] is the place of the socket, and [`client`] its other end. Every
+//! call runs through the runtime of [`rpc`], which can stop taking them; [`dce`] is a second,
+//! optional way in. `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;
 pub mod codec;
 pub mod control;
 pub mod dce;
+pub mod dying;
 pub mod endpoint;
 pub mod events;
 pub mod holders;
+pub mod merge;
+mod mounts;
 pub mod network;
 mod peer;
 pub mod proc;

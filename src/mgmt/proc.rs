@@ -23,6 +23,10 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const ACCESS_MODE: u32 = 0o3;
 const O_DIRECTORY: u32 = 0o200_000;
 const O_PATH: u32 = 0o10_000_000;
+/// How long a container's id is.
+const CONTAINER_DIGITS: usize = 64;
+/// In the control group of podman's and CRI-O's monitor: `libpod-conmon-ID.scope`.
+const CONMON: &[u8] = b"conmon-";
 
 /// A device number, as mountinfo writes it: `major:minor`, decimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -209,18 +213,22 @@ impl Proc {
         if found == device { self.link(pid, name) } else { None }
     }
 
-    /// Its descriptors on `device`, or through one of the mounts for which `ours` is true; `None`
-    /// when they are not for us to see.
+    /// At most `most` of its descriptors on `device`, or through one of the mounts for which `ours`
+    /// is true; `None` when they are not for us to see.
     #[must_use]
     pub fn descriptors_on(
         &self,
         pid: u32,
         device: Device,
         ours: &dyn Fn(u64) -> bool,
+        most: usize,
     ) -> Option<Vec<Descriptor>> {
         let listing = std::fs::read_dir(self.path(pid, "fd")).ok()?;
         let mut found = Vec::new();
         for entry in listing.flatten() {
+            if found.len() == most {
+                break;
+            }
             let path = entry.path();
             let looked = look(&path);
             if looked.is_some_and(|(other, _)| other != device) {
@@ -248,13 +256,14 @@ impl Proc {
         Some(found)
     }
 
-    /// Its mappings of files on `device`.
+    /// At most `most` of its mappings of files on `device`.
     #[must_use]
-    pub fn mappings_on(&self, pid: u32, device: Device) -> Vec<Mapping> {
+    pub fn mappings_on(&self, pid: u32, device: Device, most: usize) -> Vec<Mapping> {
         let Some(text) = self.read(pid, "maps") else { return Vec::new() };
         text.split(|&byte| byte == b'\n')
             .filter_map(parse_mapping)
             .filter(|mapping| mapping.device == device)
+            .take(most)
             .collect()
     }
 
@@ -361,11 +370,20 @@ fn parse_start_ticks(text: &[u8]) -> Option<u64> {
     fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
-/// The last run of exactly 64 hexadecimal digits: how every container engine names its groups.
+/// The last run of exactly 64 hexadecimal digits: how docker, podman, containerd and CRI-O name
+/// their control groups, of both versions and on any level. Engines' monitors, which have groups
+/// named after their containers, run outside of them.
 fn parse_container(text: &[u8]) -> Option<String> {
-    let mut runs = text.split(|byte| !byte.is_ascii_hexdigit());
-    let id = runs.rfind(|run| run.len() == 64)?;
-    Some(String::from_utf8_lossy(id).into_owned())
+    let in_line = |line: &[u8]| {
+        let last = line.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        if last.windows(CONMON.len()).any(|part| part == CONMON) {
+            return None;
+        }
+        let mut runs = line.split(|byte| !byte.is_ascii_hexdigit());
+        runs.rfind(|run| run.len() == CONTAINER_DIGITS).map(<[u8]>::to_vec)
+    };
+    let id = text.rsplit(|&byte| byte == b'\n').find_map(in_line)?;
+    Some(String::from_utf8_lossy(&id).into_owned())
 }
 
 /// A line of maps: `from-to perms offset dev inode   path`; none for memory without a file.
@@ -518,6 +536,45 @@ mod tests {
         let group = format!("0::/system.slice/docker-{id}.scope\n");
         assert_eq!(parse_container(group.as_bytes()), Some(id.clone()));
         assert_eq!(parse_container(format!("0::/{id}0\n").as_bytes()), None, "65 digits");
+    }
+
+    /// The control groups the engines make, of version 1 and 2, as their documents and machines
+    /// show them.
+    #[test]
+    fn containers_of_every_engine_are_recognised() {
+        let id = "0123456789abcdef".repeat(4);
+        let pod = "kubepods-besteffort-pod1f0a2b3c_4d5e.slice";
+        for group in [
+            format!("0::/system.slice/docker-{id}.scope"),
+            format!("0::/docker/{id}"),
+            format!("0::/../../docker/{id}"),
+            format!("0::/machine.slice/libpod-{id}.scope"),
+            format!("0::/machine.slice/libpod-{id}.scope/container"),
+            format!(
+                "0::/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{id}.scope/x"
+            ),
+            format!("0::/kubepods.slice/kubepods-besteffort.slice/{pod}/cri-containerd-{id}.scope"),
+            format!("0::/kubepods.slice/{pod}/crio-{id}.scope"),
+            format!("0::/kubepods/burstable/pod1f0a2b3c-4d5e/{id}"),
+            format!("0::/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{id}"),
+            format!("0::/system.slice/nerdctl-{id}.scope"),
+            format!("12:pids:/docker/{id}\n11:memory:/docker/{id}\n1:name=systemd:/docker/{id}"),
+            format!("2:cpu,cpuacct:/kubepods/pod1/{id}\n1:name=systemd:/kubepods/pod1/{id}\n0::/"),
+        ] {
+            let found = parse_container(format!("{group}\n").as_bytes());
+            assert_eq!(found.as_ref(), Some(&id), "{group}");
+        }
+        let inner = "f".repeat(64);
+        let nested = format!("0::/docker/{id}/docker/{inner}\n");
+        assert_eq!(parse_container(nested.as_bytes()), Some(inner), "the innermost");
+        for group in [
+            format!("0::/machine.slice/libpod-conmon-{id}.scope"),
+            format!("0::/system.slice/crio-conmon-{id}.scope"),
+            "0::/user.slice/user-1000.slice/session-1.scope".to_owned(),
+            "0::/".to_owned(),
+        ] {
+            assert_eq!(parse_container(format!("{group}\n").as_bytes()), None, "{group}");
+        }
     }
 
     /// This very process, through the real `/proc`.

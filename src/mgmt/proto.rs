@@ -4,8 +4,9 @@
 //! Field names are the JSON's names: snake_case, units in names. `docs/io.minirdr.Control.varlink`
 //! describes the same, and a test holds the two together. Errors are the [`Failure`] names.
 
-use crate::base::ids::{Caller, Generation, TicketNumber};
+use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
+use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -51,6 +52,8 @@ methods! {
     Requests,
     /// What a stop would meet.
     Check,
+    /// Takes one handle from its holder.
+    Detach,
     /// `RxStopMinirdr`.
     Stop,
     /// `RxStartMinirdr`.
@@ -63,6 +66,12 @@ methods! {
     Wait,
     /// The numbered events.
     Events,
+    /// What did not reach the server, and is kept.
+    Unsent,
+    /// Puts it on the server.
+    Replay,
+    /// Keeps it no longer.
+    Discard,
     /// The document's remote procedure: stops the RPC listening from inside a call.
     Shutdown,
 }
@@ -173,6 +182,12 @@ pub struct MountStatus {
     pub last_stop: Option<Report>,
     /// The last finished start.
     pub last_start: Option<Report>,
+    /// Files with data that did not reach the server and is kept: see `Unsent`.
+    #[serde(default)]
+    pub unsent_files: u64,
+    /// Bytes of it.
+    #[serde(default)]
+    pub unsent_files_bytes: u64,
     /// The daemon's version.
     pub version: String,
 }
@@ -248,7 +263,8 @@ pub struct Holder {
     pub uid: Option<u32>,
     /// User name, if the system knows one.
     pub user: Option<String>,
-    /// `handle`, `directory`, `mmap`, `cwd`, `root`, `mount`.
+    /// `handle`, `directory`, `mmap`, `cwd`, `root`, `mount`; `detached` for a handle that was
+    /// taken from its holder and that nobody waits for.
     pub kind: String,
     /// `r`, `w`, `rw` or `-`.
     pub mode: String,
@@ -265,6 +281,9 @@ pub struct Holder {
     /// Container id from the process's cgroup, if any.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub container: Option<String>,
+    /// The handle, when it is one of the daemon's table.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handle: Option<HandleNumber>,
 }
 
 /// Reply of `Check`.
@@ -289,6 +308,22 @@ pub struct CheckReply {
     /// Are paths and commands hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+/// Parameters of `Handles`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HandlesParameters {
+    /// Leave the handles out: the holders and the totals are wanted.
+    pub holders_only: bool,
+}
+
+/// Parameters of `Detach`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetachParameters {
+    /// The handle's number.
+    pub handle: HandleNumber,
 }
 
 /// Parameters of `Stop`.
@@ -373,14 +408,41 @@ pub struct EventsReply {
 
 /// Reply of `Handles`, in pages with `more`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct HandlesReply {
     /// Some handles.
     pub handles: Vec<HandleInfo>,
-    /// Who holds the mount, as in `Check`: on the last pages, after all handles.
+    /// Who holds the mount, as in `Check`, and detached handles: on the last pages, after all
+    /// handles.
     pub holders: Vec<Holder>,
+    /// On the last page: handles beside those among the holders, of which there are too many to
+    /// list ([`MERGED_MAX`](crate::base::limits::MERGED_MAX)).
+    pub more_handles: u64,
+    /// On the last page: not every descriptor and mapping was looked at, there are too many.
+    pub incomplete: bool,
+    /// On the last page: how many handles are open, without detached ones.
+    pub handles_total: u64,
+    /// On the last page: of these, survivors of an earlier generation.
+    pub survivors_total: u64,
+    /// On the last page: bytes of all handles that are not on the server.
+    pub unsent_bytes: u64,
     /// Are paths and commands hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+impl HandlesReply {
+    /// Puts the next page behind this one: the last one has the totals.
+    pub fn append(&mut self, page: Self) {
+        self.handles.extend(page.handles);
+        self.holders.extend(page.holders);
+        self.redacted |= page.redacted;
+        self.incomplete |= page.incomplete;
+        self.more_handles += page.more_handles;
+        self.handles_total += page.handles_total;
+        self.survivors_total += page.survivors_total;
+        self.unsent_bytes = self.unsent_bytes.saturating_add(page.unsent_bytes);
+    }
 }
 
 /// Reply of `Requests`.
@@ -394,6 +456,31 @@ pub struct RequestsReply {
     /// Are paths hidden from this caller (management.md §2)?
     #[serde(default)]
     pub redacted: bool,
+}
+
+/// Reply of `Unsent`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnsentReply {
+    /// All that is kept, in order of arrival.
+    pub entries: Vec<UnsentEntry>,
+    /// Are paths and commands hidden from this caller (management.md §2)?
+    #[serde(default)]
+    pub redacted: bool,
+}
+
+/// Parameters of `Replay`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplayParameters {
+    /// Also to files that changed since, or that another has replaced.
+    pub force: bool,
+}
+
+/// Reply of `Replay` and `Discard`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsentDoneReply {
+    /// What became of each entry.
+    pub outcomes: Vec<UnsentOutcome>,
 }
 
 /// Why a call failed, each the last part of a varlink error name in [`INTERFACE`].

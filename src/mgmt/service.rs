@@ -4,15 +4,17 @@
 //! be told (management.md §2). Calls that wait are in `waiting`.
 
 use crate::base::clock::Clock;
-use crate::base::limits::{LISTED_MAX, MERGED_MAX, PAGE_MAX, SCANS_MAX};
+use crate::base::limits::{LISTED_MAX, PAGE_MAX, SCANS_MAX};
 use crate::base::stop::{HandleInfo, StopOptions};
 use crate::mgmt::authz::{Decision, Disclosure, Operation, Peer, Policy};
 use crate::mgmt::control::{Control, ControlError};
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
+use crate::mgmt::merge::Merge;
 use crate::mgmt::proto::{
-    CheckReply, Failure, HandlesReply, Holder, INTERFACE, ListReply, Method, MountStatus,
-    PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters, VARLINK_INTERFACE,
+    CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
+    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
+    UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -287,10 +289,7 @@ impl Service {
                 let status = call.disclosure.apply(self.status(parameters)?);
                 call.finish(&status)
             }
-            Method::Handles => {
-                parse::<Nothing>(parameters)?;
-                self.handles(call)
-            }
+            Method::Handles => self.handles(call, parse(parameters)?),
             Method::Requests => {
                 parse::<Nothing>(parameters)?;
                 let reply = self.requests(call.disclosure);
@@ -300,6 +299,10 @@ impl Service {
                 parse::<Nothing>(parameters)?;
                 let reply = self.check(call.disclosure)?;
                 call.finish(&reply)
+            }
+            Method::Detach => {
+                let DetachParameters { handle } = parse(parameters)?;
+                call.finish(&self.control.detach(call.peer.caller(), handle)?)
             }
             Method::Stop => {
                 let StopParameters { options } = parse(parameters)?;
@@ -325,6 +328,16 @@ impl Service {
                 parse::<Nothing>(parameters)?;
                 let reply = self.shutdown(call);
                 call.finish(&reply)
+            }
+            Method::Unsent => {
+                parse::<Nothing>(parameters)?;
+                let entries = call.disclosure.apply(self.control.unsent()?);
+                call.finish(&UnsentReply { entries, redacted: call.disclosure.hides() })
+            }
+            Method::Replay => self.replay(call, parse(parameters)?),
+            Method::Discard => {
+                parse::<Nothing>(parameters)?;
+                call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
             }
         }
     }
@@ -361,11 +374,18 @@ impl Service {
     }
 
     fn check(&self, disclosure: Disclosure) -> Result<CheckReply, Trouble> {
+        let _scan = self.begin_scan(disclosure)?;
         let check = self.control.check();
-        let mut holders = self.holders(&check.handles, disclosure)?;
+        let mut merge = self.look();
+        self.control.handles(&mut |handle| {
+            merge.add(handle);
+            true
+        });
+        // What is detached is waited for by nobody.
+        let holders = merge.finish().that_count();
+        let holders_total = holders.len() as u64 + holders.more;
+        let holders = holders.take(LISTED_MAX).map(|holder| disclosure.apply(holder)).collect();
         let mut requests = check.requests;
-        let (holders_total, requests_total) = (holders.len() as u64, requests.len() as u64);
-        holders.truncate(LISTED_MAX);
         requests.truncate(LISTED_MAX);
         Ok(CheckReply {
             state: check.state,
@@ -374,68 +394,72 @@ impl Service {
             holders,
             holders_total,
             requests: disclosure.apply(requests),
-            requests_total,
+            requests_total: check.requests_total,
             redacted: disclosure.hides(),
         })
     }
 
     /// All handles, then all holders: in pages with `more`, else in one reply if that can hold
-    /// them.
-    fn handles(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
-        let redacted = call.disclosure.hides();
+    /// them. Nothing is kept of a page that was sent but what the merge keeps.
+    fn handles(&self, call: &mut Call<'_>, asked: HandlesParameters) -> Result<(), Trouble> {
+        let _scan = self.begin_scan(call.disclosure)?;
+        let mut merge = self.look();
         let page_max = if call.more { PAGE_MAX } else { LISTED_MAX };
-        let page =
-            |handles, holders| -> HandlesReply { HandlesReply { handles, holders, redacted } };
-        let mut handles = Vec::new();
-        let mut merged = Vec::new();
-        let mut trouble = None;
+        let redacted = call.disclosure.hides();
+        let empty = || HandlesReply { redacted, ..HandlesReply::default() };
+        let (mut page, mut totals, mut trouble) = (empty(), empty(), None);
         self.control.handles(&mut |handle| {
-            if handles.len() == page_max {
-                let full = std::mem::take(&mut handles);
-                let sent = if call.more {
-                    call.part(&page(full, Vec::new()))
-                } else {
-                    Err(Trouble::Varlink("ExpectedMore", None))
-                };
-                trouble = sent.err();
+            totals.count(&handle);
+            if !asked.holders_only {
+                if page.handles.len() == page_max {
+                    trouble = next_page(call, &std::mem::replace(&mut page, empty())).err();
+                }
+                page.handles.push(call.disclosure.apply(handle.clone()));
             }
-            if merged.len() < MERGED_MAX {
-                merged.push(handle.clone());
-            }
-            handles.push(call.disclosure.apply(handle));
+            merge.add(handle);
             trouble.is_none()
         });
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        let mut holders = self.holders(&merged, call.disclosure)?;
-        if !call.more {
-            holders.truncate(LISTED_MAX);
-            return call.finish(&page(handles, holders));
+        let holders = merge.finish();
+        totals.more_handles = holders.more + holders.more_detached;
+        totals.incomplete = holders.incomplete;
+        for holder in holders {
+            if page.holders.len() == page_max {
+                next_page(call, &std::mem::replace(&mut page, empty()))?;
+            }
+            page.holders.push(call.disclosure.apply(holder));
         }
-        while holders.len() > PAGE_MAX {
-            let rest = holders.split_off(PAGE_MAX);
-            let first = std::mem::replace(&mut holders, rest);
-            call.part(&page(std::mem::take(&mut handles), first))?;
-        }
-        call.finish(&page(handles, holders))
+        call.finish(&HandlesReply { handles: page.handles, holders: page.holders, ..totals })
     }
 
-    /// Who holds the mount: its handles merged with a scan of `/proc`, of which few run at once,
-    /// and strangers' not all of those.
-    fn holders(
-        &self,
-        handles: &[HandleInfo],
-        disclosure: Disclosure,
-    ) -> Result<Vec<Holder>, Trouble> {
-        let room = if disclosure.hides() { SCANS_MAX / 2 } else { SCANS_MAX };
-        let _scan = Scan::begin(&self.scans, room)?;
+    /// Looks for who holds the mount; its handles are to be added.
+    fn look(&self) -> Merge<'_> {
         let status = self.control.status();
-        let Ok(device) = status.device.parse() else {
-            return Ok(disclosure.apply(self.scanner.openers(handles)));
-        };
-        let target = Target { device, mount_point: status.mount_point.into() };
-        Ok(disclosure.apply(self.scanner.holders(&target, handles)))
+        let device = status.device.parse().ok();
+        let target = device.map(|device| Target { device, mount_point: status.mount_point.into() });
+        self.scanner.look(target.as_ref())
+    }
+
+    /// Few look for holders at once, and strangers not all of those: each merge takes memory.
+    fn begin_scan(&self, disclosure: Disclosure) -> Result<Scan<'_>, Trouble> {
+        let room = if disclosure.hides() { SCANS_MAX / 2 } else { SCANS_MAX };
+        Ok(Scan::begin(&self.scans, room)?)
+    }
+}
+
+/// Sends a full page, if the peer takes more than one.
+fn next_page(call: &mut Call<'_>, page: &HandlesReply) -> Result<(), Trouble> {
+    if call.more { call.part(page) } else { Err(Trouble::Varlink("ExpectedMore", None)) }
+}
+
+impl HandlesReply {
+    /// Takes a handle into the totals.
+    fn count(&mut self, handle: &HandleInfo) {
+        self.unsent_bytes = self.unsent_bytes.saturating_add(handle.unsent_bytes);
+        self.handles_total += u64::from(!handle.detached);
+        self.survivors_total += u64::from(handle.survivor);
     }
 }
 

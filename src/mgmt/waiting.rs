@@ -12,7 +12,8 @@ use crate::base::stop::{Answer, CallKind, Notice, Report, StopOptions};
 use crate::mgmt::control::{ControlError, WaitFor};
 use crate::mgmt::events::Cursor;
 use crate::mgmt::proto::{
-    CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, WaitParameters, WaitReply,
+    CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, ReplayParameters,
+    UnsentDoneReply, WaitParameters, WaitReply,
 };
 use crate::mgmt::service::{Call, Interest, Service, Trouble};
 use std::time::Duration;
@@ -107,6 +108,18 @@ impl Service {
                 send_event(call, event)?;
             }
         }
+    }
+
+    /// `Replay`: ends with its client, as what is not on the server by then is kept.
+    pub(in crate::mgmt) fn replay(
+        &self,
+        call: &mut Call<'_>,
+        parameters: ReplayParameters,
+    ) -> Result<(), Trouble> {
+        let caller = call.peer.caller();
+        let mut go_on = || call.interest() == Interest::Waiting;
+        let outcomes = self.control.replay(caller, parameters.force, &mut go_on)?;
+        call.finish(&UnsentDoneReply { outcomes })
     }
 
     /// `Wait`: for a ticket, a state, or whatever runs now.

@@ -9,11 +9,52 @@ use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::base::threads;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::rdbss::calldown;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the waiter looks whether it should go on waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The control thread waits so many looks for the end of an object.
+const LOOKS_FOR_AN_END: u32 = 10;
+
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
+mod this_thread {
+    use std::cell::Cell;
+
+    crate::base::sync::thread_local! {
+        /// Is this the control thread of a device?
+        pub(super) static CONTROLS: Cell<bool> = Cell::new(false);
+    }
+}
+use this_thread::CONTROLS;
+
+/// From here on this thread is the control thread of its device.
+pub(in crate::rdbss) fn this_thread_controls() {
+    CONTROLS.with(|controls| controls.set(true));
+}
+
+/// The end of an object, which is the mini-redirector's code: wherever its last reference is
+/// dropped. The control thread may be who looked at a handle while somebody else closed it; it
+/// waits no longer than a moment (S6).
+pub(in crate::rdbss) fn finalize(callout: &'static str, body: impl FnOnce() + Send + 'static) {
+    if !CONTROLS.with(Cell::get) {
+        return calldown::guard_drop(callout, body);
+    }
+    let looks = Cell::new(0);
+    let go_on = || {
+        looks.set(looks.get() + 1);
+        looks.get() < LOOKS_FOR_AN_END
+    };
+    let body = move || {
+        body();
+        Ok(())
+    };
+    if let Err(status) = call_bounded(callout, go_on, body) {
+        log::warn!("{callout}: {status}");
+    }
+}
 
 /// Where a callout's thread and its waiter meet: one of the two comes first, and both know which.
 enum Outcome<T> {
@@ -173,6 +214,26 @@ mod tests {
         let panicked = call_bounded::<()>("t-panic", || true, || panic!("planted"));
         assert_eq!(panicked, Err(Status::Unsuccessful));
         assert_eq!(call_bounded("t-fine", || true, || Ok(7)), Ok(7));
+    }
+
+    /// Stop.md S6: the control thread is not wedged by the end of an object that hangs; it waits
+    /// for one that does not.
+    #[test]
+    fn s6_an_end_that_hangs_does_not_wedge_the_control_thread() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (sender, ended) = std::sync::mpsc::channel();
+        let control = threads::spawn("t-control", move || {
+            this_thread_controls();
+            let told = sender.clone();
+            finalize("t-end", move || told.send("quick").expect("the test listens"));
+            finalize("t-end", move || assert!(held.recv().is_err()));
+            sender.send("past the hanging one").expect("the test listens");
+        });
+        let soon = Duration::from_secs(20);
+        assert_eq!(ended.recv_timeout(soon), Ok("quick"));
+        assert_eq!(ended.recv_timeout(soon), Ok("past the hanging one"));
+        drop(release);
+        control.expect("room for a thread").join();
     }
 
     /// Stop.md S6: what comes after it was given up on is undone.

@@ -6,14 +6,15 @@
 //! let go while the conservative drain still knows that its server is busy (stop.md §5).
 
 use crate::base::clock::Moment;
-use crate::base::ids::{Caller, HandleNumber, SerialNumber};
+use crate::base::ids::{Caller, HandleNumber, LossNumber, SerialNumber};
 use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
+use crate::rdbss::objects::fobx::{Cleanup, Fobx};
 use crate::rdbss::operation::{Answer, Node, Responder};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]
@@ -24,6 +25,15 @@ pub enum Subject {
     Handle(HandleNumber),
     /// The volume.
     Volume,
+}
+
+/// Where a WRITE's bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
 }
 
 /// Counts that the contexts of a device share.
@@ -44,6 +54,8 @@ pub struct ContextCounts {
     pub written_back_bytes: AtomicU64,
     /// Bytes handed over by applications and not on their servers, of all handles.
     pub unsent_bytes: AtomicU64,
+    /// Losses named that reached their server after all.
+    pub arrived: AtomicU64,
 }
 
 struct Inner {
@@ -52,6 +64,16 @@ struct Inner {
     cancel_routine: Option<Box<dyn FnOnce() + Send>>,
     /// Counted as cancellable in the gate.
     counted_cancellable: bool,
+    /// The handle whose data it carries, for the loss report; let go of when the callout returns.
+    fobx: Option<Arc<Fobx>>,
+    /// That data, where it is ours to keep.
+    data: Option<Arc<[u8]>>,
+    /// The loss its data was named as.
+    lost_as: Option<LossNumber>,
+    /// The handle that is cleaned up keeps its generation meanwhile.
+    cleanup: Option<Cleanup>,
+    /// Its callout has returned, and its caller got what it returned.
+    ended: bool,
 }
 
 /// One request.
@@ -60,6 +82,7 @@ pub struct Context {
     caller: Caller,
     operation: &'static str,
     subject: Subject,
+    span: Option<Span>,
     arrived: Moment,
     deadline: Option<Moment>,
     changes: bool,
@@ -80,6 +103,8 @@ pub struct Arrival {
     pub operation: &'static str,
     /// What it is about.
     pub subject: Subject,
+    /// Of a WRITE: where to.
+    pub span: Option<Span>,
     /// Now.
     pub arrived: Moment,
     /// When to give up.
@@ -100,12 +125,23 @@ impl Context {
         gate: Arc<Gate>,
         counts: Arc<ContextCounts>,
     ) -> Arc<Self> {
-        let inner = Inner { responder, pass, cancel_routine: None, counted_cancellable: false };
+        let inner = Inner {
+            responder,
+            pass,
+            cancel_routine: None,
+            counted_cancellable: false,
+            fobx: None,
+            data: None,
+            lost_as: None,
+            cleanup: None,
+            ended: false,
+        };
         Arc::new(Self {
             serial: arrival.serial,
             caller: arrival.caller,
             operation: arrival.operation,
             subject: arrival.subject,
+            span: arrival.span,
             arrived: arrival.arrived,
             deadline: arrival.deadline,
             changes: arrival.changes,
@@ -127,6 +163,41 @@ impl Context {
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.subject
+    }
+
+    /// Of a WRITE: where to.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        self.span
+    }
+
+    /// Keeps a WRITE's bytes at hand until its callout has returned.
+    pub fn hold_data(&self, data: Arc<[u8]>) {
+        self.inner.lock().data = Some(data);
+    }
+
+    /// Remembers whose data it carries until its callout has returned.
+    pub fn hold_handle(&self, fobx: &Arc<Fobx>) {
+        self.inner.lock().fobx = Some(fobx.clone());
+    }
+
+    /// What it holds of these.
+    #[must_use]
+    pub fn held(&self) -> (Option<Arc<Fobx>>, Option<Arc<[u8]>>) {
+        let inner = self.inner.lock();
+        (inner.fobx.clone(), inner.data.clone())
+    }
+
+    /// Its data is named lost under this number; the one it was named under before, if it was.
+    pub fn name_lost(&self, number: LossNumber) -> Result<(), LossNumber> {
+        let mut inner = self.inner.lock();
+        match inner.lost_as {
+            Some(before) => Err(before),
+            None => {
+                inner.lost_as = Some(number);
+                Ok(())
+            }
+        }
     }
 
     /// When it arrived.
@@ -183,6 +254,26 @@ impl Context {
     #[must_use]
     pub fn answer(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
         let responder = self.inner.lock().responder.take();
+        self.respond(responder, answer)
+    }
+
+    /// The same with what the callout returned: if it is given, the request cannot be abandoned any
+    /// more.
+    #[must_use]
+    pub fn end(&self, answer: Result<Answer, Status>) -> Option<Result<Answer, Status>> {
+        let responder = {
+            let mut inner = self.inner.lock();
+            inner.ended = inner.responder.is_some();
+            inner.responder.take()
+        };
+        self.respond(responder, answer)
+    }
+
+    fn respond(
+        &self,
+        responder: Option<Box<dyn Responder>>,
+        answer: Result<Answer, Status>,
+    ) -> Option<Result<Answer, Status>> {
         let Some(responder) = responder else {
             self.counts.late.fetch_add(1, Ordering::Relaxed);
             return Some(answer);
@@ -210,26 +301,63 @@ impl Context {
         &self.counts
     }
 
-    /// The callout is over: leaves the gate. Idempotent.
-    pub fn leave(&self) {
+    /// It is a cleanup or close, and ends with this.
+    pub fn holds(&self, cleanup: Cleanup) {
+        let before = self.inner.lock().cleanup.replace(cleanup);
+        drop(before);
+    }
+
+    /// Its callout is over, or it makes none: its handle may be reclaimed, or go.
+    pub fn end_cleanup(&self) {
+        let held = {
+            let mut inner = self.inner.lock();
+            (inner.cleanup.take(), inner.fobx.take())
+        };
+        drop(held);
+    }
+
+    /// A close that was put off is counted after all.
+    pub fn count(&self, pass: Pass) {
+        let before = self.inner.lock().pass.replace(pass);
+        if let Some(pass) = before {
+            self.gate.leave(pass);
+        }
+    }
+
+    /// The callout is over: leaves the gate. Idempotent. The number its data was named lost under
+    /// before, if it was: from here on it is not.
+    pub fn leave(&self) -> Option<LossNumber> {
+        let (held, pass, counted, lost_as) = {
+            let mut inner = self.inner.lock();
+            let routine = inner.cancel_routine.take();
+            let held = (routine, inner.cleanup.take(), inner.fobx.take(), inner.data.take());
+            let counted = std::mem::take(&mut inner.counted_cancellable);
+            // The pass with the number: who abandons it later finds that it has ended.
+            (held, inner.pass.take(), counted, inner.lost_as.take())
+        };
         // A routine that was never called is dropped here, with no lock held.
-        let routine = self.inner.lock().cancel_routine.take();
-        drop(routine);
-        self.leave_gate();
+        drop(held);
+        self.leave_gate(pass, counted);
+        lost_as
     }
 
     /// True if it was inside.
-    fn leave_gate(&self) -> bool {
-        let (pass, counted) = {
-            let mut inner = self.inner.lock();
-            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
-        };
+    fn leave_gate(&self, pass: Option<Pass>, counted: bool) -> bool {
         if counted {
             self.gate.ceased_cancellable();
         }
         let Some(pass) = pass else { return false };
         self.gate.leave(pass);
         true
+    }
+
+    /// The same for one whose callout may still run.
+    fn give_pass_back(&self) -> bool {
+        let (pass, counted) = {
+            let mut inner = self.inner.lock();
+            (inner.pass.take(), std::mem::take(&mut inner.counted_cancellable))
+        };
+        self.leave_gate(pass, counted)
     }
 
     /// Marks it cancelled and calls its cancel routine, if it has one, with no lock held. True if
@@ -256,13 +384,19 @@ impl Context {
             if inner.pass.is_none() {
                 return false;
             }
+            if inner.ended {
+                // All that is left of it is its pass, on its way back.
+                drop(inner);
+                self.give_pass_back();
+                return false;
+            }
             self.cancelled.store(true, Ordering::Release);
             self.abandoned.store(true, Ordering::Release);
             inner.responder.is_none()
         };
         // Its callout may end in this very moment, and answer first: then it was not abandoned.
         let let_go = !answered && self.answer(Err(status)).is_none();
-        let left = self.leave_gate();
+        let left = self.give_pass_back();
         let_go || (answered && left)
     }
 
@@ -362,6 +496,7 @@ mod tests {
             caller: Caller::default(),
             operation: "read",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
             changes: false,
@@ -434,6 +569,21 @@ mod tests {
         assert_eq!(counts.cancelled.load(Ordering::Relaxed), 0);
     }
 
+    /// Stop.md S1: what has ended and been answered is not abandoned, though its pass is still on
+    /// its way back: a write that succeeded is no loss.
+    #[test]
+    fn s1_what_has_ended_is_not_abandoned() {
+        let (context, gate, counts, receiver) = context();
+        assert!(context.end(Ok(Answer::Empty)).is_none());
+        assert!(!context.abandon(Status::IoTimeout));
+        assert!(!context.is_abandoned());
+        assert!(matches!(receiver.try_recv(), Ok(Ok(Answer::Empty))));
+        assert_eq!(gate.view().normals, 0);
+        context.leave();
+        assert_eq!(gate.view().normals, 0);
+        assert_eq!(counts.completed.load(Ordering::Relaxed), 1);
+    }
+
     /// Stop.md §4 step 3: a close that can be cancelled does not stand for a request that cannot.
     #[test]
     fn a_cancellable_close_is_not_counted_among_the_requests() {
@@ -444,6 +594,7 @@ mod tests {
             caller: Caller::default(),
             operation: "flush",
             subject: Subject::Volume,
+            span: None,
             arrived: Moment(0),
             deadline: None,
             changes: false,

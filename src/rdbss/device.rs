@@ -3,7 +3,8 @@
 use crate::base::clock::Clock;
 use crate::base::ids::Generation;
 use crate::base::limits::CANCEL_GRACE;
-use crate::base::stop::{Loss, Notice};
+use crate::base::stop::Notice;
+use crate::base::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
 pub use crate::mrx::calldown::Capabilities;
@@ -28,7 +29,6 @@ use crate::rdbss::startstop::Control;
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
 use crate::rdbss::watcher::Refusals;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The kernel's side of the mount, installed once it is mounted.
@@ -203,18 +203,6 @@ impl Device {
     /// Announces something of the current generation. No lock is held.
     pub(in crate::rdbss) fn announce(&self, notice: Notice) {
         self.announce_of(self.gate.view().generation, notice);
-    }
-
-    /// Data that was acknowledged is lost: told at once, and named in the next stop's report.
-    pub(in crate::rdbss) fn lost(&self, loss: Loss) {
-        self.losses.add(loss.clone());
-        self.announce(Notice::Loss(loss));
-    }
-
-    /// Losses that no stop's report has named: those since the last one.
-    #[must_use]
-    pub fn take_losses(&self) -> Vec<Loss> {
-        self.losses.take()
     }
 
     /// Calls the cancel routines of requests, foreign code, and waits for them a moment (S6).

@@ -1,20 +1,24 @@
 //! Dispatch: an operation's way through the core. Gates it, counts it, makes its context, runs it
 //! on the caller's thread (FSD) or posts it to the file system process (FSP), and has it answered.
 
-use crate::base::ids::{Caller, HandleNumber};
+use crate::base::ids::{Caller, Generation, HandleNumber};
 use crate::base::limits::FSP_INLINE_MAX;
 use crate::base::queue::{Class, Rejected};
 use crate::base::status::Status;
+use crate::base::stop::State;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown;
-use crate::rdbss::context::{Arrival, Context, Subject};
+use crate::rdbss::context::{Arrival, Context, Span, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Job;
 use crate::rdbss::gate::{CloseEntry, Pass};
-use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, OperationClass, Responder};
+use crate::rdbss::operation::{
+    Answer, Dispatcher, Node, Operation, OperationClass, Responder, WriteData,
+};
+use crate::rdbss::survivors::PutOff;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// How far an operation has come when its handler returns.
 pub(in crate::rdbss) enum Flow {
@@ -104,19 +108,44 @@ impl Device {
         let Some(fobx) = self.handles.get(handle) else {
             return responder.respond(Err(Status::InvalidHandle));
         };
-        match self.gate.enter_close(fobx.srv_open().generation()) {
-            CloseEntry::Counted(pass) => self.begin(caller, operation, responder, Some(pass)),
-            CloseEntry::Survivor => self.begin(caller, operation, responder, None),
-            CloseEntry::Deferred => {
-                // A context it gets now: a request that waits is listed, watched and bounded in
-                // time.
-                let context = self.admit(caller, &operation, responder, None);
-                let (device, operation) = (self.shared(), operation.into_owned());
-                let close = Box::new(move || device.carry_on(context, operation));
-                if let Some(close) = self.deferred.put_off(close) {
-                    close();
-                }
+        let (cleanup, generation) = fobx.begin_cleanup();
+        let (pass, deferred) = match self.gate.enter_close(generation) {
+            CloseEntry::Counted(pass) => (Some(pass), false),
+            CloseEntry::Survivor => (None, false),
+            CloseEntry::Deferred => (None, true),
+        };
+        // A context it gets also when it has to wait: it is listed, watched and bounded in time.
+        let context = self.admit(caller, &operation, responder, pass);
+        context.holds(cleanup);
+        if deferred {
+            self.put_off(context, operation.into_owned(), generation);
+        } else {
+            self.carry_on(context, operation);
+        }
+    }
+
+    /// Keeps a cleanup or close until `MRxStop` has returned.
+    fn put_off(&self, context: Arc<Context>, operation: Operation<'static>, of: Generation) {
+        let device = self.shared();
+        let sealed = || self.gate.view().state == State::Sealing;
+        let run = move |(context, operation)| device.run_put_off(context, operation, of);
+        match self.deferred.put_off(sealed, (context, operation), run) {
+            PutOff::Kept => {}
+            PutOff::Over((context, operation)) => self.carry_on(context, operation),
+            PutOff::AskAgain((context, operation)) => self.run_put_off(context, operation, of),
+        }
+    }
+
+    /// Its turn has come. The gate is asked again: if the stop was taken back, the next one must
+    /// wait for it like for any other.
+    fn run_put_off(&self, context: Arc<Context>, operation: Operation<'static>, of: Generation) {
+        match self.gate.enter_close(of) {
+            CloseEntry::Counted(pass) => {
+                context.count(pass);
+                self.carry_on(context, operation);
             }
+            CloseEntry::Survivor => self.carry_on(context, operation),
+            CloseEntry::Deferred => self.put_off(context, operation, of),
         }
     }
 
@@ -146,6 +175,7 @@ impl Device {
             caller,
             operation: operation.word(),
             subject: operation.subject(),
+            span: operation.span(),
             arrived: now,
             deadline: match self.options.request_deadline {
                 Some(limit) if !operation.waits_for_others() => Some(now.after(limit)),
@@ -156,6 +186,10 @@ impl Device {
         let context =
             Context::new(arrival, Some(responder), pass, self.gate.clone(), self.counts.clone());
         self.requests.insert(context.serial(), context.clone());
+        // A stop that cancels or abandons looked into the table when this was on its way there.
+        if self.gate.view().state == State::Draining {
+            self.gate.wake();
+        }
         context
     }
 
@@ -178,6 +212,9 @@ impl Device {
         };
         let bytes = operation.payload_bytes();
         let (device, operation) = (self.shared(), operation.into_owned());
+        if let Operation::Write { data: WriteData::Shared(data), .. } = &operation {
+            context.hold_data(data.clone());
+        }
         let its_context = context.clone();
         let job: Job = Box::new(move || device.run(&its_context, operation));
         let fsp = self.fsp.lock().clone();
@@ -226,8 +263,28 @@ impl Device {
 
     /// The one place where a request ends: reply, gate, table.
     pub(in crate::rdbss) fn complete(&self, context: &Context, answer: Result<Answer, Status>) {
-        self.too_late(context.answer(answer));
-        context.leave();
+        let written = match &answer {
+            Ok(Answer::Written(bytes)) => Some(*bytes as u64),
+            Ok(_) | Err(_) => None,
+        };
+        // Before its handle is let go of, which may be the last that knows the file.
+        let path = if context.is_abandoned() { self.path_of(context) } else { Vec::new() };
+        let failed = match (&answer, context.operation()) {
+            (Err(status), "flush" | "fsync") => context.held().0.map(|fobx| (fobx, *status)),
+            _ => None,
+        };
+        context.end_cleanup();
+        let late = context.end(answer);
+        if let Some((fobx, status)) = failed {
+            self.flush_failed(&fobx, status, late.is_none());
+        }
+        self.too_late(late);
+        if let Some(number) = context.leave()
+            && let Some(bytes) = written
+            && context.span().is_none_or(|span| span.length <= bytes)
+        {
+            self.arrived(number, path, bytes);
+        }
         self.requests.remove(context.serial());
     }
 
@@ -249,7 +306,7 @@ impl Device {
                 self.read(context, handle, offset, size, buffer)
             }
             Operation::Write { handle, offset, data, write_back, kill_privileges } => {
-                self.write(context, handle, offset, &data, (write_back, kill_privileges))
+                self.write(context, handle, offset, data, (write_back, kill_privileges))
             }
             Operation::Flush { handle } => self.flush(context, handle),
             Operation::Synchronize { handle, data_only } => {
@@ -393,7 +450,7 @@ impl Device {
 }
 
 impl Operation<'_> {
-    /// The handle it is on, if it is on one.
+    /// The handle it is on, if it is on one. No default arm: a new operation must say.
     fn handle(&self) -> Option<HandleNumber> {
         match self {
             Self::Read { handle, .. }
@@ -407,16 +464,52 @@ impl Operation<'_> {
             | Self::CopyRange { from: handle, .. }
             | Self::GetLock { handle, .. }
             | Self::SetLock { handle, .. } => Some(*handle),
+            // These have one only to spare a lookup: they are about the file.
+            Self::GetAttributes { .. }
+            | Self::SetAttributes { .. }
+            | Self::Lookup { .. }
+            | Self::ReadLink { .. }
+            | Self::MakeNode { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Rename { .. }
+            | Self::Open { .. }
+            | Self::Create { .. }
+            | Self::OpenDirectory { .. }
+            | Self::QueryVolume
+            | Self::GetExtendedAttribute { .. }
+            | Self::ListExtendedAttributes { .. }
+            | Self::SetExtendedAttribute { .. }
+            | Self::RemoveExtendedAttribute { .. }
+            | Self::Access { .. } => None,
+        }
+    }
+
+    /// Of a WRITE: where its bytes go.
+    fn span(&self) -> Option<Span> {
+        match self {
+            Self::Write { offset, data, .. } => {
+                Some(Span { offset: *offset, length: data.len() as u64 })
+            }
             _ => None,
         }
     }
 
-    /// What it is about, for listings.
+    /// What it is about, for listings. No default arm either.
     fn subject(&self) -> Subject {
-        if let Some(handle) = self.handle() {
-            return Subject::Handle(handle);
-        }
         match self {
+            Self::Read { handle, .. }
+            | Self::Write { handle, .. }
+            | Self::Flush { handle }
+            | Self::Release { handle }
+            | Self::Synchronize { handle, .. }
+            | Self::ReadDirectory { handle, .. }
+            | Self::Allocate { handle, .. }
+            | Self::Seek { handle, .. }
+            | Self::CopyRange { from: handle, .. }
+            | Self::GetLock { handle, .. }
+            | Self::SetLock { handle, .. } => Subject::Handle(*handle),
             Self::Lookup { parent: node, .. }
             | Self::GetAttributes { node, .. }
             | Self::SetAttributes { node, .. }
@@ -434,7 +527,7 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { node, .. }
             | Self::RemoveExtendedAttribute { node, .. }
             | Self::Access { node, .. } => Subject::Node(node.clone()),
-            _ => Subject::Volume,
+            Self::QueryVolume => Subject::Volume,
         }
     }
 }

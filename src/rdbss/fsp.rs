@@ -10,10 +10,10 @@ use crate::base::limits::{
     FSP_QUEUE_BYTES_MAX, FSP_QUEUE_MAX, FSP_STUCK_AFTER, FSP_WORKERS_MAX, FSP_WORKERS_STUCK_MAX,
 };
 use crate::base::queue::{Account, Class, ClassQueue, Rejected, Taken};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::base::threads::{self, Thread};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a worker waits for work before it goes home (RDBSS waits as long, rdbss.md 4.5).
@@ -201,7 +201,7 @@ impl Fsp {
             }
             // A thread has not quite ended when it says it goes home: look again soon.
             let rest = (limit - waited).min(Duration::from_millis(5));
-            self.went_home.wait_for(&mut workers, rest);
+            self.went_home.look_again_in(&mut workers, rest);
         }
         let all: Vec<Worker> = workers.drain(..).collect();
         drop(workers);

@@ -3,11 +3,14 @@
 //! One packed word, chosen in gate.md §1.5 because it can be proved:
 //!
 //! ```text
-//!   63      61 60                40 39           20 19            0
-//!  +----------+--------------------+---------------+---------------+
-//!  |  phase   |     generation     |    closes     |    normals    |
-//!  +----------+--------------------+---------------+---------------+
+//!   63      61 60           41    40     39           20 19            0
+//!  +----------+---------------+--------+---------------+---------------+
+//!  |  phase   |  generation   | opened |    closes     |    normals    |
+//!  +----------+---------------+--------+---------------+---------------+
 //! ```
+//!
+//! `opened` is set by every open that enters: whoever clears it, finds nothing open, and flips with
+//! it still clear knows that nobody slipped in between ([`Gate::close_unless`]).
 //!
 //! Entering is a compare-and-swap on the whole word, leaving is a subtraction; a decided stop is a
 //! change of the same word, so nothing slips between. Only the stopper sleeps, on a mutex and
@@ -25,13 +28,16 @@ use std::time::Duration;
 const COUNT_BITS: u32 = 20;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 const CLOSE_SHIFT: u32 = COUNT_BITS;
-const GENERATION_SHIFT: u32 = 2 * COUNT_BITS;
-const GENERATION_BITS: u32 = 21;
+const OPENED: u64 = 1 << (2 * COUNT_BITS);
+const GENERATION_SHIFT: u32 = 2 * COUNT_BITS + 1;
+const GENERATION_BITS: u32 = 20;
 const GENERATION_MASK: u64 = (1 << GENERATION_BITS) - 1;
 const PHASE_SHIFT: u32 = GENERATION_SHIFT + GENERATION_BITS;
 
 const ONE_NORMAL: u64 = 1;
 const ONE_CLOSE: u64 = 1 << CLOSE_SHIFT;
+/// A decision that opens keep coming into is made again so often; then they are why it is busy.
+const DECISIONS_MAX: usize = 64;
 
 /// The word taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ const fn state_of(word: u64) -> State {
         3 => State::Paused,
         4 => State::Draining,
         // The word is written here only: 6 and 7 do not occur.
-        _ => State::Sealing,
+        5.. => State::Sealing,
     }
 }
 
@@ -86,10 +92,24 @@ const fn with(word: u64, state: State, generation: u64) -> u64 {
     (phase_of(state) << PHASE_SHIFT) | ((generation & GENERATION_MASK) << GENERATION_SHIFT) | counts
 }
 
+/// Does a gate whose word is this let a normal request in?
+fn admits(word: u64, opens: bool) -> Result<(), Status> {
+    match state_of(word) {
+        State::Started => {}
+        State::Paused if !opens => {}
+        State::Paused => return Err(Status::RedirectorPaused),
+        State::Startable | State::StartInProgress | State::Draining | State::Sealing => {
+            return Err(Status::RedirectorNotStarted);
+        }
+    }
+    if normals(word) == COUNT_MASK { Err(Status::InsufficientResources) } else { Ok(()) }
+}
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Normal,
+    Open,
     Close,
 }
 
@@ -124,7 +144,11 @@ pub struct Gate {
     word: CachePadded<AtomicU64>,
     /// Normals inside that have a cancel routine: the drain waits for the others first.
     cancellable: AtomicU32,
-    sleep: Mutex<()>,
+    /// Was the stopper woken since its last wait? One that was woken while it looked at something
+    /// else does not sleep.
+    woken: Mutex<bool>,
+    /// Normals inside that make a handle: counted before they enter, until it is in the table.
+    opens: AtomicU32,
     left: Condvar,
 }
 
@@ -141,7 +165,8 @@ impl Gate {
         Self {
             word: CachePadded::new(AtomicU64::new(with(0, State::Startable, 0))),
             cancellable: AtomicU32::new(0),
-            sleep: Mutex::new(Rank::Gate, ()),
+            woken: Mutex::new(Rank::Gate, false),
+            opens: AtomicU32::new(0),
             left: Condvar::new(),
         }
     }
@@ -164,44 +189,96 @@ impl Gate {
     /// `RedirectorNotStarted`, `RedirectorPaused` (stop.md §2); `InsufficientResources` when 2^20 -
     /// 1 requests are inside.
     pub fn enter_normal(&self, opens: bool) -> Result<Pass, Status> {
-        let mut word = self.word.load(Ordering::Relaxed);
+        let word = self.word.load(Ordering::Relaxed);
+        admits(word, opens)?;
+        if !opens {
+            return self.enter_counted(word, false).map(|()| Pass(Kind::Normal));
+        }
+        // Before it is inside: a decision that finds nobody opening must not overlook it.
+        self.opens.fetch_add(1, Ordering::AcqRel);
+        match self.enter_counted(word, true) {
+            Ok(()) => Ok(Pass(Kind::Open)),
+            Err(status) => {
+                self.opens.fetch_sub(1, Ordering::AcqRel);
+                Err(status)
+            }
+        }
+    }
+
+    fn enter_counted(&self, mut word: u64, opens: bool) -> Result<(), Status> {
         loop {
-            match state_of(word) {
-                State::Started => {}
-                State::Paused if !opens => {}
-                State::Paused => return Err(Status::RedirectorPaused),
-                State::Startable | State::StartInProgress | State::Draining | State::Sealing => {
-                    return Err(Status::RedirectorNotStarted);
-                }
-            }
-            if normals(word) == COUNT_MASK {
-                return Err(Status::InsufficientResources);
-            }
+            admits(word, opens)?;
+            let opened = if opens { OPENED } else { 0 };
             match self.word.compare_exchange_weak(
                 word,
-                word + ONE_NORMAL,
+                (word + ONE_NORMAL) | opened,
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return Ok(Pass(Kind::Normal)),
+                Ok(_) => return Ok(()),
                 Err(now) => word = now,
             }
         }
+    }
+
+    /// Opens inside: each is about to make a handle.
+    #[must_use]
+    pub fn opening(&self) -> u32 {
+        self.opens.load(Ordering::Acquire)
+    }
+
+    /// Moves a serving gate to `state` unless something is open or being opened, in one step: no
+    /// open that has entered is overlooked and none enters between the look and the flip (C5).
+    /// `held`: is something open? False: busy, and nothing has changed.
+    pub fn close_unless(&self, state: State, held: impl Fn() -> bool) -> bool {
+        for _ in 0..DECISIONS_MAX {
+            let mut word = self.word.fetch_and(!OPENED, Ordering::AcqRel) & !OPENED;
+            // An open that entered before is counted until its handle is where `held` looks.
+            if self.opening() > 0 || held() {
+                return false;
+            }
+            while word & OPENED == 0 {
+                match self.word.compare_exchange_weak(
+                    word,
+                    with(word, state, generation_of(word)),
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => {
+                        self.wake();
+                        return true;
+                    }
+                    Err(now) => word = now,
+                }
+            }
+        }
+        false
     }
 
     /// Lets a cleanup or close of a handle of `generation` in. It is never refused (G3); when 2^20
     /// - 1 closes are inside it passes uncounted rather than fail.
     #[must_use]
     pub fn enter_close(&self, generation: Generation) -> CloseEntry {
-        let mut word = self.word.load(Ordering::Relaxed);
+        // Acquired, though nothing is counted: a survivor's close that finds the stop over sees all
+        // that `MRxStop` did.
+        let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if generation_of(word) != generation.0 & GENERATION_MASK {
+            let current = match state_of(word) {
+                // A handle that the start has reclaimed is the next generation's already.
+                State::StartInProgress => generation_of(word) + 1,
+                State::Startable
+                | State::Started
+                | State::Paused
+                | State::Draining
+                | State::Sealing => generation_of(word),
+            };
+            if current & GENERATION_MASK != generation.0 & GENERATION_MASK {
                 return CloseEntry::Survivor;
             }
             match state_of(word) {
-                State::Started | State::Paused | State::Draining => {}
+                State::StartInProgress | State::Started | State::Paused | State::Draining => {}
                 State::Sealing => return CloseEntry::Deferred,
-                State::Startable | State::StartInProgress => return CloseEntry::Survivor,
+                State::Startable => return CloseEntry::Survivor,
             }
             if closes(word) == COUNT_MASK {
                 return CloseEntry::Survivor;
@@ -210,7 +287,7 @@ impl Gate {
                 word,
                 word + ONE_CLOSE,
                 Ordering::AcqRel,
-                Ordering::Relaxed,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return CloseEntry::Counted(Pass(Kind::Close)),
                 Err(now) => word = now,
@@ -221,16 +298,24 @@ impl Gate {
     /// A counted request has ended. Wakes the stopper when it may go on.
     pub fn leave(&self, pass: Pass) {
         let one = match pass.0 {
-            Kind::Normal => ONE_NORMAL,
+            Kind::Normal | Kind::Open => ONE_NORMAL,
             Kind::Close => ONE_CLOSE,
         };
         let word = self.word.fetch_sub(one, Ordering::AcqRel) - one;
+        if pass.0 == Kind::Open {
+            self.opens.fetch_sub(1, Ordering::AcqRel);
+        }
         let wake = match (state_of(word), pass.0) {
-            (State::Draining, Kind::Normal) => {
+            (State::Draining, Kind::Normal | Kind::Open) => {
                 normals(word) <= u64::from(self.cancellable.load(Ordering::Acquire))
             }
             (State::Sealing, Kind::Close) => closes(word) == 0,
-            _ => false,
+            (State::Draining, Kind::Close)
+            | (State::Sealing, Kind::Normal | Kind::Open)
+            | (
+                State::Startable | State::StartInProgress | State::Started | State::Paused,
+                Kind::Normal | Kind::Open | Kind::Close,
+            ) => false,
         };
         if wake {
             self.wake();
@@ -255,11 +340,17 @@ impl Gate {
 
     /// Moves to another state, keeping the counts. Only the driver calls it, under its lock, with
     /// what
-    /// `lifecycle::step` said. `Started` from `StartInProgress` begins the next generation.
+    /// `lifecycle::step` said. A start that ends anywhere but in `Startable` has begun the next
+    /// generation: in `Started`, or where a stop that waits has left it.
     pub(in crate::rdbss) fn set_state(&self, state: State) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
-            let begins = state_of(word) == State::StartInProgress && state == State::Started;
+            let begins = match state {
+                State::Startable | State::StartInProgress => false,
+                State::Started | State::Paused | State::Draining | State::Sealing => {
+                    state_of(word) == State::StartInProgress
+                }
+            };
             let generation = generation_of(word) + u64::from(begins);
             match self.word.compare_exchange_weak(
                 word,
@@ -282,8 +373,8 @@ impl Gate {
 
     /// Wakes the stopper so that it looks again.
     pub fn wake(&self) {
-        // Taking the lock is what makes the wake-up reliable: the stopper tests under it.
-        drop(self.sleep.lock());
+        // Under the lock under which the stopper tests: it sees the flag, or it sleeps and hears.
+        *self.woken.lock() = true;
         self.left.notify_all();
     }
 
@@ -305,12 +396,16 @@ impl Gate {
         self.wait(limit, |_, word| closes(word) == 0)
     }
 
+    /// For the one stopper: the control thread.
     fn wait(&self, limit: Duration, over: impl Fn(&Self, u64) -> bool) -> bool {
-        let mut sleep = self.sleep.lock();
+        let mut woken = self.woken.lock();
         if over(self, self.word.load(Ordering::Acquire)) {
             return true;
         }
-        self.left.wait_for(&mut sleep, limit);
+        if !*woken {
+            self.left.wait_for(&mut woken, limit);
+        }
+        *woken = false;
         over(self, self.word.load(Ordering::Acquire))
     }
 }
@@ -364,6 +459,10 @@ mod tests {
                     assert!(matches!(close, CloseEntry::Survivor));
                 }
             }
+            // Of a handle that the running start has reclaimed.
+            let reclaimed = gate.enter_close(Generation(2));
+            let counted = matches!(reclaimed, CloseEntry::Counted(_));
+            assert_eq!(counted, state == State::StartInProgress, "{state:?}: {reclaimed:?}");
         }
     }
 
@@ -409,6 +508,64 @@ mod tests {
         gate.ceased_cancellable();
         gate.leave(second);
         assert!(gate.wait_normals(Duration::ZERO));
+    }
+
+    /// Stop.md C5: an open in flight is busy; one that ended without a handle is not.
+    #[test]
+    fn c5_an_open_in_flight_is_busy() {
+        let gate = started();
+        let open = gate.enter_normal(true).expect("started");
+        assert!(!gate.close_unless(State::Draining, || false));
+        assert_eq!((gate.view().state, gate.opening()), (State::Started, 1));
+        gate.leave(open);
+        assert!(!gate.close_unless(State::Draining, || true), "something is open");
+        let read = gate.enter_normal(false).expect("still started");
+        assert!(gate.close_unless(State::Draining, || false), "what opens nothing is not busy");
+        assert_eq!((gate.view().state, gate.view().normals), (State::Draining, 1));
+        gate.leave(read);
+    }
+
+    /// Stop.md C5: an open that enters between the look and the flip is seen by the flip.
+    #[test]
+    fn c5_the_look_and_the_flip_are_one_step() {
+        let gate = started();
+        let slipped_in = std::cell::Cell::new(None);
+        let held = || {
+            let late = slipped_in.take();
+            let found = late.is_some();
+            slipped_in.set(late.or_else(|| gate.enter_normal(true).ok()));
+            found
+        };
+        assert!(!gate.close_unless(State::Draining, held));
+        assert_eq!(gate.view().state, State::Started, "nothing has changed");
+        gate.leave(slipped_in.take().expect("it entered"));
+    }
+
+    /// The same with threads: whenever the gate was closed as idle, no handle exists.
+    #[test]
+    fn c5_closed_as_idle_means_idle() {
+        for _ in 0..300 {
+            let (gate, handles) = (started(), AtomicU32::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for _ in 0..20 {
+                            let Ok(open) = gate.enter_normal(true) else { return };
+                            handles.fetch_add(1, Ordering::AcqRel);
+                            gate.leave(open);
+                            handles.fetch_sub(1, Ordering::AcqRel);
+                        }
+                    });
+                }
+                let held = || handles.load(Ordering::Acquire) > 0;
+                if gate.close_unless(State::Draining, held) {
+                    // `opening` may say otherwise: one that is being refused counts for a moment.
+                    assert!(gate.enter_normal(true).is_err());
+                    assert_eq!(gate.view().normals, 0);
+                    assert_eq!(handles.load(Ordering::Acquire), 0);
+                }
+            });
+        }
     }
 
     /// A stopper asleep is woken by the last one out (no lost wake-up), many times over.

@@ -61,6 +61,26 @@ pub enum Event {
     UnregisterCalled,
 }
 
+impl Event {
+    /// May it open the gate although stops wait in the queue?
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        match self {
+            Self::StartDone | Self::RollBack | Self::ResumeCalled => true,
+            Self::StopCalled { .. }
+            | Self::StartCalled { .. }
+            | Self::StopTaken { .. }
+            | Self::StartTaken
+            | Self::StartFailed
+            | Self::GraceOver
+            | Self::Drained
+            | Self::StopDone
+            | Self::PauseCalled
+            | Self::UnregisterCalled => false,
+        }
+    }
+}
+
 /// What the driver must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -99,7 +119,7 @@ pub enum Refused {
     },
 }
 
-/// The whole policy. Exhaustive in both directions.
+/// The whole policy. Exhaustive in both directions: a new state or event must choose everywhere.
 ///
 /// # Errors
 /// [`Refused`]: the state is unchanged.
@@ -109,23 +129,24 @@ pub fn step(state: State, event: Event) -> Result<(State, Action), Refused> {
         Event::StartCalled { quiet } => Ok(start_called(state, quiet)),
         Event::StopTaken { grace } => stop_taken(state, grace),
         Event::StartTaken => start_taken(state),
+        Event::StartDone => start_ended(state, event, State::Started),
+        Event::StartFailed => start_ended(state, event, State::Startable),
+        Event::GraceOver => grace_over(state),
+        Event::Drained => drained(state),
+        Event::StopDone => stop_done(state),
+        Event::RollBack => rolled_back(state),
         Event::PauseCalled => Ok(pause_called(state)),
         Event::ResumeCalled => Ok(resume_called(state)),
-        Event::StartDone
-        | Event::StartFailed
-        | Event::GraceOver
-        | Event::Drained
-        | Event::StopDone
-        | Event::RollBack => progressed(state, event),
-        Event::UnregisterCalled => match state {
-            State::Startable => Ok((State::Startable, Action::Nothing)),
-            State::StartInProgress
-            | State::Started
-            | State::Paused
-            | State::Draining
-            | State::Sealing => Err(Refused::NotStopped),
-        },
+        Event::UnregisterCalled => unregister_called(state),
     }
+}
+
+/// The state in which stops that wait leave a gate that a resume, a roll-back or a start has just
+/// opened: they have been answered *posted*, and from then on only cleanup and close pass (C2).
+/// `graces`: of each stop that waits, has it a grace?
+#[must_use]
+pub fn with_waiting(state: State, graces: impl IntoIterator<Item = bool>) -> State {
+    graces.into_iter().fold(state, |state, grace| stop_called(state, false, grace).0)
 }
 
 /// Row "stop, foreign" of stop.md §3.
@@ -203,28 +224,69 @@ fn resume_called(state: State) -> (State, Action) {
     }
 }
 
-/// The control thread's own progress.
-fn progressed(state: State, event: Event) -> Result<(State, Action), Refused> {
-    let next = match (state, event) {
-        (State::StartInProgress, Event::StartDone) => State::Started,
-        (State::StartInProgress, Event::StartFailed) => State::Startable,
-        (State::Paused | State::Draining, Event::GraceOver) => State::Draining,
-        (State::Draining, Event::Drained) => State::Sealing,
-        (State::Sealing, Event::StopDone) => State::Startable,
-        (State::Started | State::Paused | State::Draining | State::Sealing, Event::RollBack) => {
-            State::Started
+/// The control thread's own progress: the start it runs is over.
+fn start_ended(state: State, event: Event, next: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::StartInProgress => Ok((next, Action::Nothing)),
+        State::Startable | State::Started | State::Paused | State::Draining | State::Sealing => {
+            Err(Refused::Impossible { state, event })
         }
-        (
-            State::Startable
-            | State::StartInProgress
-            | State::Started
-            | State::Paused
-            | State::Draining
-            | State::Sealing,
-            _,
-        ) => return Err(Refused::Impossible { state, event }),
-    };
-    Ok((next, Action::Nothing))
+    }
+}
+
+/// A grace is over; a later stop without one may have ended it before.
+fn grace_over(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Paused | State::Draining => Ok((State::Draining, Action::Nothing)),
+        State::Startable | State::StartInProgress | State::Started | State::Sealing => {
+            Err(Refused::Impossible { state, event: Event::GraceOver })
+        }
+    }
+}
+
+fn drained(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Draining => Ok((State::Sealing, Action::Nothing)),
+        State::Startable
+        | State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Sealing => Err(Refused::Impossible { state, event: Event::Drained }),
+    }
+}
+
+fn stop_done(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Sealing => Ok((State::Startable, Action::Nothing)),
+        State::Startable
+        | State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Draining => Err(Refused::Impossible { state, event: Event::StopDone }),
+    }
+}
+
+fn rolled_back(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Started | State::Paused | State::Draining | State::Sealing => {
+            Ok((State::Started, Action::Nothing))
+        }
+        State::Startable | State::StartInProgress => {
+            Err(Refused::Impossible { state, event: Event::RollBack })
+        }
+    }
+}
+
+/// Row "unregister".
+fn unregister_called(state: State) -> Result<(State, Action), Refused> {
+    match state {
+        State::Startable => Ok((State::Startable, Action::Nothing)),
+        State::StartInProgress
+        | State::Started
+        | State::Paused
+        | State::Draining
+        | State::Sealing => Err(Refused::NotStopped),
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +311,24 @@ mod tests {
             assert_eq!(flipped, Ok((State::Draining, Action::Post)));
             let graced = step(State::Started, Event::StopCalled { quiet, grace: true });
             assert_eq!(graced, Ok((State::Paused, Action::Post)));
+        }
+    }
+
+    /// Stop.md C2: what opens the gate does not open it for a stop that waits: with a grace only
+    /// what is open goes on, without one nothing does.
+    #[test]
+    fn c2_what_opens_is_closed_again_for_stops_that_wait() {
+        for (graces, left) in [
+            (&[][..], State::Started),
+            (&[true], State::Paused),
+            (&[true, true], State::Paused),
+            (&[true, false], State::Draining),
+            (&[false, true], State::Draining),
+        ] {
+            assert_eq!(with_waiting(State::Started, graces.iter().copied()), left, "{graces:?}");
+        }
+        for state in STATES {
+            assert_eq!(with_waiting(state, []), state);
         }
     }
 

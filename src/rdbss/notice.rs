@@ -1,7 +1,10 @@
 //! What the core tells the outside, and what it asks of the kernel, through traits `app` installs.
 
-use crate::base::ids::{Generation, NodeNumber};
-use crate::base::stop::Notice;
+use crate::base::ids::{Caller, Generation, LossNumber, NodeNumber};
+use crate::base::stop::{Loss, Notice};
+use crate::mrx::request::FileIdentity;
+use crate::rdbss::context::Span;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Hears what a device does. Called with no lock held, from the thread where it happened; must not
@@ -54,4 +57,68 @@ pub trait UncProvider: Send + Sync {
     fn register(&self) -> Result<(), String>;
     /// Releases every prefix, then deregisters. Returns the released prefixes in order.
     fn deregister(&self) -> Vec<String>;
+}
+
+/// Bytes that were acknowledged or handed over and did not reach the server, with all that is known
+/// of them.
+#[derive(Clone, Debug)]
+pub struct LostWrite {
+    /// The file's path.
+    pub path: Vec<u8>,
+    /// Which file; all zero when it is not known.
+    pub identity: FileIdentity,
+    /// Where they belong in it; none when that is not known: what a mini-redirector held back.
+    pub span: Option<Span>,
+    /// How many.
+    pub bytes: u64,
+    /// Written to a handle that appends: the offset is the kernel's idea of the end.
+    pub append: bool,
+    /// The bytes, where they were at hand.
+    pub data: Option<Arc<[u8]>>,
+    /// Why.
+    pub error: String,
+    /// When it was given up, in seconds since the Unix epoch.
+    pub lost_unix_s: f64,
+    /// Who wrote them; for page write-back, which has no caller, who opened the handle.
+    pub written_by: Caller,
+}
+
+impl LostWrite {
+    /// As a report names it.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        Loss {
+            path: self.path.clone(),
+            bytes: self.bytes,
+            error: self.error.clone(),
+            written_by: self.written_by,
+            command: None,
+            kept_in: None,
+        }
+    }
+}
+
+/// What became of a loss that was to be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The writer's command name, where it could still be read.
+    pub command: Option<String>,
+    /// The file that has the bytes; none: they are not kept.
+    pub file: Option<String>,
+    /// Why not.
+    pub why_not: Option<String>,
+}
+
+/// Keeps what was lost, on a thread of its own (design README, invariant 9). Only
+/// [`LossKeeper::settle`] waits; the others are called from threads that serve requests.
+pub trait LossKeeper: Send + Sync {
+    /// Queues: keep this.
+    fn keep(&self, number: LossNumber, lost: LostWrite);
+    /// Queues: this one has reached the server after all.
+    fn arrived(&self, number: LossNumber);
+    /// Waits until all that was queued before is on disk, or is known not to get there; false when
+    /// `limit` passed first. Never called on a thread that serves the kernel.
+    fn settle(&self, limit: Duration) -> bool;
+    /// What became of a loss; nothing is known of it before it is settled.
+    fn kept(&self, number: LossNumber) -> Kept;
 }

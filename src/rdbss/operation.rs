@@ -11,10 +11,10 @@ use crate::mrx::request::{
     SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::rdbss::objects::fcb::Fcb;
-use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use crate::mrx::request as operand;
+pub use crate::rdbss::payload::WriteData;
 
 /// A file as the front holds it: an FCB it keeps alive while the kernel knows its number.
 pub type Node = Arc<Fcb>;
@@ -163,7 +163,7 @@ pub enum Operation<'a> {
         /// First byte.
         offset: u64,
         /// The data; borrowed from the kernel's buffer while it runs inline.
-        data: Cow<'a, [u8]>,
+        data: WriteData<'a>,
         /// Page write-back (FUSE_WRITE_CACHE): cleanup, never refused (G3).
         write_back: bool,
         /// The kernel asks for set-id bits to be cleared.
@@ -438,7 +438,7 @@ impl Operation<'_> {
             Self::Write { handle, offset, data, write_back, kill_privileges } => Operation::Write {
                 handle,
                 offset,
-                data: Cow::Owned(data.into_owned()),
+                data: WriteData::Shared(data.shared()),
                 write_back,
                 kill_privileges,
             },
@@ -454,7 +454,7 @@ impl Operation<'_> {
                     $(Self::$variant { $($field),* } => Operation::$variant { $($field),* },)+
                     Self::QueryVolume => Operation::QueryVolume,
                     Self::Write { handle, offset, data, write_back, kill_privileges } => {
-                        let data = Cow::Owned(data.into_owned());
+                        let data = WriteData::Shared(data.shared());
                         Operation::Write { handle, offset, data, write_back, kill_privileges }
                     }
                 }

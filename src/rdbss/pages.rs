@@ -4,7 +4,6 @@
 use crate::base::ids::NodeNumber;
 use crate::base::limits::RELEASE_GRACE;
 use crate::rdbss::device::Device;
-use std::collections::BTreeMap;
 
 impl Device {
     /// Steps 2 and 5 of a stop (stop.md §4): pages dirtied through shared mappings come as WRITEs,
@@ -29,18 +28,20 @@ impl Device {
 
     fn flush_pages(&self, of_writable: bool) {
         let Some(kernel) = self.kernel.get() else { return };
-        let mut files: BTreeMap<NodeNumber, bool> = BTreeMap::new();
+        // Flat, and sorted once: there may be a million handles.
+        let mut open: Vec<(NodeNumber, bool)> = Vec::new();
         self.handles.visit(|_, fobx| {
             let srv_open = fobx.srv_open();
             if !srv_open.directory {
-                let writable = files.entry(srv_open.fcb.number()).or_default();
-                *writable |= srv_open.options.access.writes();
+                open.push((srv_open.fcb.number(), srv_open.options.access.writes()));
             }
             true
         });
-        for (file, writable) in files {
-            if writable == of_writable {
-                kernel.cache.flush_file(file);
+        open.sort_unstable();
+        for of_file in open.chunk_by(|one, other| one.0 == other.0) {
+            let writable = of_file.iter().any(|(_, writes)| *writes);
+            if let Some((file, _)) = of_file.first().filter(|_| writable == of_writable) {
+                kernel.cache.flush_file(*file);
             }
         }
     }

@@ -3,7 +3,9 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Generation, HandleNumber, TicketNumber};
+use crate::base::limits::LISTED_MAX;
 use crate::base::stop::{CallResult, Check, HandleInfo, Report, RequestInfo, State};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::request::Access;
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::{Context, Subject};
@@ -12,7 +14,6 @@ use crate::rdbss::fsp::FspView;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::startstop::Running;
 use crate::rdbss::ticket::TicketState;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A device at one moment.
@@ -28,7 +29,7 @@ pub struct DeviceStatus {
     pub calls_waiting: u64,
     /// Counted requests inside, closes included.
     pub requests_in_flight: u64,
-    /// Open handles of all generations.
+    /// Open handles of all generations, without those that were detached.
     pub open_handles: u64,
     /// Of these, orphans of an earlier generation.
     pub survivors: u64,
@@ -40,6 +41,8 @@ pub struct DeviceStatus {
     pub answered_total: u64,
     /// Results that came too late.
     pub late_total: u64,
+    /// Losses named by a stop whose data reached the server after all.
+    pub arrived_total: u64,
     /// Contexts dropped unanswered: a defect of ours.
     pub unanswered_total: u64,
     /// Panics caught in callouts, of all devices of this process: a mini-redirector's defect.
@@ -80,12 +83,13 @@ impl Device {
             calls_waiting,
             generation: view.generation,
             requests_in_flight: u64::from(view.normals) + u64::from(view.closes),
-            open_handles: self.handles.len() as u64,
+            open_handles: self.open_handles(),
             survivors: self.survivors.load(Ordering::Relaxed).max(0).cast_unsigned(),
             unsent_bytes: self.unsent_bytes(),
             refused_total: self.refusals.total(),
             answered_total: self.counts.answered.load(Ordering::Relaxed),
             late_total: self.counts.late.load(Ordering::Relaxed),
+            arrived_total: self.counts.arrived.load(Ordering::Relaxed),
             unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),
             panics_total: crate::rdbss::calldown::panics(),
             running,
@@ -113,40 +117,57 @@ impl Device {
         self.handles.visit(|number, fobx| visit(handle_info(number, &fobx, now)));
     }
 
-    /// At most `most` handles, and how many there are.
+    /// Open handles of all generations, without those that were detached.
+    pub(in crate::rdbss) fn open_handles(&self) -> u64 {
+        self.handles.in_use() as u64
+    }
+
+    /// At most `most` handles that are not detached, and how many of those there are.
     pub(in crate::rdbss) fn handle_list(&self, most: usize) -> (Vec<HandleInfo>, u64) {
         let mut list = Vec::new();
-        let mut total = 0;
-        let now = self.clock.now();
-        self.handles.visit(|number, fobx| {
-            total += 1;
-            if list.len() < most {
-                list.push(handle_info(number, &fobx, now));
+        self.visit_handles(|handle| {
+            if !handle.detached {
+                list.push(handle);
             }
-            true
+            list.len() < most
         });
+        // One list that is whole is its own total: nothing came or went in between.
+        let total = if list.len() < most { list.len() as u64 } else { self.open_handles() };
         (list, total)
     }
 
     /// Requests whose callouts have not returned, in order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestInfo> {
+        self.request_list(usize::MAX).0
+    }
+
+    /// The first `most` of them, and how many there are.
+    fn request_list(&self, most: usize) -> (Vec<RequestInfo>, u64) {
         let now = self.clock.now();
-        self.requests.snapshot().iter().map(|context| self.request_info(context, now)).collect()
+        let all = self.requests.snapshot();
+        let list = all.iter().take(most).map(|context| self.request_info(context, now)).collect();
+        (list, all.len() as u64)
+    }
+
+    /// The path of what a request is about; empty when it is not known any more.
+    pub(in crate::rdbss) fn path_of(&self, context: &Context) -> Vec<u8> {
+        match context.subject() {
+            Subject::Node(node) => node.path(),
+            Subject::Handle(number) => {
+                let (held, _) = context.held();
+                let fobx = held.or_else(|| self.handles.get(*number));
+                fobx.map(|fobx| fobx.srv_open().fcb.path()).unwrap_or_default()
+            }
+            Subject::Volume => Vec::new(),
+        }
     }
 
     fn request_info(&self, context: &Context, now: Moment) -> RequestInfo {
-        let path = match context.subject() {
-            Subject::Node(node) => node.path(),
-            Subject::Handle(number) => {
-                self.handles.get(*number).map(|fobx| fobx.srv_open().fcb.path()).unwrap_or_default()
-            }
-            Subject::Volume => Vec::new(),
-        };
         RequestInfo {
             serial: context.serial(),
             operation: context.operation().to_owned(),
-            path,
+            path: self.path_of(context),
             age_s: now.since(context.arrived()).as_secs_f64(),
             caller: context.caller(),
             cancellable: context.is_cancellable(),
@@ -161,7 +182,8 @@ impl Device {
             let inner = self.control.lock();
             (inner.state, inner.running.as_ref().map(|running| running.ticket))
         };
-        let (handles, _) = self.handle_list(usize::MAX);
+        let (handles, handles_total) = self.handle_list(LISTED_MAX);
+        let opening = u64::from(self.gate.opening());
         let result = match state {
             State::Startable => CallResult::AlreadyStopped,
             State::StartInProgress
@@ -169,14 +191,15 @@ impl Device {
             | State::Paused
             | State::Draining
             | State::Sealing => {
-                if handles.is_empty() {
+                if handles_total == 0 && opening == 0 {
                     CallResult::Success
                 } else {
                     CallResult::HasOpenHandles
                 }
             }
         };
-        Check { state, result, ticket, handles, requests: self.requests() }
+        let (requests, requests_total) = self.request_list(LISTED_MAX);
+        Check { state, result, ticket, handles, handles_total, opening, requests, requests_total }
     }
 
     /// Waits up to `limit` for a ticket's end.
@@ -204,7 +227,7 @@ impl Device {
     }
 }
 
-fn handle_info(number: HandleNumber, fobx: &Fobx, now: Moment) -> HandleInfo {
+pub(in crate::rdbss) fn handle_info(number: HandleNumber, fobx: &Fobx, now: Moment) -> HandleInfo {
     let srv_open = fobx.srv_open();
     let mode = match srv_open.options.access {
         Access::Read => "r",
@@ -222,5 +245,6 @@ fn handle_info(number: HandleNumber, fobx: &Fobx, now: Moment) -> HandleInfo {
         unsent_bytes: fobx.unsent_bytes(),
         flushed: fobx.is_flushed(),
         survivor: fobx.is_survivor(),
+        detached: fobx.is_detached(),
     }
 }

@@ -5,11 +5,11 @@
 //! time.
 
 use crate::base::ids::SerialNumber;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::context::Context;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 const SHARDS: usize = 16;
 

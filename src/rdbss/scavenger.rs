@@ -11,6 +11,7 @@
 
 use crate::base::ids::{Caller, NodeNumber};
 use crate::base::queue::Class;
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
@@ -19,7 +20,6 @@ use crate::rdbss::objects::shared_opens::SharedOpens;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::objects::v_net_root::VNetRoot;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// While it exists the scavenger is active; a job that is dropped unrun ends it too.
 struct Active(Arc<Device>);
@@ -80,6 +80,7 @@ impl Device {
             caller: Caller::default(),
             operation: "scavenge",
             subject: Subject::Volume,
+            span: None,
             arrived: self.clock.now(),
             deadline: None,
             changes: true,

@@ -2,9 +2,10 @@
 //! Runs on the control thread; a failing step undoes all before it.
 
 use crate::base::ids::Generation;
-use crate::base::limits::CANCEL_GRACE;
+use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
-use crate::base::stop::{CallKind, CallResult, Report, StopOptions};
+use crate::base::stop::{CallKind, CallResult, Loss, Report, StopOptions, unix_seconds};
+use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::{FileIdentity, Opened};
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -13,6 +14,7 @@ use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event};
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::net_root::NetRoot;
 use crate::rdbss::objects::shared_opens::SharedOpens;
@@ -23,7 +25,10 @@ use crate::rdbss::register::SurvivorPolicy;
 use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often a reclaim looks whether a cleanup on its way has ended: nobody is woken by that.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The core as a mini-redirector calls it back.
 struct DeviceUpcalls {
@@ -46,10 +51,19 @@ impl Upcalls for DeviceUpcalls {
         }
     }
 
-    fn report_loss(&self, loss: crate::base::stop::Loss) {
-        if let Some(device) = self.device.upgrade() {
-            device.lost(loss);
-        }
+    fn report_loss(&self, loss: Loss) {
+        let Some(device) = self.device.upgrade() else { return };
+        device.lost(LostWrite {
+            identity: FileIdentity { number: 0, generation: 0 },
+            path: loss.path,
+            span: None,
+            bytes: loss.bytes,
+            append: false,
+            data: None,
+            error: loss.error,
+            lost_unix_s: unix_seconds(self.clock.wall()),
+            written_by: loss.written_by,
+        });
     }
 }
 
@@ -67,6 +81,12 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
+        // Known before the state says that a start runs: a stop that sees it must find what to
+        // cancel.
+        let context = self.own_context("start");
+        if let Some(running) = &mut self.control.lock().running {
+            running.context = Some(context.clone());
+        }
         match self.step(token, Event::StartTaken) {
             Ok(Action::Answer(result)) => return plain(result),
             Ok(_) => {}
@@ -75,10 +95,8 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        let context = self.own_context("start");
         if let Some(running) = &mut self.control.lock().running {
             running.step = "start";
-            running.context = Some(context.clone());
         }
         match self.build(&context) {
             Ok(built) => {
@@ -169,10 +187,27 @@ impl Device {
         let (view, root) = self
             .start_callout(context, "create_v_net_root", open, drop)
             .map_err(|status| (status, "opening the share"))?;
+        // Binding the root again may let go of the last of an older generation, whose end is
+        // foreign code: not on this thread (S6).
+        let old = self.root.get().map(|root| root.binding());
         let node = self.fcbs.find_or_make(&view, &root, None);
         let _ = self.root.set(node);
+        self.finalize(old);
         self.last_known.lock().root = Some(root.attributes);
         Ok(Built { view, blocking: capabilities.blocking })
+    }
+
+    /// Drops what may be the last of a generation, and waits for its end no longer than a moment.
+    fn finalize<T: Send + 'static>(&self, last: T) {
+        let until = self.clock.now().after(CANCEL_GRACE);
+        let go_on = || self.clock.now() < until;
+        let drop_it = move || {
+            drop(last);
+            Ok(())
+        };
+        if let Err(status) = call_bounded("finalize", go_on, drop_it) {
+            log::warn!("{}: finalising the generation before: {status}", self.name);
+        }
     }
 
     /// A callout of a start: bounded by the start's limit, ended by a stop that cancels it.
@@ -254,7 +289,22 @@ impl Device {
         });
     }
 
+    /// A cleanup that is on its way when the start comes gets a moment, so that its handle can be
+    /// carried over. One that hangs keeps its handle in its own generation.
+    fn wait_for_cleanups(&self, fobx: &Fobx) {
+        let until = self.clock.now().after(RELEASE_GRACE);
+        while fobx.is_cleaned_up() {
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            let mut inner = self.control.lock();
+            self.control.wait_change(&mut inner, left.min(LOOK_EVERY));
+        }
+    }
+
     fn reclaim_one(&self, context: &Context, fobx: &Fobx) -> Result<(), Status> {
+        self.wait_for_cleanups(fobx);
         let old = fobx.srv_open();
         let binding = self.bound(context, &old.fcb)?;
         let opened = call(context, "reclaim_open", || {
@@ -270,7 +320,7 @@ impl Device {
                 self.survivors.fetch_sub(1, Ordering::Relaxed);
                 old
             }
-            // Closed meanwhile: then the fresh open is the one to close.
+            // Closed meanwhile, or cleaned up still: then the fresh open is the one to close.
             Err(fresh) => fresh,
         };
         // Its failure has nobody to be told to: the handle it was is somebody else's now.

@@ -17,14 +17,16 @@ use crate::base::limits::CONTROL_QUEUE_MAX;
 use crate::base::stop::{
     Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
+use crate::base::sync::atomic::{AtomicBool, Ordering};
 use crate::base::sync::{Condvar, Mutex, MutexGuard, Rank};
+use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
-use crate::rdbss::lifecycle::{Action, Event, Refused, step};
+use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
+use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Proof of being the control thread. Only `Device::run_control` can make one.
@@ -134,6 +136,16 @@ impl Inner {
     pub fn quiet(&self) -> bool {
         self.queue.is_empty() && self.running.is_none()
     }
+
+    /// The state to store when an event opens the gate. Stops that wait have been answered
+    /// *posted*: it is closed again for them in the same critical section (C2).
+    pub fn past_waiting(&self, event: Event, state: State) -> State {
+        if !event.opens() {
+            return state;
+        }
+        let stops = self.queue.iter().filter(|job| job.kind == CallKind::Stop);
+        with_waiting(state, stops.map(|job| job.terms.grace_until.is_some()))
+    }
 }
 
 impl Control {
@@ -235,10 +247,6 @@ impl Device {
             return Err(CallError::Closed);
         }
         let serving = matches!(inner.state, State::Started | State::Paused);
-        if options.refuse_if_busy && serving && inner.quiet() && !self.handles.is_empty() {
-            drop(inner);
-            return Ok(Answer::Done(self.busy_report(asked_by, options)));
-        }
         if inner.queue.len() >= CONTROL_QUEUE_MAX {
             return Err(CallError::TooMany);
         }
@@ -250,6 +258,15 @@ impl Device {
             drop(inner);
             return Ok(Answer::Done(self.plain_report(CallKind::Stop, result, asked_by, &options)));
         }
+        let flips = serving && state == State::Draining;
+        let before = flips.then(|| self.counted());
+        // Looked at and flipped in one step: an open in flight is busy, and none slips in between.
+        let held = || self.open_handles() > 0;
+        let refuses = options.refuse_if_busy && serving && inner.quiet();
+        if refuses && !self.gate.close_unless(state, held) {
+            drop(inner);
+            return Ok(Answer::Done(self.busy_report(asked_by, &options)));
+        }
         let cancelled_start = match action {
             Action::PostAndCancelStart => {
                 inner.running.as_ref().and_then(|running| running.context.clone())
@@ -258,8 +275,6 @@ impl Device {
         };
         let terms = Terms::of(options, now);
         self.tighten(&mut inner, &terms);
-        let flips = serving && state == State::Draining;
-        let before = flips.then(|| self.counted());
         let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), terms, before);
         self.set_state(&mut inner, state);
         drop(inner);
@@ -381,6 +396,7 @@ impl Device {
             return Ok(Action::RollBackStop);
         }
         let (state, action) = step(inner.state, event)?;
+        let state = inner.past_waiting(event, state);
         self.set_state(&mut inner, state);
         drop(inner);
         self.control.changed.notify_all();
@@ -390,6 +406,7 @@ impl Device {
     /// The control thread's body: start, stop and tear-down, and nothing else, ever (C3).
     pub(in crate::rdbss) fn run_control(self: &Arc<Self>) {
         let token = FspToken(());
+        this_thread_controls();
         while let Some(job) = self.control.next_job() {
             let report = match job.kind {
                 CallKind::Stop => self.take_stop(&token, &job),
@@ -476,6 +493,7 @@ impl Device {
             }
             _ => VecDeque::new(),
         };
+        let state = inner.past_waiting(event, state);
         self.set_state(&mut inner, state);
         let changed = before != inner.state;
         drop(inner);
@@ -530,12 +548,15 @@ impl Device {
         }
     }
 
-    /// `if_busy = refuse` with handles open: HAS_OPEN_HANDLES, and nothing has changed (C5).
-    fn busy_report(&self, asked_by: Caller, options: StopOptions) -> Report {
+    /// `if_busy = refuse` with handles open, or opens in flight: HAS_OPEN_HANDLES, and nothing has
+    /// changed (C5).
+    fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
         let mut report =
-            self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, &options);
-        report.error = Some("handles are open; nothing was changed".to_owned());
-        (report.survivors, report.survivors_total) = self.handle_list(usize::MAX);
+            self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, options);
+        (report.survivors, report.survivors_total) = self.handle_list(SURVIVORS_LISTED_MAX);
+        let what =
+            if report.survivors_total > 0 { "handles are open" } else { "opens are in flight" };
+        report.error = Some(format!("{what}; nothing was changed"));
         report
     }
 }

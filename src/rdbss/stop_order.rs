@@ -3,26 +3,24 @@
 use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
 use crate::base::status::Status;
-use crate::base::stop::{
-    CallResult, Loss, Notice, OnDeadline, Report, State, StopMode, unix_seconds,
-};
+use crate::base::stop::{CallResult, Notice, OnDeadline, Report, State, StopMode, unix_seconds};
+use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::lifecycle::{Action, Event};
-use crate::rdbss::notice::DeregisterError;
+use crate::rdbss::notice::{DeregisterError, LostWrite};
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
 use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Survivors listed in a report; the count is exact whatever their number.
-const SURVIVORS_LISTED_MAX: usize = 1000;
+pub(in crate::rdbss) const SURVIVORS_LISTED_MAX: usize = 1000;
 
 impl Device {
     /// The control thread takes a stop (stop.md §3).
@@ -101,7 +99,8 @@ impl StopRun<'_> {
         self.shed_delayed_closes()?;
         self.commit_to_the_end()?;
         // Not before: a stop that is taken back has lost nothing.
-        for loss in lost {
+        for (fobx, loss) in lost {
+            fobx.mark_told();
             self.device.lost(loss);
         }
         Ok(())
@@ -120,11 +119,14 @@ impl StopRun<'_> {
         self.count_survivors();
         self.begin("spin_down");
         self.spin_down();
+        if !self.device.losses.is_empty() {
+            self.begin("keep_unsent");
+        }
+        self.report.losses = self.device.take_losses();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
-        self.report.losses = self.device.take_losses();
         // A read that was given up on is no loss: nothing that was acknowledged is missing.
         if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
@@ -147,7 +149,7 @@ impl StopRun<'_> {
             let cut =
                 running.deadline_passed && running.terms.options.on_deadline != OnDeadline::Stay;
             let over = left.is_zero() || cut || inner.state != State::Paused;
-            if over || self.device.handles.is_empty() {
+            if over || self.device.open_handles() == 0 {
                 return Ok(());
             }
             self.device.control.wait_change(&mut inner, left.min(LOOK_EVERY));
@@ -171,17 +173,15 @@ impl StopRun<'_> {
 
     /// Steps 2 and 5, the mini-redirector's half: what it holds back goes to the server. The stop's
     /// own requests bypass the gate. Returns what could not be committed.
-    fn commit_dirty(&mut self) -> Result<Vec<Loss>, Ended> {
+    fn commit_dirty(&mut self) -> Result<Vec<(Arc<Fobx>, LostWrite)>, Ended> {
         let mut dirty = Vec::new();
-        self.device.handles.visit(|_, fobx| {
-            if fobx.is_uncommitted() {
-                dirty.push(fobx);
-            }
+        self.device.handles.visit_some(Fobx::is_uncommitted, |number, fobx| {
+            dirty.push((number, fobx));
             true
         });
         let least = self.a_moment();
         let mut failed = Vec::new();
-        for fobx in dirty {
+        for (number, fobx) in dirty {
             // Taken one by one: those that a stop leaves when it is taken back must stay marked.
             let bytes = fobx.take_uncommitted();
             if bytes == 0 {
@@ -193,8 +193,12 @@ impl StopRun<'_> {
             };
             if let Err(status) = committed {
                 fobx.add_uncommitted(bytes);
-                let (path, error) = (fobx.srv_open().fcb.path(), status.to_string());
-                failed.push(Loss { path, bytes, error });
+                // Those of a commit that was given up on have been told; a replay's are kept.
+                let told = self.given_up.contains(&number) || self.device.losses.is_exempt(number);
+                if !told {
+                    let lost = self.device.lost_write(&fobx, None, status.to_string());
+                    failed.push((fobx, LostWrite { bytes, ..lost }));
+                }
                 self.look()?;
             }
         }
@@ -396,8 +400,10 @@ impl StopRun<'_> {
         if !by_resume
             && let Ok((state, _)) = crate::rdbss::lifecycle::step(inner.state, Event::RollBack)
         {
+            let state = inner.past_waiting(Event::RollBack, state);
             self.device.set_state(&mut inner, state);
         }
+        let reopened = !by_resume && inner.state == State::Started;
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
@@ -405,7 +411,7 @@ impl StopRun<'_> {
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =
             self.device.handle_list(SURVIVORS_LISTED_MAX);
-        if !by_resume {
+        if reopened {
             self.device.announce(Notice::Resumed);
         }
     }

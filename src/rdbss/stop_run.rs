@@ -5,15 +5,15 @@ use crate::base::clock::Moment;
 use crate::base::ids::HandleNumber;
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::status::Status;
-use crate::base::stop::{
-    CallKind, CallResult, Loss, Notice, OnDeadline, Report, StepTime, StopMode,
-};
+use crate::base::stop::{CallKind, CallResult, Notice, OnDeadline, Report, StepTime, StopMode};
+use crate::mrx::upcall::RequestContext as _;
 use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::context::{Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::Event;
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::startstop::{Before, FspToken, Job};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub(in crate::rdbss) struct StopRun<'a> {
     /// Of the page write-back since, so much has been announced.
     written_back_told: u64,
     last_progress: (u64, u64, u64),
-    /// Handles whose writes were given up on: each one's bytes are lost once.
-    given_up: BTreeSet<HandleNumber>,
+    /// Handles whose commits were given up on: each one's bytes are lost once.
+    pub given_up: BTreeSet<HandleNumber>,
 }
 
 impl<'a> StopRun<'a> {
@@ -233,7 +233,7 @@ impl<'a> StopRun<'a> {
     fn report_progress(&mut self) {
         let view = self.device.gate.view();
         let requests = u64::from(view.normals) + u64::from(view.closes);
-        let handles = self.device.handles.len() as u64;
+        let handles = self.device.open_handles();
         let unsent_bytes = self.device.unsent_bytes();
         let progress = (requests, handles, unsent_bytes);
         if progress != self.last_progress {
@@ -291,34 +291,84 @@ impl<'a> StopRun<'a> {
     /// and the callouts are told.
     fn abandon_all(&mut self) {
         let mut abandoned = self.in_flight();
+        let held = self.held_back(&abandoned);
         abandoned.retain(|context| {
-            let lost = self.loss_of(context);
-            if !context.abandon(Status::IoTimeout) {
-                return false;
+            // Proposed first: its callout may end in this very moment, and must find it.
+            let lost = self.loss_of(context, &held).map(|lost| self.device.losses.propose(lost));
+            let lost = lost.map(|number| match context.name_lost(number) {
+                Ok(()) => number,
+                Err(before) => {
+                    self.device.losses.withdraw(number);
+                    before
+                }
+            });
+            let given_up = context.abandon(Status::IoTimeout);
+            match lost {
+                Some(number) if given_up => self.device.name_loss(number),
+                Some(number) => self.device.losses.withdraw(number),
+                None => {}
             }
-            if let Some((handle, loss)) = lost
-                && self.given_up.insert(handle)
-            {
-                self.device.lost(loss);
-            }
-            true
+            given_up
         });
         self.report.abandoned += abandoned.len() as u64;
         self.device.cancel_requests(abandoned);
     }
 
-    /// What is lost with a request: the unsent bytes of its handle, if it writes.
-    fn loss_of(&self, context: &Context) -> Option<(HandleNumber, Loss)> {
+    /// What is lost with a request: the bytes it writes, or for one that commits what the
+    /// mini-redirector holds back of its handle.
+    fn loss_of(&mut self, context: &Context, held: &HeldBack) -> Option<LostWrite> {
         let Subject::Handle(number) = context.subject() else { return None };
-        if !matches!(context.operation(), "write" | "write-back" | "flush" | "fsync") {
+        let operation = context.operation();
+        if self.device.losses.is_exempt(*number) {
             return None;
         }
-        let fobx = self.device.handles.get(*number)?;
-        let loss = Loss {
-            path: fobx.srv_open().fcb.path(),
-            bytes: fobx.unsent_bytes(),
-            error: format!("{} had no answer from the server", context.operation()),
+        let (fobx, data) = context.held();
+        let fobx = fobx.or_else(|| self.device.handles.get(*number));
+        let error = format!("{operation} had no answer from the server");
+        let span = context.span();
+        let bytes = match (operation, span) {
+            ("write" | "write-back", Some(span)) => span.length,
+            ("flush" | "fsync", _) => {
+                let bytes = held.get(number).copied().unwrap_or(0);
+                // A handle's bytes are lost once, however many wait for them.
+                if bytes == 0 || !self.given_up.insert(*number) {
+                    return None;
+                }
+                if let Some(fobx) = &fobx {
+                    fobx.mark_told();
+                }
+                bytes
+            }
+            _ => return None,
         };
-        Some((*number, loss))
+        let lost = match &fobx {
+            Some(fobx) => self.device.lost_write(fobx, span, error),
+            None => return None,
+        };
+        let caller = context.caller();
+        let written_by = if caller.pid == 0 { lost.written_by } else { caller };
+        Some(LostWrite { bytes, data, written_by, ..lost })
+    }
+
+    /// Of each handle that is being committed: its unsent bytes that no WRITE in flight carries.
+    fn held_back(&self, requests: &[Arc<Context>]) -> HeldBack {
+        let mut held = HeldBack::new();
+        for context in requests {
+            if let (Subject::Handle(number), (Some(fobx), _)) = (context.subject(), context.held())
+            {
+                held.entry(*number).or_insert_with(|| fobx.unsent_bytes());
+            }
+        }
+        for context in requests {
+            if let (Subject::Handle(number), Some(span)) = (context.subject(), context.span())
+                && let (Some(bytes), (Some(_), _)) = (held.get_mut(number), context.held())
+            {
+                *bytes = bytes.saturating_sub(span.length);
+            }
+        }
+        held
     }
 }
+
+/// Bytes by handle.
+type HeldBack = BTreeMap<HandleNumber, u64>;

@@ -6,6 +6,16 @@ use crate::rdbss::device::Device;
 /// A cleanup or close put off until `MRxStop` has returned.
 pub type DeferredClose = Box<dyn FnOnce() + Send>;
 
+/// What became of a close that the gate deferred.
+pub enum PutOff<T> {
+    /// The sealed stop keeps it.
+    Kept,
+    /// `MRxStop` has returned: it runs now, uncounted.
+    Over(T),
+    /// That stop is over, or was taken back: the gate is to be asked again.
+    AskAgain(T),
+}
+
 /// The closes put off by the running stop. Bounded by the handles that are open.
 #[derive(Default)]
 pub struct DeferredCloses {
@@ -28,14 +38,23 @@ impl DeferredCloses {
         }
     }
 
-    /// Keeps one, or hands it back to be run at once because `MRxStop` has returned meanwhile.
-    pub fn put_off(&self, close: DeferredClose) -> Option<DeferredClose> {
+    /// Keeps one, or hands it back. `sealed`: is the gate sealed? Asked under the lock, which makes
+    /// the answer exact: keeping begins before the gate is sealed, and a stop that is taken back
+    /// opens the gate before it ends the keeping. So nobody keeps and it is sealed only when
+    /// `MRxStop` has returned.
+    pub fn put_off<T: Send + 'static>(
+        &self,
+        sealed: impl FnOnce() -> bool,
+        close: T,
+        run: impl FnOnce(T) + Send + 'static,
+    ) -> PutOff<T> {
         match &mut *self.waiting.lock() {
             Some(waiting) => {
-                waiting.push(close);
-                None
+                waiting.push(Box::new(move || run(close)));
+                PutOff::Kept
             }
-            None => Some(close),
+            None if sealed() => PutOff::Over(close),
+            None => PutOff::AskAgain(close),
         }
     }
 
@@ -66,7 +85,7 @@ impl Device {
     pub(in crate::rdbss) fn wait_for_releases(&self) {
         let until = self.clock.now().after(self.options.release_grace);
         let mut inner = self.control.lock();
-        while !self.handles.is_empty() {
+        while self.open_handles() > 0 {
             let left = until.since(self.clock.now());
             if left.is_zero() {
                 return;

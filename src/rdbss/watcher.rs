@@ -16,6 +16,7 @@
 use crate::base::limits::{WATCH_AFTER, WATCH_EVERY};
 use crate::base::status::Status;
 use crate::base::stop::Notice;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::Context;
@@ -24,7 +25,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a caller's pending signals mean for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

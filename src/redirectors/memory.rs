@@ -49,7 +49,7 @@ use std::sync::{Arc, OnceLock};
 
 /// Longest target of a symlink: PATH_MAX with its NUL.
 const SYMLINK_BYTES_MAX: usize = 4095;
-/// Closes that may wait for the next open: with a latency each saves two journeys.
+/// Closes that may wait for the next open, unless the options say otherwise.
 const DELAYED_CLOSES: usize = 127;
 
 type Context<'a> = &'a dyn RequestContext;
@@ -58,6 +58,7 @@ type Context<'a> = &'a dyn RequestContext;
 pub struct Memory {
     server: Arc<MemoryServer>,
     delay: Option<Delay>,
+    delayed_closes: usize,
     /// The core's, once it has started us.
     clock: OnceLock<Arc<dyn Clock>>,
 }
@@ -81,7 +82,9 @@ impl Memory {
     #[must_use]
     pub fn new(server: Arc<MemoryServer>, options: MemoryOptions) -> Self {
         server.space.limit(&options);
-        Self { server, delay: options.latency.map(Delay::new), clock: OnceLock::new() }
+        let delayed_closes = options.delayed_closes.unwrap_or(DELAYED_CLOSES);
+        let delay = options.latency.map(Delay::new);
+        Self { server, delay, delayed_closes, clock: OnceLock::new() }
     }
 
     fn clock(&self) -> &Arc<dyn Clock> {
@@ -159,7 +162,7 @@ impl MiniRedirector for Memory {
             posix_acl: false,
             exclusive: true,
             daemon_rights: true,
-            delayed_closes_max: DELAYED_CLOSES,
+            delayed_closes_max: self.delayed_closes,
         }
     }
 

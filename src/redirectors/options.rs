@@ -1,5 +1,7 @@
 //! What is wrong with an option of a mini-redirector, in one clear line.
 
+use crate::base::limits::DELAYED_CLOSES_MAX;
+
 /// Why an option was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
@@ -40,6 +42,15 @@ pub fn parse_switch(key: &str, value: &str) -> Result<bool, OptionError> {
         "no" | "false" | "off" | "0" => Ok(false),
         _ => Err(OptionError::invalid(key, value, "yes or no")),
     }
+}
+
+/// How many closes may wait for the next open (`delayed_closes=N`).
+///
+/// # Errors
+/// Not a number, or more than the core allows.
+pub fn parse_delayed_closes(value: &str) -> Result<usize, OptionError> {
+    let number = value.parse().ok().filter(|&number| number <= DELAYED_CLOSES_MAX);
+    number.ok_or_else(|| OptionError::invalid("delayed_closes", value, "a number up to 1023"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
-    Answer, CallKind, CallResult, Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo,
-    State, StepTime, StopOptions,
+    Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, OnDeadline, Report,
+    RequestInfo, State, StepTime, StopOptions,
 };
+use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use minirdr::mgmt::authz::Policy;
 use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
@@ -39,6 +40,7 @@ struct World {
     last_stop: Option<Report>,
     last_start: Option<Report>,
     asked: Vec<StopOptions>,
+    unsent: Vec<UnsentEntry>,
 }
 
 /// The host: what is asked of it waits until the test ends it.
@@ -80,6 +82,22 @@ impl Host {
             unsent_bytes,
             flushed: false,
             survivor: false,
+            detached: false,
+        });
+    }
+
+    /// Keeps what did not reach the server.
+    pub fn keep(&self, path: &[u8], bytes: u64, kept_in: Option<&str>) {
+        let mut world = self.world();
+        let number = world.unsent.len() as u64 + 1;
+        world.unsent.push(UnsentEntry {
+            number,
+            path: path.to_vec(),
+            bytes,
+            error: "write had no answer from the server".to_owned(),
+            lost_unix_s: 1_795_223_527.0,
+            kept_in: kept_in.map(str::to_owned),
+            ..UnsentEntry::default()
         });
     }
 
@@ -124,6 +142,11 @@ impl Host {
         self.changed.notify_all();
     }
 
+    /// What every stop so far was asked with.
+    pub fn asked(&self) -> Vec<StopOptions> {
+        self.world().asked.clone()
+    }
+
     /// What the last stop was asked with.
     pub fn last_asked(&self) -> StopOptions {
         self.until("a stop", |world| !world.asked.is_empty()).asked.last().expect("one").clone()
@@ -154,6 +177,9 @@ impl Host {
             path: b"notes.md".to_vec(),
             bytes: 12_595,
             error: "Connection timed out".to_owned(),
+            written_by: Caller { pid: 4502, uid: 0, gid: 0 },
+            command: Some("vim".to_owned()),
+            kept_in: Some("/var/lib/minirdr/work/unsent/1.data".to_owned()),
         });
         Report {
             ticket,
@@ -213,6 +239,8 @@ impl Control for Host {
             running,
             last_stop: world.last_stop.clone(),
             last_start: world.last_start.clone(),
+            unsent_files: world.unsent.len() as u64,
+            unsent_files_bytes: world.unsent.iter().map(|entry| entry.bytes).sum(),
             version: "0.1.0".to_owned(),
         }
     }
@@ -239,8 +267,23 @@ impl Control for Host {
             result,
             ticket: world.running.as_ref().map(|(ticket, ..)| *ticket),
             handles: world.handles.clone(),
+            handles_total: world.handles.len() as u64,
+            opening: 0,
             requests: Vec::new(),
+            requests_total: 0,
         }
+    }
+
+    fn detach(&self, _asked_by: Caller, number: HandleNumber) -> Result<Detached, ControlError> {
+        let mut world = self.world();
+        let open_handles = world.handles.iter().filter(|handle| !handle.detached).count() as u64;
+        let found = world.handles.iter_mut().find(|handle| handle.handle == number);
+        let Some(handle) = found else {
+            return Err(ControlError::Refused(format!("handle {number} is not open")));
+        };
+        let already = std::mem::replace(&mut handle.detached, true);
+        let open_handles = open_handles - u64::from(!already);
+        Ok(Detached { handle: handle.clone(), already, cancelled: 0, open_handles })
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
@@ -336,6 +379,37 @@ impl Control for Host {
             .wait_timeout_while(self.world(), limit, is_not)
             .expect("no test panics in here");
         !waited.timed_out()
+    }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        Ok(self.world().unsent.clone())
+    }
+
+    fn replay(
+        &self,
+        _asked_by: Caller,
+        force: bool,
+        _go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        let mut world = self.world();
+        let kept = std::mem::take(&mut world.unsent);
+        let (left, done) = kept.into_iter().partition(|entry| entry.kept_in.is_none() && !force);
+        world.unsent = left;
+        let done: Vec<UnsentEntry> = done;
+        let replayed =
+            done.iter().map(|entry| UnsentOutcome::of(entry, UnsentResult::Replayed, None));
+        let failed = world.unsent.iter().map(|entry| {
+            UnsentOutcome::of(entry, UnsentResult::Failed, Some("the file is gone".to_owned()))
+        });
+        Ok(replayed.chain(failed).collect())
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        let kept = std::mem::take(&mut self.world().unsent);
+        Ok(kept
+            .iter()
+            .map(|entry| UnsentOutcome::of(entry, UnsentResult::Discarded, None))
+            .collect())
     }
 }
 

@@ -1,6 +1,8 @@
 //! What needs no daemon: wrong words, help, completions, manual pages, nobody there.
 
 use assert_cmd::Command;
+use minirdr::app::unsent::store::Store;
+use minirdr::base::unsent::UnsentEntry;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use tempfile::TempDir;
 pub fn minirdr(runtime: &Path) -> Command {
     let mut command = Command::cargo_bin("minirdr").expect("cargo has built it");
     command.env("XDG_RUNTIME_DIR", runtime).env_remove("MINIRDR_LOG");
+    command.env("XDG_STATE_HOME", runtime.join("state"));
     command.timeout(Duration::from_secs(60));
     command
 }
@@ -159,7 +162,7 @@ fn help_and_version_go_to_stdout() {
     for verb in ["mount", "stop", "umount", "demo", "doctor"] {
         assert!(out.contains(verb), "{out}");
     }
-    for later in ["watch ", "provider", "unsent ", "metrics", "install-helpers"] {
+    for later in ["watch ", "provider", "metrics", "install-helpers"] {
         assert!(!out.contains(&format!("  {later}")), "{later} is not there yet");
     }
     let (code, out, _) = run(runtime.path(), &["--version"]);
@@ -231,4 +234,33 @@ fn a_stdout_that_cannot_be_written_is_1() {
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{err}");
     assert!(err.contains("No space left on device"), "{err}");
+}
+
+/// S-52: what a daemon that is gone has kept can be listed and discarded; to replay it, it must be
+/// mounted again.
+#[test]
+fn what_is_unsent_outlives_its_daemon() {
+    let runtime = directory();
+    let state_dir = runtime.path().join("state/minirdr/bk");
+    let (code, _, err) = run(runtime.path(), &["unsent", "bk"]);
+    assert_eq!(code, 3, "nothing was ever kept: {err}");
+    let store = Store::make(&state_dir).expect("room in /tmp");
+    let mut entry = UnsentEntry { path: b"notes.md".to_vec(), bytes: 5, ..UnsentEntry::default() };
+    store.add(&mut entry, Some(b"bytes")).expect("room in /tmp");
+    let (code, out, _) = run(runtime.path(), &["unsent", "bk"]);
+    assert_eq!((code, out.lines().next()), (0, Some("bk: 1 unsent file, 5 B")));
+    let (code, _, err) = run(runtime.path(), &["unsent", "bk", "--replay"]);
+    assert_eq!(code, 3);
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.contains("mounted again"), "{err}");
+    let (code, _, err) = run(runtime.path(), &["unsent", "bk", "--discard"]);
+    assert_eq!(code, 1, "somebody holds it: {err}");
+    assert!(err.contains("in use"), "{err}");
+    drop(store);
+    let (code, out, _) = run(runtime.path(), &["unsent", "bk", "--discard"]);
+    assert_eq!((code, out.as_str()), (0, "bk: 1 write, 5 B, discarded\n"));
+    let (code, out, _) = run(runtime.path(), &["unsent", "bk"]);
+    assert_eq!((code, out.as_str()), (0, "bk: nothing unsent\n"));
+    let (code, _, err) = run(runtime.path(), &["unsent", "../bk"]);
+    assert_eq!(code, 3, "no way out of the state directory: {err}");
 }

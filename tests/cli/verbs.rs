@@ -126,7 +126,8 @@ fn every_end_of_a_stop_has_its_code() {
         (
             CallResult::Lost,
             13,
-            "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md",
+            "bk: stopped, still mounted; NOT saved: 1 file, 12.3 KiB\n  notes.md  12.3 KiB  \
+             vim[4502]  kept in /var/lib/minirdr/work/unsent/1.data",
         ),
         (CallResult::Failed, 1, "bk: stop failed, running: no route to host"),
     ];
@@ -396,6 +397,52 @@ fn a_watch_says_who_comes_and_goes() {
     assert_eq!(watching.0.wait().expect("a child").code(), Some(3), "not running any more");
 }
 
+/// S-59: with `--json` a watch is an object a line, with who came and who left.
+#[test]
+fn a_watch_is_an_object_a_line() {
+    let daemon = Daemon::start();
+    daemon.host.open(b"a", 3);
+    let mut watching = Waiting::start(&daemon, "handles bk --watch --json");
+    let mut lines = BufReader::new(watching.0.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        serde_json::from_str(&lines.next().expect("a line").expect("text")).expect("an object")
+    };
+    let first = next();
+    assert_eq!((&first["unsent_bytes"], &first["handles_total"]), (&3.into(), &1.into()));
+    assert_eq!(first["left"], Value::Array(Vec::new()));
+    daemon.host.close_all();
+    let second = next();
+    assert_eq!(second["left"][0]["path"], "a");
+    assert_eq!((&second["holders"], &second["came"]), (&first["left"], &first["left"]));
+}
+
+/// S-57: one handle is taken from its holder, by its number in the column HANDLE.
+#[test]
+fn one_handle_is_detached() {
+    let daemon = Daemon::start();
+    daemon.host.open(b"a", 0);
+    daemon.host.open(b"b", 2048);
+    let (_, out, _) = minirdr(&daemon, "handles bk -n -o HANDLE,KIND,PATH");
+    assert!(out.ends_with("unsent\n1  handle  a\n2  handle  b\n"), "{out}");
+    let (code, out, _) = minirdr(&daemon, "stop bk --mode cancel --handle 1");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("bk: handle 1 detached ("), "{out}");
+    assert!(out.ends_with(" gets ESHUTDOWN on a), nothing unsent\nbk: 1 handle left\n"), "{out}");
+    assert_eq!(daemon.host.asked(), [], "nothing was stopped");
+    let (code, out, _) = minirdr(&daemon, "stop bk --mode cancel --handle 1 --json");
+    let value: Value = serde_json::from_str(&out).expect("one object");
+    assert_eq!((code, &value["result"]), (0, &"already_detached".into()));
+    let (_, out, _) = minirdr(&daemon, "handles bk");
+    assert!(out.starts_with("bk: 1 holder, 2.0 KiB unsent, 1 handle detached\n"), "{out}");
+    let (code, _, err) = minirdr(&daemon, "stop bk --mode cancel --handle 7");
+    assert_eq!((code, err.as_str()), (1, "minirdr: bk: handle 7 is not open\n"));
+    let (code, _, err) = minirdr(&daemon, "stop bk --handle 2");
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--mode cancel"), "{err}");
+    let (code, _, err) = minirdr(&daemon, "stop bk --mode cancel --handle 2 --unmount");
+    assert_eq!(code, 2, "{err}");
+}
+
 #[test]
 fn a_name_that_is_taken_is_not_mounted_again() {
     let daemon = Daemon::start();
@@ -405,4 +452,56 @@ fn a_name_that_is_taken_is_not_mounted_again() {
     assert_eq!(code, 1, "{err}");
     let text = format!("the name bk is taken by the mount on {MOUNT_POINT}");
     assert!(err.contains(&text), "{err}");
+}
+
+/// S-52, S-53, S-54: what did not reach the server is listed, replayed and discarded.
+#[test]
+fn what_is_unsent_is_listed_replayed_and_discarded() {
+    let daemon = Daemon::start();
+    let (code, out, _) = minirdr(&daemon, "unsent bk");
+    assert_eq!((code, out.as_str()), (0, "bk: nothing unsent\n"));
+    daemon.host.keep(b"notes.md", 12_595, Some("/s/1.data"));
+    daemon.host.keep(b"b", 1, None);
+    let (code, out, _) = minirdr(&daemon, "unsent bk");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((code, lines[0]), (0, "bk: 2 unsent files, 12.3 KiB"));
+    assert!(lines[1].starts_with("PATH") && lines[1].ends_with("ERROR"), "{out}");
+    assert!(lines[2].starts_with("notes.md  12.3 KiB  2026-11-21T01:12:07Z  yes"), "{out}");
+    let (_, out, _) = minirdr(&daemon, "unsent bk -n -o file,path");
+    assert_eq!(out.lines().nth(1), Some("/s/1.data  notes.md"));
+    let (code, out, _) = minirdr(&daemon, "unsent bk --json");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["entries"][0]["bytes"]), (0, &Value::from(12_595)));
+    let (_, out, _) = minirdr(&daemon, "status bk");
+    let hint = "  2 unsent files, 12.3 KiB: `minirdr unsent bk --replay|--discard`";
+    assert!(out.lines().any(|line| line == hint), "{out}");
+
+    let (code, out, _) = minirdr(&daemon, "unsent bk --replay");
+    assert_eq!(code, 1, "one was not kept: {out}");
+    assert_eq!(
+        out,
+        "bk: 1 write, 12.3 KiB, replayed; 1 write, 1 B, still unsent\n  b  1 B  the file is gone\n"
+    );
+    let (code, out, _) = minirdr(&daemon, "unsent bk --replay --force --json");
+    let json: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &json["outcomes"][0]["result"]), (0, &Value::from("replayed")));
+    daemon.host.keep(b"c", 1, Some("/s/2.data"));
+    let (code, out, _) = minirdr(&daemon, "unsent bk --discard");
+    assert_eq!((code, out.as_str()), (0, "bk: 1 write, 1 B, discarded\n"));
+
+    daemon.host.keep(b"d", 1, Some("/s/3.data"));
+    let stopping = Waiting::start(&daemon, "stop bk --wait");
+    daemon.host.end(CallResult::Success);
+    assert_eq!(stopping.end().0, 0);
+    let (code, _, err) = minirdr(&daemon, "unsent bk --replay");
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("stopped") && err.contains("minirdr start bk"), "{err}");
+    let starting = Waiting::start(&daemon, "start bk");
+    daemon.host.end(CallResult::Success);
+    let (code, out) = starting.end();
+    assert_eq!(code, 0);
+    assert!(
+        out.ends_with("  1 unsent file, 1 B: `minirdr unsent bk --replay|--discard`\n"),
+        "{out}"
+    );
 }

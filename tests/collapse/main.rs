@@ -229,19 +229,19 @@ fn the_scavenger_goes_by_its_clock() {
     clock.advance(Duration::from_secs(6));
     read_and_close(&host, &g);
     clock.advance(Duration::from_secs(4));
-    wait_until("the first is closed", || strict.count("close") == 1);
-    assert_eq!((host.device.delayed_closes(), strict.open_files()), (1, 1));
+    wait_until("the first is closed", || strict.open_files() == 1);
+    assert_eq!((host.device.delayed_closes(), strict.count("close")), (1, 1));
     // Wanted again: it waits anew.
     read_and_close(&host, &g);
     clock.advance(Duration::from_secs(9));
     read_and_close(&host, &f);
     assert_eq!(strict.count("close"), 1);
     clock.advance(Duration::from_secs(1));
-    wait_until("the second is closed", || strict.count("close") == 2);
+    wait_until("the second is closed", || strict.open_files() == 1);
+    assert_eq!(strict.count("close"), 2);
     clock.advance(Duration::from_secs(10));
-    wait_until("nothing waits", || host.device.delayed_closes() == 0);
-    assert_eq!(strict.open_files(), 0);
-    assert_eq!(host.device.status().requests_in_flight, 0);
+    wait_until("nothing waits", || strict.open_files() == 0);
+    wait_until("and nothing is inside", || host.device.status().requests_in_flight == 0);
 }
 
 /// Bounded for each server: at the bound the oldest is closed.

@@ -25,6 +25,9 @@ use std::time::Duration;
 /// No condition in a test is waited for longer than this.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
+/// Where a submitted operation's answer comes.
+pub type Pending = Receiver<Result<Answer, Status>>;
+
 /// Waits for a condition, with the bound.
 pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let clock = SystemClock::new();
@@ -164,7 +167,7 @@ impl Host {
     }
 
     /// Submits; the answer comes by the channel.
-    pub fn submit(&self, operation: Operation<'_>) -> Receiver<Result<Answer, Status>> {
+    pub fn submit(&self, operation: Operation<'_>) -> Pending {
         let (sender, receiver) = channel();
         self.device.submit(self.caller, operation, Box::new(Tell(sender)));
         receiver
@@ -208,7 +211,7 @@ impl Host {
 
     /// Writes.
     pub fn write(&self, handle: HandleNumber, offset: u64, data: &[u8]) -> Result<usize, Status> {
-        let data = std::borrow::Cow::Borrowed(data);
+        let data = data.into();
         let (write_back, kill_privileges) = (false, false);
         match self.call(Operation::Write { handle, offset, data, write_back, kill_privileges })? {
             Answer::Written(bytes) => Ok(bytes),

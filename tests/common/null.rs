@@ -2,6 +2,7 @@
 //! closes, starts and stops can be held, cancellably or not, so that a test decides when they
 //! return.
 
+use minirdr::base::ids::SerialNumber;
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};
 use minirdr::base::stop::Loss;
@@ -24,10 +25,14 @@ pub enum Hold {
     StuckRoutine,
     /// Pends, cancellably (reads only).
     Pending,
+    /// Pends until [`Null::release`] whatever happens (reads only).
+    PendingStubbornly,
     /// Panics at once.
     Panic,
     /// Fails at once.
     Fail,
+    /// Waits for [`Null::release`], and fails then.
+    FailWhenReleased,
 }
 
 /// Benches call millions of times: only so many are remembered.
@@ -38,7 +43,7 @@ struct State {
     holds: HashMap<&'static str, Hold>,
     inside: HashMap<&'static str, usize>,
     calls: Vec<&'static str>,
-    pending: Vec<Completer<Vec<u8>>>,
+    pending: HashMap<SerialNumber, Completer<Vec<u8>>>,
     upcalls: Option<Arc<dyn Upcalls>>,
 }
 
@@ -46,6 +51,10 @@ struct State {
 #[derive(Default)]
 pub struct Null {
     blocking: bool,
+    /// Does it keep locks?
+    pub locks: std::sync::atomic::AtomicBool,
+    /// Are its opens shared, and their closes delayed? Asked at each start.
+    pub sharing: std::sync::atomic::AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -78,7 +87,7 @@ impl Null {
             std::mem::take(&mut state.pending)
         };
         self.changed.notify_all();
-        for completer in pending {
+        for completer in pending.into_values() {
             completer.complete(Ok(vec![1]));
         }
     }
@@ -97,7 +106,8 @@ impl Null {
     /// The server lost data that was acknowledged.
     pub fn lose(&self, path: &[u8], bytes: u64) {
         let upcalls = self.lock().upcalls.clone().expect("it was started");
-        upcalls.report_loss(Loss { path: path.to_vec(), bytes, error: "planted".to_owned() });
+        let error = "planted".to_owned();
+        upcalls.report_loss(Loss { path: path.to_vec(), bytes, error, ..Loss::default() });
     }
 
     /// What a read costs without the core.
@@ -124,10 +134,15 @@ impl Null {
             state.holds.get(callout).copied()
         };
         match hold {
-            None | Some(Hold::Pending) => Ok(()),
+            None | Some(Hold::Pending | Hold::PendingStubbornly) => Ok(()),
             Some(Hold::Panic) => panic!("planted in {callout}"),
             Some(Hold::Fail) => Err(Status::Posix(Errno::EIO)),
-            Some(hold @ (Hold::Cancellably | Hold::Stubbornly | Hold::StuckRoutine)) => {
+            Some(
+                hold @ (Hold::Cancellably
+                | Hold::Stubbornly
+                | Hold::StuckRoutine
+                | Hold::FailWhenReleased),
+            ) => {
                 let this = self.clone();
                 match hold {
                     Hold::Cancellably => {
@@ -173,7 +188,7 @@ impl Null {
             };
         }
         *state.inside.entry(callout).or_insert(1) -= 1;
-        result
+        if hold == Hold::FailWhenReleased { Err(Status::Posix(Errno::EIO)) } else { result }
     }
 
     fn attributes(kind: FileKind) -> Attributes {
@@ -212,7 +227,13 @@ impl MiniRedirector for NullRedirector {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.0.blocking, ..Capabilities::default() }
+        let sharing = self.0.sharing.load(std::sync::atomic::Ordering::SeqCst);
+        Capabilities {
+            blocking: self.0.blocking,
+            daemon_rights: true,
+            delayed_closes_max: if sharing { 8 } else { 0 },
+            ..Capabilities::default()
+        }
     }
 
     fn start(&self, context: &dyn RequestContext, upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
@@ -257,6 +278,10 @@ impl MiniRedirector for NullRedirector {
         Ok(Opened { extension: Arc::new(()), buffering: Buffering::default() })
     }
 
+    fn should_try_to_collapse_this_open(&self, _: OpenRef<'_>) -> bool {
+        true
+    }
+
     fn reclaim_open(
         &self,
         context: &dyn RequestContext,
@@ -280,18 +305,23 @@ impl MiniRedirector for NullRedirector {
         mut buffer: Vec<u8>,
         submission: Submission<'_, Vec<u8>>,
     ) -> LowIo<Vec<u8>> {
-        if self.0.lock().holds.get("read") == Some(&Hold::Pending) {
-            let this = self.0.clone();
+        let hold = self.0.lock().holds.get("read").copied();
+        if matches!(hold, Some(Hold::Pending | Hold::PendingStubbornly)) {
+            let (this, serial) = (self.0.clone(), context.serial());
             let completer = submission.pend();
-            self.0.lock().pending.push(completer);
-            // Cancelling completes every pending read: enough for a test that has one.
-            let routine = move || {
-                let pending = std::mem::take(&mut this.lock().pending);
-                for completer in pending {
+            self.0.lock().pending.insert(serial, completer);
+            if hold == Some(Hold::PendingStubbornly) {
+                return LowIo::Pending;
+            }
+            let cancelled = move || {
+                let completer = this.lock().pending.remove(&serial);
+                if let Some(completer) = completer {
                     completer.complete(Err(Status::Cancelled));
                 }
             };
-            let _ = context.set_cancel_routine(Box::new(routine));
+            if context.set_cancel_routine(Box::new(cancelled.clone())).is_err() {
+                cancelled();
+            }
             return LowIo::Pending;
         }
         LowIo::Done(self.0.pass(context, "read").map(|()| {
@@ -329,6 +359,9 @@ impl MiniRedirector for NullRedirector {
         _wait: bool,
         _: Submission<'_, ()>,
     ) -> LowIo<()> {
+        if !self.0.locks.load(std::sync::atomic::Ordering::SeqCst) {
+            return LowIo::Done(Err(Status::NotImplemented));
+        }
         let callout = if lock.kind == LockKind::Unlock { "unlock" } else { "lock" };
         LowIo::Done(self.0.pass(context, callout))
     }

@@ -155,6 +155,8 @@ fn a_panic_answers_eio_and_costs_no_worker() {
     let output = client(place.path(), "python3", script).output().expect("python3");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(mount.defects(), 20, "each panic is counted, and no worker died");
+    let counter = mount.defect_counter();
+    assert_eq!(counter(), 20);
     assert_eq!(mount.requests_inside(), 0);
     assert_eq!(mount.registration().deregister(false), Ok(true));
     assert_eq!(gone.recv_timeout(LIMIT), Ok(Ended::KernelGone));
@@ -265,7 +267,8 @@ fn a_dead_worker_is_replaced() {
         ))
     };
     let clients: Vec<_> = (0..6).map(poison).collect();
-    wait_until("six workers died", || fixture.mount.defects() == 6);
+    let counter = fixture.mount.defect_counter();
+    wait_until("six workers died", || fixture.mount.defects() == 6 && counter() == 6);
     assert_eq!(fixture.shell("cat $M/3; ls $M | wc -l"), "x\n6\n", "the mount is served as before");
     assert!(fixture.gone.try_recv().is_err());
     assert!(fixture.mount.abort(), "this frees the callers");

@@ -3,10 +3,11 @@
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
 use minirdr::base::stop::{
-    Answer, CallKind, CallResult, Check, HandleInfo, Loss, Notice, Report, RequestInfo, State,
-    StopOptions,
+    Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, Report, RequestInfo,
+    State, StopOptions,
 };
 use minirdr::base::sync::{Condvar, Mutex, Rank};
+use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use minirdr::mgmt::authz::Policy;
 use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
@@ -63,6 +64,7 @@ pub fn handle(number: u64, path: &[u8]) -> HandleInfo {
         unsent_bytes: 7,
         flushed: false,
         survivor: false,
+        detached: false,
     }
 }
 
@@ -76,6 +78,20 @@ pub fn request() -> RequestInfo {
         caller: Caller { pid: 1, uid: 2, gid: 3 },
         cancellable: true,
         cancelled: false,
+    }
+}
+
+/// A write that is kept.
+pub fn unsent(path: &[u8]) -> UnsentEntry {
+    UnsentEntry {
+        number: 1,
+        path: path.to_vec(),
+        offset: Some(3),
+        bytes: 7,
+        error: "the secret server is gone".to_owned(),
+        command: Some("secret".to_owned()),
+        kept_in: Some("/secret/1.data".to_owned()),
+        ..UnsentEntry::default()
     }
 }
 
@@ -97,7 +113,14 @@ pub fn report(kind: CallKind, result: CallResult, ticket: Option<TicketNumber>) 
         survivors: vec![handle(9, b"secret/survivor")],
         survivors_total: 1,
         flushed_bytes: 0,
-        losses: vec![Loss { path: b"secret/lost".to_vec(), bytes: 3, error: "gone".to_owned() }],
+        losses: vec![Loss {
+            path: b"secret/lost".to_vec(),
+            bytes: 3,
+            error: "gone".to_owned(),
+            command: Some("secret".to_owned()),
+            kept_in: Some("/secret/1.data".to_owned()),
+            ..Loss::default()
+        }],
         unmounted: false,
         steps: Vec::new(),
     }
@@ -253,6 +276,8 @@ impl Control for Host {
             running,
             last_stop: inner.last_stop.clone(),
             last_start: inner.last_start.clone(),
+            unsent_files: 0,
+            unsent_files_bytes: 0,
             version: "0".to_owned(),
         }
     }
@@ -276,8 +301,23 @@ impl Control for Host {
             },
             ticket: None,
             handles: inner.handles.clone(),
+            handles_total: inner.handles.len() as u64,
+            opening: 0,
             requests: vec![request()],
+            requests_total: 1,
         }
+    }
+
+    fn detach(&self, _asked_by: Caller, number: HandleNumber) -> Result<Detached, ControlError> {
+        let mut inner = self.inner.lock();
+        let open_handles = inner.handles.iter().filter(|handle| !handle.detached).count() as u64;
+        let found = inner.handles.iter_mut().find(|handle| handle.handle == number);
+        let Some(handle) = found else {
+            return Err(ControlError::Refused(format!("handle {number} is not open")));
+        };
+        let already = std::mem::replace(&mut handle.detached, true);
+        let open_handles = open_handles - u64::from(!already);
+        Ok(Detached { handle: handle.clone(), already, cancelled: 0, open_handles })
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
@@ -335,6 +375,26 @@ impl Control for Host {
             }
         }
         inner.state == wanted
+    }
+
+    fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {
+        Ok(vec![unsent(b"secret/unsent")])
+    }
+
+    fn replay(
+        &self,
+        _asked_by: Caller,
+        force: bool,
+        _go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Vec<UnsentOutcome>, ControlError> {
+        self.inner.lock().calls += 1;
+        let result = if force { UnsentResult::Replayed } else { UnsentResult::Failed };
+        Ok(vec![UnsentOutcome::of(&unsent(b"a"), result, None)])
+    }
+
+    fn discard(&self) -> Result<Vec<UnsentOutcome>, ControlError> {
+        self.inner.lock().calls += 1;
+        Ok(vec![UnsentOutcome::of(&unsent(b"a"), UnsentResult::Discarded, None)])
     }
 }
 

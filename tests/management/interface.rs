@@ -1,17 +1,19 @@
 //! `docs/io.minirdr.Control.varlink` against the code: every method, and every field of what goes
 //! over the wire.
 
-use crate::host::{Host, handle, report, request};
-use minirdr::base::ids::{Caller, Generation, TicketNumber};
+use crate::host::{Host, handle, report, request, unsent};
+use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
-    CallKind, CallResult, HandleInfo, Loss, Notice, OnDeadline, State, StepTime, StopMode,
-    StopOptions,
+    CallKind, CallResult, Detached, HandleInfo, Loss, Notice, OnDeadline, State, StepTime,
+    StopMode, StopOptions,
 };
+use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
-    CallReply, CheckReply, Event, EventKind, EventsParameters, EventsReply, HandlesReply, Holder,
-    INTERFACE, ListReply, Method, OverflowTag, PauseReply, RequestsReply, RunningCall,
-    ShutdownReply, StopParameters, WaitParameters, WaitReply,
+    CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
+    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, OverflowTag, PauseReply,
+    ReplayParameters, RequestsReply, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
+    UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -97,9 +99,14 @@ fn event(what: EventKind) -> Event {
     Event { seq: 1, at: String::new(), device: String::new(), generation: Generation(1), what }
 }
 
+fn loss() -> Loss {
+    let text = Some(String::new());
+    Loss { path: b"\xff".to_vec(), command: text.clone(), kept_in: text, ..Loss::default() }
+}
+
 fn notices() -> Vec<EventKind> {
     let ticket = Some(TicketNumber(1));
-    let loss = Loss { path: b"\xff".to_vec(), bytes: 1, error: String::new() };
+    let loss = loss();
     let result = CallResult::Success;
     let notices = [
         Notice::StopRequested { ticket, asked_by: Caller::default(), reason: None },
@@ -119,6 +126,8 @@ fn notices() -> Vec<EventKind> {
         Notice::Resumed,
         Notice::Refused { operation: String::new(), requests: 1 },
         Notice::Loss(loss),
+        Notice::Detached { handle: HandleNumber(1), handles: 1, unsent_bytes: 1 },
+        Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
         Notice::HolderLeft { handles: 1 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
         Notice::UnmountedOutside,
@@ -141,6 +150,7 @@ fn holder() -> Holder {
         path: String::new(),
         path_bytes: Some(String::new()),
         container: Some(String::new()),
+        handle: Some(HandleNumber(1)),
     }
 }
 
@@ -171,12 +181,17 @@ fn parameters_and_results_are_the_codes() {
         requests_total: 0,
         redacted: false,
     };
+    let detached =
+        Detached { handle: handle(1, b"a"), already: false, cancelled: 0, open_handles: 0 };
     for (name, parameters, results) in read().methods {
         let method = Method::parse(&name).expect("a method");
         match method {
+            Method::Handles => same(&name, &parameters, &HandlesParameters::default()),
+            Method::Detach => same(&name, &parameters, &DetachParameters::default()),
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
+            Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
             _ => same(&name, &parameters, &()),
         }
         match method {
@@ -185,6 +200,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Handles => same(&name, &results, &HandlesReply::default()),
             Method::Requests => same(&name, &results, &RequestsReply::default()),
             Method::Check => same(&name, &results, &check),
+            Method::Detach => same(&name, &results, &detached),
             Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
             Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
@@ -193,6 +209,10 @@ fn parameters_and_results_are_the_codes() {
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
+            Method::Unsent => same(&name, &results, &UnsentReply::default()),
+            Method::Replay | Method::Discard => {
+                same(&name, &results, &UnsentDoneReply::default());
+            }
         }
     }
 }
@@ -215,7 +235,7 @@ fn types_are_the_codes() {
         deadline_passed: false,
         deadline_left_s: None,
     };
-    let loss = Loss { path: b"\xff".to_vec(), bytes: 0, error: String::new() };
+    let loss = loss();
     check("Caller", json(&Caller::default()));
     check("StopOptions", json(&StopOptions::default()));
     check("HandleInfo", json(&odd));
@@ -226,7 +246,10 @@ fn types_are_the_codes() {
     check("Report", json(&report(CallKind::Stop, CallResult::Success, None)));
     check("RunningCall", json(&running));
     check("MountStatus", json(&Host::new().status()));
-    assert_eq!(declared.structs.len(), 11, "each is held: the ten above, and Event below");
+    let entry = unsent(b"\xff");
+    check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
+    check("UnsentEntry", json(&entry));
+    assert_eq!(declared.structs.len(), 13, "each is held: the twelve above, and Event below");
 }
 
 /// Fields that not every event has are optional; and `docs/MANAGEMENT.md` lists every kind.
@@ -265,12 +288,19 @@ fn enumerations_are_the_codes() {
         [Success, HasOpenHandles, AlreadyStopped, AlreadyStarted, RolledBack, Lost, Failed];
     let deadlines = [OnDeadline::Resume, OnDeadline::Stay, OnDeadline::Cancel, OnDeadline::Abort];
     let modes = [StopMode::Drain, StopMode::Cancel, StopMode::Abort];
+    let settled = [
+        UnsentResult::Replayed,
+        UnsentResult::Arrived,
+        UnsentResult::Discarded,
+        UnsentResult::Failed,
+    ];
     let expected = BTreeMap::from([
         ("State".to_owned(), words(&states)),
         ("CallResult".to_owned(), words(&results)),
         ("CallKind".to_owned(), words(&[CallKind::Stop, CallKind::Start])),
         ("StopMode".to_owned(), words(&modes)),
         ("OnDeadline".to_owned(), words(&deadlines)),
+        ("UnsentResult".to_owned(), words(&settled)),
     ]);
     assert_eq!(read().enums, expected);
 }

@@ -2,25 +2,25 @@
 //! management.md §7 that are about the control socket, by number.
 
 mod ending;
+mod handles;
 mod host;
 mod interface;
 mod places;
 mod remote;
+mod unsent;
 mod who_holds;
 
 use host::{Host, NAME, Running, eventually, handle, own_policy, serve, service};
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::TicketNumber;
-use minirdr::base::limits::{
-    CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, EVENTS_KEPT, PAGE_MAX,
-};
+use minirdr::base::limits::{CONTROL_CLIENTS_MAX, CONTROL_REQUEST_BYTES_MAX, EVENTS_KEPT};
 use minirdr::base::status::wire;
 use minirdr::base::stop::{CallResult, Loss, Notice, OnDeadline, State, StopMode, StopOptions};
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy};
 use minirdr::mgmt::client::{Client, ClientError, Progress};
 use minirdr::mgmt::proto::{Event, EventKind, Method, Reply, Request, WaitParameters};
-use minirdr::mgmt::service::{Gone, Interest, Replies};
+use minirdr::mgmt::service::{Gone, Interest, Replies, Service};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::ops::ControlFlow;
@@ -265,6 +265,20 @@ impl Replies for Kept {
     }
 }
 
+/// One call of `peer`, and its last reply.
+fn ask_as(service: &Service, peer: &Peer, method: &str, parameters: &Value) -> Reply {
+    let parameters = parameters.as_object().cloned().unwrap_or_default();
+    let method = format!("io.minirdr.Control.{method}");
+    let mut kept = Kept::default();
+    let request = Request { method, parameters, ..Request::default() };
+    service.call(peer, request, &mut kept).expect("the peer is there");
+    kept.0.pop().expect("answered")
+}
+
+fn denied(reply: &Reply) -> bool {
+    reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted")
+}
+
 /// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
 /// the owner may; the group may all but abort; a network may nothing.
 #[test]
@@ -277,18 +291,13 @@ fn i6_nothing_happens_that_is_not_allowed() {
         path: b"secret/lost".to_vec(),
         bytes: 1,
         error: "gone".to_owned(),
+        ..Loss::default()
     }));
     let service = service(&host, Policy { owner: OWNER, group: Some(GROUP) });
     let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
     let ask = |peer: &Peer, method: &str, parameters: Value| -> Reply {
-        let parameters = parameters.as_object().cloned().unwrap_or_default();
-        let method = format!("io.minirdr.Control.{method}");
-        let mut kept = Kept::default();
-        let request = Request { method, parameters, ..Request::default() };
-        service.call(peer, request, &mut kept).expect("the peer is there");
-        kept.0.pop().expect("answered")
+        ask_as(&service, peer, method, &parameters)
     };
-    let denied = |reply: &Reply| reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted");
     let abort = json!({"options": {"mode": "abort"}});
     let late_abort = json!({"options": {"on_deadline": "abort", "deadline_s": 1.0}});
     let changes =
@@ -311,11 +320,11 @@ fn i6_nothing_happens_that_is_not_allowed() {
     }
     assert_eq!((host.effects(), host.state()), (0, State::Started), "nothing changed");
 
-    for method in ["List", "Status", "Handles", "Requests", "Check", "Events"] {
+    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Unsent"] {
         let strange = serde_json::to_string(&ask(&stranger, method, json!({}))).expect("JSON");
         assert!(!strange.contains("error\":\"io") && !strange.contains("secret"), "{strange}");
         let own = serde_json::to_string(&ask(&local(OWNER, &[]), method, json!({}))).expect("JSON");
-        let shown = matches!(method, "Handles" | "Check" | "Events");
+        let shown = matches!(method, "Handles" | "Check" | "Events" | "Unsent");
         assert_eq!(own.contains("secret"), shown, "{own}");
     }
 
@@ -396,40 +405,8 @@ fn clients_are_bounded() {
     running.client().status().expect("there is room again");
 }
 
-/// Handles come in pages to whoever takes more, at once if they are few, and else not at all.
-#[test]
-fn handles_come_in_pages() {
-    let running = serve(Host::new());
-    let mut client = running.client();
-    running.host.open((0..10).map(|number| handle(number, b"caf\xe9")));
-    let few = client.handles().expect("answered");
-    assert_eq!((few.handles.len(), few.holders.len(), few.redacted), (10, 10, false));
-    assert_eq!(few.handles[3], handle(3, b"caf\xe9"));
-    running.host.open((10..3000).map(|number| handle(number, b"x")));
-    let mut pages = 0;
-    let mut handles = 0;
-    client
-        .handles_paged(&mut |page| {
-            assert!(page.handles.len() <= PAGE_MAX && page.holders.len() <= PAGE_MAX);
-            pages += 1;
-            handles += page.handles.len();
-            ControlFlow::Continue(())
-        })
-        .expect("answered");
-    assert_eq!(handles, 3000);
-    assert!(pages >= 3000 / PAGE_MAX);
-    let reply = raw_call(&running, b"{\"method\":\"io.minirdr.Control.Handles\"}\0");
-    assert_eq!(reply.error.as_deref(), Some("org.varlink.service.ExpectedMore"));
-    // Broken off in the middle, the client is still good for the next call.
-    client.handles_paged(&mut |_| ControlFlow::Break(())).expect("broken off");
-    let check = client.check().expect("answered");
-    assert_eq!((check.result, check.holders_total), (CallResult::HasOpenHandles, 3000));
-    assert!(check.holders.len() < 3000, "cut, and the total says so");
-    assert_eq!(check.holders[0].pid, Some(std::process::id()));
-}
-
 /// Sends bytes and reads one reply.
-fn raw_call(running: &Running, bytes: &[u8]) -> Reply {
+pub fn raw_call(running: &Running, bytes: &[u8]) -> Reply {
     let mut stream = running.raw();
     // The server may refuse and close before it has read all of it.
     let _ = stream.write_all(bytes);

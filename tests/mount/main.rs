@@ -13,12 +13,14 @@ mod compare;
 mod generators;
 mod hangs;
 mod history;
+mod kills;
 mod mounted;
 mod pages;
 #[path = "../model/reference.rs"]
 mod reference;
 mod rounds;
 mod same_mount;
+mod signals;
 mod stops;
 #[path = "../model/subjects.rs"]
 #[allow(dead_code)]

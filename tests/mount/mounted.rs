@@ -118,7 +118,8 @@ impl Mounted {
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_minirdr"));
         command.args(words).env("XDG_RUNTIME_DIR", self.scratch.path().join("run"));
-        command.env("HOME", self.scratch.path()).env_remove("XDG_STATE_HOME");
+        command.env("HOME", self.scratch.path());
+        command.env("XDG_STATE_HOME", self.scratch.path().join("state"));
         command.env_remove("MINIRDR_LOG").env_remove("JOURNAL_STREAM");
         command
     }
@@ -204,6 +205,17 @@ impl Mounted {
     /// the test fails.
     #[track_caller]
     pub fn bounded<T: Send>(&self, what: &str, work: impl FnOnce() -> T + Send) -> T {
+        self.bounded_within(what, LIMIT, work)
+    }
+
+    /// The same with another bound.
+    #[track_caller]
+    pub fn bounded_within<T: Send>(
+        &self,
+        what: &str,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send,
+    ) -> T {
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
             let working = scope.spawn(move || {
@@ -211,7 +223,7 @@ impl Mounted {
                 let _ = sender.send(());
                 done
             });
-            if receiver.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 self.kill();
                 panic!("{what} hangs");
             }

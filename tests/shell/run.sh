@@ -8,7 +8,7 @@ root=$(cd "$here/../.." && pwd)
 : "${MINIRDR:=$(ls -t "$root"/target/{release,debug}/minirdr 2>/dev/null | head -n 1)}"
 [ -x "$MINIRDR" ] || { echo "no minirdr: cargo build first, or set MINIRDR" >&2; exit 2; }
 export MINIRDR TEST_LIB="$here/lib"
-unset MINIRDR_LOG XDG_STATE_HOME JOURNAL_STREAM
+unset MINIRDR_LOG JOURNAL_STREAM
 # What the case's processes and mounts are, found by its directory, which no other case shares.
 left_processes() { grep -lsF "TEST_DIR=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 left_mounts() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }
@@ -33,11 +33,11 @@ while read -r case; do
   [ "$#" = 0 ] || [[ $name == $1 || $name == ${1%.sh} ]] || continue
   limit=$(sed -n 's/^# TIMEOUT: //p' "$case")
   dir=$(mktemp -d "${TMPDIR:-/tmp}/minirdr-case.XXXXXX")
-  mkdir "$dir"/{home,run,tmp,mnt} && chmod 755 "$dir" && chmod 700 "$dir/run"
+  mkdir "$dir"/{home,run,state,tmp,mnt} && chmod 755 "$dir" && chmod 700 "$dir"/{run,state}
   started=$SECONDS
   env TEST_DIR="$dir" TEST_MNT="$dir/mnt" HOME="$dir/home" TMPDIR="$dir/tmp" \
-    XDG_RUNTIME_DIR="$dir/run" timeout -k 5 "${limit:-60}" bash "$case" \
-    >"$dir/log" 2>&1 </dev/null
+    XDG_RUNTIME_DIR="$dir/run" XDG_STATE_HOME="$dir/state" \
+    timeout -k 5 "${limit:-60}" bash "$case" >"$dir/log" 2>&1 </dev/null
   code=$?
   left=$(sweep "$dir")
   case "$code$left" in

@@ -18,7 +18,7 @@ enum Where {
     Everywhere,
     /// All but tests.
     Production,
-    /// All but benches: those measure time.
+    /// All but benches: those measure time, and what we do not use besides.
     NotBenches,
     /// Tests only.
     Tests,
@@ -37,11 +37,11 @@ const CLOCK: &[&str] = &["src/base/clock.rs"];
 const PRINT: &[&str] = &["src/cli/print.rs"];
 
 /// The list. A ban names what to do instead.
-const BANS: [Ban; 15] = [
+const BANS: [Ban; 16] = [
     Ban {
         signs: &[Sign::Path(&["parking_lot"])],
-        scope: Where::Everywhere,
-        homes: &["src/base/sync.rs"],
+        scope: Where::NotBenches,
+        homes: &["src/base/sync/primitives.rs"],
         what: "parking_lot outside its home",
         cure: "use base::sync: its locks have a rank, and the wrong order panics",
     },
@@ -65,7 +65,7 @@ const BANS: [Ban; 15] = [
             Sign::Path(&["crossbeam", "scope"]),
         ],
         scope: Where::Production,
-        homes: &["src/base/threads.rs"],
+        homes: &["src/base/threads.rs", "src/base/sync/primitives.rs"],
         what: "a thread made by hand",
         cure: "use base::threads: every thread has a name and a join",
     },
@@ -106,9 +106,9 @@ const BANS: [Ban; 15] = [
     Ban {
         signs: &[Sign::Path(&["std", "env"])],
         scope: Where::Production,
-        homes: &["src/cli/args.rs"],
+        homes: &["src/cli/environment.rs"],
         what: "reads the environment",
-        cure: "read it in cli/args.rs and hand it down",
+        cure: "read it in cli/environment.rs and hand it down",
     },
     Ban {
         signs: &[Sign::Path(&["fuser"])],
@@ -173,6 +173,21 @@ const BANS: [Ban; 15] = [
         homes: &[],
         what: "production code that uses a test's helper",
         cure: "move what is shared into the library, below both",
+    },
+    Ban {
+        signs: &[Sign::Path(&["loom"]), Sign::Path(&["shuttle"])],
+        scope: Where::Everywhere,
+        homes: &[
+            "src/base/sync/",
+            "tests/checkers/",
+            "tests/loom_gate.rs",
+            "tests/loom_queue.rs",
+            "tests/loom_context.rs",
+            "tests/shuttle_control.rs",
+            "tests/shuttle_objects.rs",
+        ],
+        what: "a model checker outside its home",
+        cure: "use base::sync and base::threads: they are the checker's when one looks",
     },
 ];
 
@@ -243,20 +258,41 @@ fn banned(file: &Source, ban: &Ban, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The machine answers for every pair of state and event by name.
+/// Where a new state, event or operation must choose: the whole file, or these functions of it.
+const BY_NAME: [(&str, &[&str]); 4] = [
+    ("src/rdbss/lifecycle.rs", &[]),
+    ("src/rdbss/gate.rs", &[]),
+    ("src/rdbss/operation.rs", &["class"]),
+    ("src/rdbss/dispatch.rs", &["handle", "subject"]),
+];
+
+/// The machine, the gate and the gate table answer for everything by name.
 fn default_arms(file: &Source, findings: &mut Vec<Finding>) {
-    if file.path != "src/rdbss/lifecycle.rs" {
-        return;
+    let Some((_, functions)) = BY_NAME.iter().find(|(path, _)| *path == file.path) else { return };
+    let lines: Vec<_> = {
+        let named = file.functions.iter().filter(|at| functions.contains(&at.name.as_str()));
+        named.map(|function| function.lines.clone()).collect()
+    };
+    if lines.len() < functions.len() {
+        findings.push(Finding::new(
+            &file.path,
+            1,
+            format!("not all of {functions:?} are here"),
+            "tell tests/tidy/bans.rs where the table is now",
+        ));
     }
     for at in 0..file.tokens.len() {
         let line = file.tokens[at].line;
+        let held = functions.is_empty() || lines.iter().any(|lines| lines.contains(&line));
         let default = file.stands(at, &["_", "=>"]) || file.stands(at, &["_", "if"]);
-        if default && !file.is_test(line) {
+        // In the machine not even a part of a pattern is left open.
+        let open = file.path == BY_NAME[0].0 && file.is_word(at, "_");
+        if held && (default || open) && !file.is_test(line) {
             findings.push(Finding::new(
                 &file.path,
                 line,
-                "a `_` arm in the machine",
-                "name the states: a new one must choose",
+                "a `_` arm where everything has its name",
+                "name the states, events or operations: a new one must choose",
             ));
         }
     }
@@ -305,6 +341,8 @@ fn every_ban_bites() {
         ("#[ignore = \"slow\"] fn f() {}", BANS[13].what),
         ("#[should_panic] fn f() {}", BANS[13].what),
         ("use tests::common::Host;", BANS[14].what),
+        ("#[cfg(loom)] use loom::sync::Mutex;", BANS[15].what),
+        ("fn f() { shuttle::thread::yield_now() }", BANS[15].what),
     ] {
         let lines: Vec<(usize, String)> = found("src/rdbss/x.rs", text);
         assert!(lines.contains(&(1, what.to_owned())), "{text}: {lines:?}");
@@ -317,14 +355,16 @@ fn every_ban_bites() {
 #[test]
 fn a_home_is_a_home_and_a_test_may_more() {
     for (path, text) in [
-        ("src/base/sync.rs", "use parking_lot::Mutex;"),
+        ("src/base/sync/primitives.rs", "use parking_lot::Mutex;"),
+        ("src/base/sync/checkers.rs", "use loom::sync::Mutex; use shuttle::thread;"),
+        ("src/rdbss/x.rs", "#[cfg(not(any(loom, shuttle)))] fn f() {}"),
         ("src/base/threads.rs", "use std::thread::Builder;"),
         ("src/base/clock.rs", "fn f() { std::time::Instant::now().elapsed(); }"),
         ("src/cli/print.rs", "fn f() { println!(\"x\"); std::io::stdout(); }"),
         ("src/front/adapter/mod.rs", "use fuser::Filesystem;"),
-        ("src/cli/args.rs", "use std::env;"),
+        ("src/cli/environment.rs", "use std::env;"),
         ("tests/x.rs", "use std::sync::Mutex; fn f() { g().unwrap(); std::thread::spawn(h); }"),
-        ("benches/x.rs", "fn f() { std::time::Instant::now(); }"),
+        ("benches/x.rs", "use parking_lot::RwLock; fn f() { std::time::Instant::now(); }"),
         ("src/rdbss/x.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),
         ("src/rdbss/x.rs", "// println!(\"a\"); unsafe\nconst S: &str = \"unsafe todo!()\";"),
         ("src/rdbss/x.rs", "fn f() { env!(\"CARGO_PKG_VERSION\"); env_logger::init(); }"),
@@ -336,11 +376,22 @@ fn a_home_is_a_home_and_a_test_may_more() {
 }
 
 #[test]
-fn the_machine_has_no_default_arm() {
+fn the_tables_have_no_default_arm() {
+    let what = || "a `_` arm where everything has its name".to_owned();
     let text = "fn f() { match s { A => 1, _ => 2 } }\n\
                 #[cfg(test)]\nmod t { fn g() { match s { _ => 1 } } }";
-    assert_eq!(found("src/rdbss/lifecycle.rs", text), [(1, "a `_` arm in the machine".to_owned())]);
-    assert_eq!(found("src/rdbss/gate.rs", text), []);
+    assert_eq!(found("src/rdbss/lifecycle.rs", text), [(1, what())]);
+    assert_eq!(found("src/rdbss/gate.rs", text), [(1, what())]);
+    assert_eq!(found("src/rdbss/fsp.rs", text), []);
+    let parts = "fn f() { match s { (A, _) => 1, (B, C) => 2 } }";
+    assert_eq!(found("src/rdbss/lifecycle.rs", parts), [(1, what())]);
+    assert_eq!(found("src/rdbss/gate.rs", parts), []);
+    let guarded = "fn f() { match s { _ if a() => 1, B | _ => 2 } }";
+    assert_eq!(found("src/rdbss/gate.rs", guarded).len(), 2);
+    let named = "fn class() {\nmatch s { _ => 1 }\n}\nfn word() { match s { _ => 1 } }";
+    assert_eq!(found("src/rdbss/operation.rs", named), [(2, what())]);
+    assert_eq!(found("src/rdbss/dispatch.rs", "fn handle() {}\nfn subject() {}"), []);
+    assert_eq!(found("src/rdbss/dispatch.rs", "fn handle() {}").len(), 1, "it has moved");
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Every dependency has its line in `docs/DEPENDENCIES.md`, and every one is used.
 
-use crate::lexer::Kind;
 use crate::tree::{Finding, Tree};
 
 const DOCUMENT: &str = "docs/DEPENDENCIES.md";
@@ -79,21 +78,25 @@ fn row((at, line): (usize, &String)) -> Option<(usize, &str)> {
     Some((at + 1, name))
 }
 
+/// Used is named in a path: that a condition asks for `cfg(loom)` uses nothing of it.
 fn is_used(tree: &Tree, name: &str) -> bool {
     let name = name.replace('-', "_");
-    tree.sources
-        .iter()
-        .any(|file| file.tokens.iter().any(|token| token.kind == Kind::Word && token.text == name))
+    tree.sources.iter().any(|file| {
+        (0..file.tokens.len()).any(|at| file.is_word(at, &name) && file.is_mark(at + 1, "::"))
+    })
 }
 
 #[test]
 fn manifest_and_document_agree() {
     let manifest = "[package]\nname = \"x\"\n[dependencies]\nlog = \"0.4\"\n# why\n\
                     clap_x = { version = \"4\" }\n[dev-dependencies]\nproptest.workspace = true\n\
-                    [dependencies.serde-json]\nversion = \"1\"\n";
-    let document =
-        "| crate | for | weighed |\n| `log` | a | b |\n| `gone` | a | b |\n| `clap_x` | a | b |\n";
-    let source = "use log::info; use proptest::prelude; use serde_json::Value;";
+                    [dependencies.serde-json]\nversion = \"1\"\n\
+                    [target.'cfg(x)'.dependencies]\nloom = \"0.7\"\n\
+                    [target.'cfg(x)'.dev-dependencies.shuttle]\nversion = \"0.9\"\n";
+    let document = "| crate | for | weighed |\n| `log` | a | b |\n| `gone` | a | b |\n\
+                    | `clap_x` | a | b |\n| `loom` | a | b |\n";
+    let source = "use log::info; use proptest::prelude; use serde_json::Value;\n\
+                  #[cfg(loom)] mod a; #[cfg(shuttle)] use shuttle::sync;";
     let tree =
         Tree::planted(&[(MANIFEST, manifest), (DOCUMENT, document), ("src/base/x.rs", source)]);
     let mut findings = Vec::new();
@@ -104,6 +107,8 @@ fn manifest_and_document_agree() {
         (MANIFEST, 6, "clap_x is used nowhere"),
         (MANIFEST, 8, "proptest has no line in docs/DEPENDENCIES.md"),
         (MANIFEST, 9, "serde-json has no line in docs/DEPENDENCIES.md"),
+        (MANIFEST, 12, "loom is used nowhere"),
+        (MANIFEST, 13, "shuttle has no line in docs/DEPENDENCIES.md"),
         (DOCUMENT, 3, "gone is no dependency"),
     ];
     let expected =

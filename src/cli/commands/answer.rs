@@ -29,8 +29,10 @@ pub struct Answer {
     pub state: Option<State>,
     /// The report, when it is over.
     pub report: Option<Report>,
-    /// Who is in the way.
+    /// Who is in the way, as far as they are listed.
     pub holders: Vec<Holder>,
+    /// How many there are.
+    pub holders_total: u64,
 }
 
 /// The shape of `docs/schema/call.json`.
@@ -45,6 +47,7 @@ struct Shape<'a> {
     state: Option<State>,
     report: Option<&'a Report>,
     holders: &'a [Holder],
+    holders_total: u64,
 }
 
 impl Answer {
@@ -60,6 +63,7 @@ impl Answer {
             state: None,
             report: None,
             holders: Vec::new(),
+            holders_total: 0,
         }
     }
 
@@ -78,6 +82,7 @@ impl Answer {
                 state: self.state,
                 report: self.report.as_ref(),
                 holders: &self.holders,
+                holders_total: self.holders_total,
             },
         )
     }
@@ -88,6 +93,10 @@ impl Answer {
         let mut lines = self.verdict.lines.clone();
         if self.verdict.list_holders {
             lines.extend(layout.lines(&holders::rows(&self.holders)));
+            let more = self.holders_total.saturating_sub(self.holders.len() as u64);
+            if more > 0 {
+                lines.push(format!("… and {more} more"));
+            }
         }
         lines.join("\n")
     }
@@ -108,11 +117,12 @@ impl Answer {
         if !self.verdict.list_holders {
             return;
         }
-        self.holders = match client.check() {
-            Ok(reply) => reply.holders,
+        (self.holders, self.holders_total) = match client.check() {
+            Ok(reply) => (reply.holders, reply.holders_total),
             Err(_) => {
                 let survivors = self.report.iter().flat_map(|report| &report.survivors);
-                survivors.map(holders::from_handle).collect()
+                let total = self.report.as_ref().map_or(0, |report| report.survivors_total);
+                (survivors.map(holders::from_handle).collect(), total)
             }
         };
     }

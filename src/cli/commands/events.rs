@@ -1,6 +1,7 @@
 //! `events`: what happened, in order, and with `-f` what happens next.
 
-use crate::cli::args::{Environment, EventsArgs};
+use crate::cli::args::EventsArgs;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate::{self, explain};
 use crate::cli::print::{self, Reader};
@@ -137,8 +138,13 @@ mod tests {
             ),
             (Notice::Sealed, "sealed"),
             (
-                Notice::Loss(Loss { path: b"a\n\xff".to_vec(), bytes: 1, error: "x".to_owned() }),
-                "loss  bytes=1 error=x path=a\\x0a\u{fffd}",
+                Notice::Loss(Loss {
+                    path: b"a\n\xff".to_vec(),
+                    bytes: 1,
+                    error: "x".to_owned(),
+                    ..Loss::default()
+                }),
+                "loss  bytes=1 error=x path=a\\x0a\u{fffd} written_by=uid:0,pid:0",
             ),
         ];
         for (notice, text) in notices {

@@ -150,13 +150,16 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "XDG_RUNTIME_DIR",
         "sockets are in its directory minirdr; root uses it only outside of /run/user",
     ),
-    ("XDG_STATE_HOME", "saved state is in its directory minirdr"),
+    ("XDG_STATE_HOME", "what a stop could not save is kept in its directory minirdr"),
 ];
 
 const FILES: &[(&str, &str)] = &[
     ("/run/minirdr/NAME.sock", "root's control sockets"),
     ("$XDG_RUNTIME_DIR/minirdr/NAME.sock, /tmp/minirdr-UID/NAME.sock", "a user's control sockets"),
-    ("/var/lib/minirdr/NAME, ~/.local/state/minirdr/NAME", "saved state"),
+    (
+        "/var/lib/minirdr/NAME/unsent, ~/.local/state/minirdr/NAME/unsent",
+        "what a stop could not save: a record N.json and the bytes in N.data for each write",
+    ),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
@@ -203,6 +206,11 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
         "umount" => &[
             ("minirdr umount /mnt/bk", "returns when all is saved"),
             ("minirdr umount -f bk", "cancels what waits, and gives up after 5 s"),
+        ],
+        "unsent" => &[
+            ("minirdr unsent bk", "what the last stop could not save, and why"),
+            ("minirdr unsent bk --replay", "puts it on the server, oldest first"),
+            ("minirdr unsent bk -o FILE -n", "the files that have the bytes, for scripts"),
         ],
         "demo" => &[("minirdr demo --slowly", "with time to read")],
         "doctor" => &[("minirdr doctor", "what is missing, and how to install it")],

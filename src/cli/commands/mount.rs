@@ -1,15 +1,19 @@
 //! `mount`: everything that can be known to be wrong is said before anything is started.
 
+use crate::app::unsent::store;
 use crate::app::{self, MountConfig, MountOptions, Source};
-use crate::cli::args::{Environment, MountArgs};
+use crate::base::unsent::UnsentSummary;
+use crate::cli::args::MountArgs;
 use crate::cli::corpse::{self, Pulse};
 use crate::cli::daemon;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate::{self, check_name, check_socket_length};
 use crate::cli::logging::{self, LogFile};
 use crate::cli::mountinfo::{self, Mount};
 use crate::cli::print;
 use crate::cli::table::printable;
+use crate::cli::unsent;
 use crate::cli::view;
 use crate::mgmt::client::{Client, socket_path};
 use log::LevelFilter;
@@ -79,22 +83,29 @@ fn serve(
 
 /// The answer of a mount that worked.
 fn mounted(args: &MountArgs, config: &MountConfig) -> String {
+    // What an earlier daemon of this name left. One that cannot be read, this one warns of.
+    let entries = store::look(&config.state_dir).unwrap_or_default();
+    let summary = UnsentSummary::of(&entries);
     if args.json.json {
-        return mounted_json(config).to_string();
+        return mounted_json(config, summary).to_string();
     }
     let source = config.source.to_string();
     let place = printable(config.mount_point.as_os_str().as_bytes());
-    format!("{}: {} mounted on {place}", config.name, printable(source.as_bytes()))
+    let line = format!("{}: {} mounted on {place}", config.name, printable(source.as_bytes()));
+    let hint = unsent::hint(&config.name, summary);
+    line + &hint.map(|hint| format!("\n  {hint}")).unwrap_or_default()
 }
 
 /// The JSON of `mount`.
-pub(in crate::cli) fn mounted_json(config: &MountConfig) -> Value {
+pub(in crate::cli) fn mounted_json(config: &MountConfig, unsent: UnsentSummary) -> Value {
     let MountConfig { name, source, mount_point, runtime_dir, .. } = config;
     let body = json!({
         "name": name,
         "source": source.to_string(),
         "mount_point": mount_point.to_string_lossy(),
         "socket": socket_path(runtime_dir, name).to_string_lossy(),
+        "unsent_files": unsent.files,
+        "unsent_files_bytes": unsent.bytes,
     });
     view::envelope("mount", &body)
 }
@@ -160,6 +171,8 @@ fn check_mount_point(path: &Path, environment: &Environment) -> Result<PathBuf, 
         if mount.kind == "autofs" {
             return Ok(resolved);
         }
+        // First: nobody else that looks at such a mount comes back.
+        corpse::let_end(mount);
         if let Some(refusal) = in_use(mount, &mounts, environment) {
             return Err(Trouble::failed(format!("{shown} is a mount point in use: {refusal}")));
         }

@@ -1,8 +1,9 @@
-//! `list`, `status`, `handles` and `requests`: look, change nothing.
+//! `list`, `status` and `requests`: look, change nothing.
 
 use crate::base::units::{age, count, size};
-use crate::cli::args::{Environment, ListArgs, StatusArgs, WatchTableArgs};
-use crate::cli::commands::watch::{self, holder_changes, request_change, status_change};
+use crate::cli::args::{ListArgs, StatusArgs, WatchTableArgs};
+use crate::cli::commands::watch::{self, request_change, status_change};
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge;
@@ -11,7 +12,7 @@ use crate::cli::print;
 use crate::cli::table::{Layout, printable};
 use crate::cli::view;
 use crate::mgmt::client::Client;
-use crate::mgmt::proto::{HandlesReply, MountStatus, RequestsReply};
+use crate::mgmt::proto::{MountStatus, RequestsReply};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -120,66 +121,6 @@ pub fn status(args: &StatusArgs, environment: &Environment) -> Result<Exit, Trou
                 .map(Some)
         }
     })
-}
-
-/// `minirdr handles`.
-///
-/// # Errors
-/// The daemon cannot be asked; stdout cannot be written; a wrong column.
-pub fn handles(args: &WatchTableArgs, environment: &Environment) -> Result<Exit, Trouble> {
-    let layout = holders::layout(&args.table)?;
-    let target = locate::find(&args.name, environment)?;
-    let name = target.name.clone();
-    let json = args.json.json;
-    let show = |reply: &HandlesReply| {
-        let text = match json {
-            true => handles_json(&name, reply).to_string(),
-            false => handles_lines(&name, reply, &layout).join("\n"),
-        };
-        print::answer(&text)
-    };
-    if !args.watch {
-        let mut client = target.connect()?;
-        show(&client.handles().map_err(|error| explain(&name, &error))?)?;
-        return Ok(Exit::DONE);
-    }
-    watch::watch(&target, Client::handles, |before, now| {
-        let Some(before) = before else { return show(now).map(Some) };
-        let changes = holder_changes(&before.holders, &now.holders);
-        match (changes.is_empty(), json) {
-            (true, _) => Ok(None),
-            (false, true) => show(now).map(Some),
-            (false, false) => {
-                let summary = holders_summary(now);
-                let text = format!("{summary}  {}", changes.join(", "));
-                print::answer(&watch::stamped(&text)).map(Some)
-            }
-        }
-    })
-}
-
-fn holders_summary(reply: &HandlesReply) -> String {
-    let unsent: u64 = reply.handles.iter().map(|handle| handle.unsent_bytes).sum();
-    format!("{}, {} unsent", count(reply.holders.len() as u64, "holder"), size(unsent))
-}
-
-fn handles_lines(name: &str, reply: &HandlesReply, layout: &Layout) -> Vec<String> {
-    let hidden = if reply.redacted { "; names and paths are hidden from you" } else { "" };
-    let survivors = reply.handles.iter().filter(|handle| handle.survivor).count() as u64;
-    let survivors = match survivors {
-        0 => String::new(),
-        number => format!(", {} from before the last stop", count(number, "handle")),
-    };
-    let mut lines = vec![format!("{name}: {}{survivors}{hidden}", holders_summary(reply))];
-    lines.extend(layout.lines(&holders::rows(&reply.holders)));
-    lines
-}
-
-/// The JSON of `handles`.
-pub(in crate::cli) fn handles_json(name: &str, reply: &HandlesReply) -> Value {
-    let mut body = view::shaped(reply);
-    body["name"] = Value::from(name);
-    view::envelope("handles", &body)
 }
 
 /// `minirdr requests`.

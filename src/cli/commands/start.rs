@@ -1,13 +1,15 @@
 //! `start`, `pause` and `resume`.
 
-use crate::base::stop::Report;
-use crate::cli::args::{Environment, NameArgs, StartArgs, TableArgs};
+use crate::base::stop::{Report, State};
+use crate::cli::args::{NameArgs, StartArgs, TableArgs};
 use crate::cli::commands::answer::Answer;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge::{self, Verdict};
 use crate::cli::locate::{self, Target, explain};
 use crate::cli::print;
+use crate::cli::unsent;
 use crate::cli::vigil::Vigil;
 use crate::mgmt::client::{Client, ClientError, Progress};
 use crate::mgmt::proto::PauseReply;
@@ -43,7 +45,7 @@ fn post(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Tr
     };
     answer.ticket = reply.ticket;
     answer.running_ticket = reply.running;
-    answer.set_status(client.status().ok().as_ref());
+    tell_status(&mut answer, client, target);
     Ok(answer)
 }
 
@@ -70,8 +72,18 @@ fn run(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Tro
         Err(error) => return Err(explain(&target.name, &error)),
     };
     answer.ticket = answer.ticket.or(ticket);
-    answer.set_status(client.status().ok().as_ref());
+    tell_status(&mut answer, client, target);
     Ok(answer)
+}
+
+/// The state it came to; and when it runs, what can be put on the server now.
+fn tell_status(answer: &mut Answer, client: &mut Client, target: &Target) {
+    let status = client.status().ok();
+    answer.set_status(status.as_ref());
+    if let Some(status) = status.filter(|status| status.state == State::Started) {
+        let hint = unsent::hint(&target.name, unsent::summary(&status));
+        answer.verdict.lines.extend(hint.map(|hint| format!("  {hint}")));
+    }
 }
 
 fn ended(target: &Target, report: Report, strict: bool) -> Answer {

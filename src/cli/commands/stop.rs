@@ -2,14 +2,17 @@
 
 use crate::base::ids::TicketNumber;
 use crate::base::stop::{CallResult, Report, State, StopOptions};
-use crate::cli::args::{Environment, StopArgs, UmountArgs};
+use crate::cli::args::{StopArgs, UmountArgs};
 use crate::cli::commands::answer::Answer;
+use crate::cli::commands::detach::detach;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge::{self, Verdict};
 use crate::cli::locate::{self, Target, explain};
 use crate::cli::print;
 use crate::cli::table::Layout;
+use crate::cli::unsent;
 use crate::cli::vigil::Vigil;
 use crate::mgmt::client::{Client, ClientError, Progress};
 use crate::mgmt::proto::{CallReply, MountStatus};
@@ -33,6 +36,9 @@ pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble>
     let layout = holders::layout(&args.table)?;
     let target = locate::find(&args.name, environment)?;
     let json = args.json.json;
+    if let Some(handle) = args.handle {
+        return detach(args, &target, handle);
+    }
     if args.check {
         return check(&target, args.strict, json, &layout);
     }
@@ -61,7 +67,7 @@ fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<E
     let mut answer = Answer::new("stop", &target.name, verdict);
     answer.running_ticket = reply.ticket;
     answer.state = Some(reply.state);
-    answer.holders = reply.holders;
+    (answer.holders, answer.holders_total) = (reply.holders, reply.holders_total);
     answer.print(json, layout)
 }
 
@@ -174,11 +180,15 @@ impl Asking {
         answer.set_status(status.as_ref());
         // It is stopped, and what was asked for besides did not happen.
         let stopped = already || report.result == CallResult::Success;
+        // What is kept from this stop or an earlier one is unsent still.
+        let kept = unsent::summary(status.as_ref().unwrap_or(&self.before));
         let mounted = status.is_some_and(|status| status.mounted);
         if stopped && mounted && self.options.unmount && !report.unmounted {
             let holders = client.check().map_or(0, |reply| reply.holders_total);
             answer.verdict = judge::still_mounted(&self.target.name, mount_point, holders);
         }
+        let hint = unsent::hint(&self.target.name, kept);
+        answer.verdict.lines.extend(hint.map(|hint| format!("  {hint}")));
         answer.report = Some(report);
         answer.find_holders(client);
         if gone {

@@ -2,8 +2,9 @@
 
 use crate::base::ids::TicketNumber;
 use crate::base::stop::{CallKind, CallResult, Report, State};
-use crate::cli::args::{Environment, WaitArgs, WaitState};
+use crate::cli::args::{WaitArgs, WaitState};
 use crate::cli::commands::answer::Answer;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge::{self, Verdict};

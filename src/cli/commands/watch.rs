@@ -1,7 +1,7 @@
 //! `--watch`: look every second, say what changed, until the reader or the daemon goes.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::ids::SerialNumber;
+use crate::base::ids::{HandleNumber, SerialNumber};
 use crate::base::stop::{State, unix_seconds};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders::{place, who};
@@ -10,9 +10,12 @@ use crate::cli::print::{self, Reader};
 use crate::cli::view::time_text;
 use crate::mgmt::client::{Client, ClientError};
 use crate::mgmt::proto::{Holder, MountStatus, RequestsReply};
+use std::collections::HashMap;
 use std::time::Duration;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Comings and goings told in one line; more are counted.
+const TOLD_MAX: usize = 16;
 
 /// Asks again and again. `show` gets what was before, if anything, and what is now; it prints and
 /// says whether somebody still reads, or says nothing when nothing was worth printing.
@@ -67,71 +70,119 @@ pub fn request_change(reply: &RequestsReply) -> Vec<SerialNumber> {
     serials
 }
 
-/// `bash[8120] left scenes/`, `vim[4502] opened notes.md`: who came and who went.
-#[must_use]
-pub fn holder_changes(before: &[Holder], now: &[Holder]) -> Vec<String> {
-    let same = |one: &Holder, other: &Holder| {
-        (one.pid, &one.kind, &one.mode, &one.path)
-            == (other.pid, &other.kind, &other.mode, &other.path)
-    };
-    // Two handles of one process on one file are alike: each is matched with one of the other side.
-    let without = |holders: &[Holder], taken: &[Holder]| {
-        let mut left = taken.to_vec();
-        let is_new = |holder: &&Holder| match left.iter().position(|other| same(holder, other)) {
-            Some(index) => {
-                left.swap_remove(index);
-                false
+/// Who came and who went between two looks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changes {
+    /// Those who do not hold it any more.
+    pub left: Vec<Holder>,
+    /// Those who did not before.
+    pub came: Vec<Holder>,
+}
+
+impl Changes {
+    /// Two handles of one process on one file are alike: each is matched with one of the other
+    /// side.
+    #[must_use]
+    pub fn between(before: &[Holder], now: &[Holder]) -> Self {
+        let mut open: HashMap<_, usize> = HashMap::new();
+        for holder in before {
+            *open.entry(key(holder)).or_default() += 1;
+        }
+        let mut came = Vec::new();
+        for holder in now {
+            match open.get_mut(&key(holder)).filter(|count| **count > 0) {
+                Some(count) => *count -= 1,
+                None => came.push(holder.clone()),
             }
-            None => true,
+        }
+        let mut left = Vec::new();
+        for holder in before {
+            if let Some(count) = open.get_mut(&key(holder)).filter(|count| **count > 0) {
+                *count -= 1;
+                left.push(holder.clone());
+            }
+        }
+        Self { left, came }
+    }
+
+    /// Has nobody come or gone?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty() && self.came.is_empty()
+    }
+
+    /// `bash[8120] left scenes/, vim[4502] holds notes.md`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let line = |verb: &str, holder: &Holder| match holder.kind.as_str() {
+            "detached" if verb == "holds" => {
+                format!("{} was detached from {}", who(holder), place(holder))
+            }
+            _ => format!("{} {verb} {}", who(holder), place(holder)),
         };
-        holders.iter().filter(is_new).cloned().collect::<Vec<_>>()
-    };
-    let line = |verb: &str, holder: &Holder| format!("{} {verb} {}", who(holder), place(holder));
-    let left = without(before, now).into_iter().map(|holder| line("left", &holder));
-    let came = without(now, before).into_iter().map(|holder| line("holds", &holder));
-    left.chain(came).collect()
+        // Of a handle that was detached, one half is enough.
+        let detached = |one: &Holder| {
+            self.came.iter().any(|other| {
+                other.kind == "detached" && other.handle.is_some() && other.handle == one.handle
+            })
+        };
+        let left = self.left.iter().filter(|one| !detached(one)).map(|one| line("left", one));
+        let came = self.came.iter().map(|one| line("holds", one));
+        let mut told: Vec<String> = left.chain(came).collect();
+        let more = told.len().saturating_sub(TOLD_MAX);
+        told.truncate(TOLD_MAX);
+        if more > 0 {
+            told.push(format!("… and {more} more"));
+        }
+        told.join(", ")
+    }
+}
+
+/// What makes two holders alike. A handle keeps its number: two opens of one file are told apart.
+fn key(holder: &Holder) -> (Option<u32>, Option<HandleNumber>, &str, &str, &str) {
+    let Holder { pid, handle, kind, mode, path, .. } = holder;
+    (*pid, *handle, kind, mode, path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::holders::tests::holder;
 
-    fn holder(command: &str, path: &str) -> Holder {
-        Holder {
-            pid: Some(1),
-            command: Some(command.to_owned()),
-            uid: None,
-            user: None,
-            kind: "handle".to_owned(),
-            mode: "r".to_owned(),
-            age_s: None,
-            unsent_bytes: None,
-            path: path.to_owned(),
-            path_bytes: None,
-            container: None,
-        }
+    fn held(command: &str, path: &str) -> Holder {
+        holder(command, 1, "handle", path)
     }
 
     #[test]
     fn who_came_and_who_went() {
-        let (a, b) = (holder("x", "a"), holder("y", "b"));
+        let (a, b) = (held("x", "a"), held("y", "b"));
         let both = [a.clone(), b.clone()];
-        assert!(holder_changes(&both, &both).is_empty());
-        assert_eq!(holder_changes(&both, std::slice::from_ref(&a)), ["y[1] left b"]);
-        assert_eq!(holder_changes(&[], &[b]), ["y[1] holds b"]);
+        assert!(Changes::between(&both, &both).is_empty());
+        assert_eq!(Changes::between(&both, std::slice::from_ref(&a)).text(), "y[1] left b");
+        assert_eq!(Changes::between(&[a], &[b]).text(), "x[1] left a, y[1] holds b");
     }
 
     #[test]
     fn of_two_alike_one_can_go() {
-        let two = [holder("x", "a"), holder("x", "a")];
-        assert_eq!(holder_changes(&two, &two[..1]), ["x[1] left a"]);
-        assert_eq!(holder_changes(&two[..1], &two), ["x[1] holds a"]);
+        let two = [held("x", "a"), held("x", "a")];
+        assert_eq!(Changes::between(&two, &two[..1]).text(), "x[1] left a");
+        assert_eq!(Changes::between(&two[..1], &two).text(), "x[1] holds a");
     }
 
     #[test]
-    fn an_age_is_no_change() {
-        let old = Holder { age_s: Some(1.0), ..holder("x", "a") };
-        let older = Holder { age_s: Some(2.0), ..old.clone() };
-        assert!(holder_changes(&[old], &[older]).is_empty());
+    fn a_handle_that_was_detached_did_not_leave() {
+        let before = Holder { handle: Some(HandleNumber(3)), ..held("x", "a") };
+        let after = Holder { kind: "detached".to_owned(), ..before.clone() };
+        let changes = Changes::between(&[before], std::slice::from_ref(&after));
+        assert_eq!(changes.text(), "x[1] was detached from a");
+        assert_eq!(Changes::between(&[after], &[]).text(), "x[1] left a");
+    }
+
+    #[test]
+    fn a_crowd_is_counted() {
+        let crowd: Vec<Holder> = (0..20).map(|number| held("x", &number.to_string())).collect();
+        let text = Changes::between(&crowd, &[]).text();
+        assert_eq!(text.matches("left").count(), TOLD_MAX);
+        assert!(text.ends_with(", … and 4 more"), "{text}");
     }
 }

@@ -1,8 +1,8 @@
 //! Where the demo plays: a temporary directory, the daemon, the reader, and commands with bounds.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::cli::args::Environment;
 use crate::cli::corpse;
+use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::print;

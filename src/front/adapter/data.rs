@@ -5,9 +5,8 @@ use crate::base::status::{Errno, Status};
 use crate::front::adapter::buffers;
 use crate::front::adapter::front::Front;
 use crate::front::translate;
-use crate::rdbss::operation::Operation;
+use crate::rdbss::operation::{Operation, WriteData};
 use fuser::{CopyFileRangeFlags, FileHandle, INodeNo, WriteFlags};
-use std::borrow::Cow;
 use std::ffi::OsStr;
 
 type Made<'a> = Result<Operation<'a>, Status>;
@@ -62,7 +61,7 @@ impl Front {
         Operation::Write {
             handle: HandleNumber(handle.0),
             offset,
-            data: Cow::Borrowed(data),
+            data: WriteData::Borrowed(data),
             write_back: flags.contains(WriteFlags::FUSE_WRITE_CACHE),
             kill_privileges: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
         }

@@ -146,6 +146,12 @@ impl Workers {
         self.line.replaced.load(Ordering::Relaxed)
     }
 
+    /// [`replaced`](Self::replaced), without keeping the connection alive.
+    pub fn replaced_counter(&self) -> impl Fn() -> u64 + Send + Sync + use<> {
+        let line = Arc::downgrade(&self.line);
+        move || line.upgrade().map_or(0, |line| line.replaced.load(Ordering::Relaxed))
+    }
+
     /// What was agreed on in INIT.
     #[must_use]
     pub fn agreement(&self) -> Agreement {

@@ -76,9 +76,11 @@ pub const fn windows_number(operation: Operation) -> Option<u32> {
         | Operation::Read
         | Operation::Stop
         | Operation::Abort
+        | Operation::Detach
         | Operation::Start
         | Operation::Pause
-        | Operation::Resume => None,
+        | Operation::Resume
+        | Operation::Settle => None,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use crate::base::ids::{Generation, NodeNumber};
 use crate::base::name::Name;
+use crate::base::sync::atomic::{AtomicU32, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::{Extension, FileIdentity, FileRef};
 use crate::rdbss::objects::fcb_table::FcbTable;
 use crate::rdbss::objects::v_net_root::VNetRoot;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 /// An FCB's tie to one generation: the view it was found through, and that mini-redirector's half.

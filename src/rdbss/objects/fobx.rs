@@ -2,11 +2,12 @@
 //! may be replaced by a reclaimed one (stop.md S4).
 
 use crate::base::clock::Moment;
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, Generation};
+use crate::base::status::Status;
+use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::objects::srv_open::SrvOpen;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// One open handle.
 pub struct Fobx {
@@ -18,6 +19,7 @@ pub struct Fobx {
     under: Mutex<Under>,
     flushed: AtomicBool,
     uncommitted_bytes: AtomicU64,
+    told: AtomicBool,
     unsent_bytes: AtomicU64,
 }
 
@@ -27,6 +29,22 @@ struct Under {
     /// It has been taken to be closed.
     closing: bool,
     survivor: bool,
+    /// Cleanups and closes on their way to the server under it.
+    cleanups: u32,
+    /// It was taken from its holder: only cleanup, close and page write-back go on.
+    detached: bool,
+}
+
+/// A cleanup or close on its way. Until it is dropped nothing replaces what is under its handle: it
+/// passed the gate as a request of that generation, and ends in that generation.
+pub struct Cleanup(Weak<Fobx>);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        if let Some(fobx) = self.0.upgrade() {
+            fobx.under.lock().cleanups -= 1;
+        }
+    }
 }
 
 impl Fobx {
@@ -36,9 +54,13 @@ impl Fobx {
         Self {
             opened_by,
             opened_at,
-            under: Mutex::new(Rank::Context, Under { srv_open, closing: false, survivor: false }),
+            under: Mutex::new(
+                Rank::Context,
+                Under { srv_open, closing: false, survivor: false, cleanups: 0, detached: false },
+            ),
             flushed: AtomicBool::new(false),
             uncommitted_bytes: AtomicU64::new(0),
+            told: AtomicBool::new(false),
             unsent_bytes: AtomicU64::new(0),
         }
     }
@@ -47,6 +69,47 @@ impl Fobx {
     #[must_use]
     pub fn srv_open(&self) -> Arc<SrvOpen> {
         self.under.lock().srv_open.clone()
+    }
+
+    /// A cleanup or close begins, in the generation it says.
+    #[must_use]
+    pub fn begin_cleanup(self: &Arc<Self>) -> (Cleanup, Generation) {
+        let mut under = self.under.lock();
+        under.cleanups += 1;
+        (Cleanup(Arc::downgrade(self)), under.srv_open.generation())
+    }
+
+    /// Is one on its way?
+    #[must_use]
+    pub fn is_cleaned_up(&self) -> bool {
+        self.under.lock().cleanups > 0
+    }
+
+    /// The open under it, for I/O of its holder.
+    ///
+    /// # Errors
+    /// `RedirectorNotStarted` when the handle was detached.
+    pub fn srv_open_for_io(&self) -> Result<Arc<SrvOpen>, Status> {
+        let under = self.under.lock();
+        if under.detached { Err(Status::RedirectorNotStarted) } else { Ok(under.srv_open.clone()) }
+    }
+
+    /// Takes the handle from its holder. `None` if it is being closed; else whether it was detached
+    /// already, and whether it was a survivor, which it is no longer.
+    #[must_use]
+    pub fn detach(&self) -> Option<(bool, bool)> {
+        let mut under = self.under.lock();
+        if under.closing {
+            return None;
+        }
+        let already = std::mem::replace(&mut under.detached, true);
+        Some((already, std::mem::take(&mut under.survivor)))
+    }
+
+    /// Was it taken from its holder?
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.under.lock().detached
     }
 
     /// The open under it, to be closed: no reclaim can replace it any more. And whether the handle
@@ -62,10 +125,11 @@ impl Fobx {
     /// handle is no survivor any more.
     ///
     /// # Errors
-    /// The fresh open back, if the handle is being closed: then that is the one to close.
+    /// The fresh open back, if the handle is being closed or cleaned up, or is detached: then that
+    /// is the one to close.
     pub fn reclaim(&self, fresh: Arc<SrvOpen>) -> Result<Arc<SrvOpen>, Arc<SrvOpen>> {
         let mut under = self.under.lock();
-        if under.closing {
+        if under.closing || under.cleanups > 0 || under.detached {
             return Err(fresh);
         }
         under.survivor = false;
@@ -73,11 +137,11 @@ impl Fobx {
     }
 
     /// A stop ended and this handle was still open: it is orphaned (stop.md §4 step 9). True if it
-    /// is one more; false if it was one already, or is being closed.
+    /// is one more; false if it was one already, is being closed, or was detached before.
     #[must_use]
     pub fn orphan(&self) -> bool {
         let mut under = self.under.lock();
-        if under.closing {
+        if under.closing || under.detached {
             return false;
         }
         !std::mem::replace(&mut under.survivor, true)
@@ -105,10 +169,40 @@ impl Fobx {
         self.uncommitted_bytes.fetch_add(bytes, Ordering::AcqRel);
     }
 
+    /// So many bytes were written: nobody has been told of a failure to commit these.
+    pub fn wrote(&self, bytes: u64) {
+        self.told.store(false, Ordering::Release);
+        self.add_uncommitted(bytes);
+    }
+
+    /// That what is uncommitted could not be committed has been told: to its application, or in a
+    /// loss.
+    pub fn mark_told(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+
+    /// Has it been told?
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Is it being closed, or closed?
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.under.lock().closing
+    }
+
     /// Is there anything to commit?
     #[must_use]
     pub fn is_uncommitted(&self) -> bool {
         self.uncommitted_bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// Bytes written since the last commit.
+    #[must_use]
+    pub fn uncommitted_bytes(&self) -> u64 {
+        self.uncommitted_bytes.load(Ordering::Acquire)
     }
 
     /// Bytes written since the last commit; 0 if there is nothing to commit. The caller commits

@@ -18,6 +18,8 @@ const SEGMENT_SLOTS: usize = 1024;
 /// Index bits: 32 less the shard's.
 const SLOTS_PER_SHARD_MAX: usize = 1 << (32 - SHARD_BITS);
 const NO_SLOT: u32 = u32::MAX;
+/// In a taken slot's `next_free`, which it does not need: its value was set aside.
+const ASIDE: u32 = u32::MAX - 1;
 
 struct Slot<T> {
     /// Odd while taken, even while free: a number of a free slot never matches.
@@ -30,11 +32,13 @@ struct Shard<T> {
     segments: Vec<Box<[Slot<T>]>>,
     free: u32,
     taken: usize,
+    /// Of these, set aside.
+    aside: usize,
 }
 
 impl<T> Default for Shard<T> {
     fn default() -> Self {
-        Self { segments: Vec::new(), free: NO_SLOT, taken: 0 }
+        Self { segments: Vec::new(), free: NO_SLOT, taken: 0, aside: 0 }
     }
 }
 
@@ -115,7 +119,8 @@ impl<T> HandleTable<T> {
         let slot = shard.slot(index).expect("the free list names slots that exist");
         slot.generation += 1;
         slot.value = Some(value);
-        let (generation, next) = (slot.generation, slot.next_free);
+        let generation = slot.generation;
+        let next = std::mem::replace(&mut slot.next_free, NO_SLOT);
         shard.free = next;
         shard.taken += 1;
         let low = (u64::from(index) << SHARD_BITS) | at as u64;
@@ -141,6 +146,7 @@ impl<T> HandleTable<T> {
         }
         let value = slot.value.take()?;
         slot.generation += 1;
+        let aside = slot.next_free == ASIDE;
         // A slot whose generations are used up is retired: numbers are never used twice.
         let retired = slot.generation >= u32::MAX - 1;
         if !retired {
@@ -148,7 +154,22 @@ impl<T> HandleTable<T> {
             shard.free = index;
         }
         shard.taken -= 1;
+        shard.aside -= usize::from(aside);
         Some(value)
+    }
+
+    /// Counts a value as set aside until it is removed: it stays where it is. False if it was
+    /// already, or is not there.
+    pub fn set_aside(&self, number: HandleNumber) -> bool {
+        let (at, index, generation) = split(number);
+        let mut shard = self.shards[at].lock();
+        let Some(slot) = shard.slot(index) else { return false };
+        if slot.generation != generation || slot.value.is_none() || slot.next_free == ASIDE {
+            return false;
+        }
+        slot.next_free = ASIDE;
+        shard.aside += 1;
+        true
     }
 
     /// Values in the table.
@@ -161,12 +182,30 @@ impl<T> HandleTable<T> {
         self.len() == 0
     }
 
+    /// Values in the table that are not set aside.
+    pub fn in_use(&self) -> usize {
+        let in_use = |shard: &Mutex<Shard<T>>| {
+            let shard = shard.lock();
+            shard.taken - shard.aside
+        };
+        self.shards.iter().map(in_use).sum()
+    }
+
     /// Hands every value to `visit` until it answers false. `visit` runs with no lock held.
-    pub fn visit(&self, mut visit: impl FnMut(HandleNumber, Arc<T>) -> bool) {
-        let mut batch = Vec::with_capacity(SEGMENT_SLOTS);
+    pub fn visit(&self, visit: impl FnMut(HandleNumber, Arc<T>) -> bool) {
+        self.visit_some(|_| true, visit);
+    }
+
+    /// The same for those that `picks`, which is asked under a shard's lock: it must be quick.
+    pub fn visit_some(
+        &self,
+        picks: impl Fn(&T) -> bool,
+        mut visit: impl FnMut(HandleNumber, Arc<T>) -> bool,
+    ) {
+        let mut batch = Vec::new();
         for at in 0..SHARDS {
             let mut segment = 0;
-            while self.copy_segment(at, segment, &mut batch) {
+            while self.copy_segment(at, segment, &picks, &mut batch) {
                 for (number, value) in batch.drain(..) {
                     if !visit(number, value) {
                         return;
@@ -177,17 +216,19 @@ impl<T> HandleTable<T> {
         }
     }
 
-    /// Clones one segment's values under its shard's lock. False when there is no such segment.
+    /// Clones one segment's picked values under its shard's lock. False when there is no such
+    /// segment.
     fn copy_segment(
         &self,
         at: usize,
         segment: usize,
+        picks: &impl Fn(&T) -> bool,
         batch: &mut Vec<(HandleNumber, Arc<T>)>,
     ) -> bool {
         let shard = self.shards[at].lock();
         let Some(slots) = shard.segments.get(segment) else { return false };
         for (offset, slot) in slots.iter().enumerate() {
-            if let Some(value) = &slot.value {
+            if let Some(value) = slot.value.as_ref().filter(|value| picks(value)) {
                 let index = (segment * SEGMENT_SLOTS + offset) as u64;
                 let low = (index << SHARD_BITS) | at as u64;
                 let number = HandleNumber((u64::from(slot.generation) << 32) | low);
@@ -217,6 +258,38 @@ mod tests {
             assert!(table.remove(number).is_none());
         }
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_counted_until_it_goes() {
+        let table = HandleTable::new();
+        let (one, other) = (table.insert(Arc::new(1)), table.insert(Arc::new(2)));
+        let (one, other) = (one.expect("room"), other.expect("room"));
+        assert!(table.set_aside(one) && !table.set_aside(one));
+        assert_eq!((table.len(), table.in_use()), (2, 1));
+        assert_eq!(table.get(one).as_deref(), Some(&1), "it stays where it is");
+        assert!(table.remove(one).is_some() && !table.set_aside(one));
+        assert_eq!((table.len(), table.in_use()), (1, 1));
+        let again = table.insert(Arc::new(3)).expect("room");
+        assert_eq!(table.in_use(), 2, "a slot that is used again is not aside");
+        assert!(table.remove(again).is_some() && table.remove(other).is_some());
+        assert_eq!((table.len(), table.in_use()), (0, 0));
+    }
+
+    #[test]
+    fn only_the_picked_are_visited() {
+        let table = HandleTable::new();
+        let insert = |value: u32| table.insert(Arc::new(value)).expect("room");
+        let numbers: Vec<HandleNumber> = (0..3000).map(insert).collect();
+        let mut seen = Vec::new();
+        table.visit_some(
+            |value| value % 1000 == 7,
+            |number, value| {
+                seen.push((number, *value));
+                *value != 1007
+            },
+        );
+        assert_eq!(seen, [(numbers[7], 7), (numbers[1007], 1007)], "and no longer than wanted");
     }
 
     #[test]

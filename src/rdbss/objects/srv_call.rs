@@ -3,7 +3,7 @@
 use crate::base::ids::Generation;
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::request::Extension;
-use crate::rdbss::calldown::guard_drop;
+use crate::rdbss::bounded::finalize;
 use crate::rdbss::objects::shared_opens::SharedOpens;
 use std::fmt;
 use std::sync::Arc;
@@ -37,8 +37,7 @@ pub struct SrvCall {
 
 impl Drop for SrvCall {
     fn drop(&mut self) {
-        guard_drop("finalize_srv_call", || {
-            self.instance.redirector.finalize_srv_call(&self.extension);
-        });
+        let (instance, extension) = (self.instance.clone(), self.extension.clone());
+        finalize("finalize_srv_call", move || instance.redirector.finalize_srv_call(&extension));
     }
 }

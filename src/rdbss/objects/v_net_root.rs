@@ -3,7 +3,7 @@
 
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::Extension;
-use crate::rdbss::calldown::guard_drop;
+use crate::rdbss::bounded::finalize;
 use crate::rdbss::objects::net_root::NetRoot;
 use crate::rdbss::objects::srv_call::Instance;
 use std::sync::Arc;
@@ -32,8 +32,10 @@ impl VNetRoot {
 
 impl Drop for VNetRoot {
     fn drop(&mut self) {
-        guard_drop("finalize_v_net_root", || {
-            self.redirector().finalize_v_net_root(&self.extension);
+        // With the share, so that its end comes after this one's.
+        let (net_root, extension) = (self.net_root.clone(), self.extension.clone());
+        finalize("finalize_v_net_root", move || {
+            net_root.srv_call.instance.redirector.finalize_v_net_root(&extension);
         });
     }
 }

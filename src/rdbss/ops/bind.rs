@@ -88,13 +88,14 @@ impl Device {
     /// A handle for I/O in the running generation.
     ///
     /// # Errors
-    /// `InvalidHandle`; `FileInvalid` for a survivor that was not reclaimed (stop.md G2, S4).
+    /// `InvalidHandle`; `FileInvalid` for a survivor that was not reclaimed (stop.md G2, S4);
+    /// `RedirectorNotStarted` for one that was detached.
     pub(in crate::rdbss) fn handle(
         &self,
         number: HandleNumber,
     ) -> Result<(Arc<Fobx>, Arc<SrvOpen>), Status> {
         let fobx = self.handles.get(number).ok_or(Status::InvalidHandle)?;
-        let srv_open = fobx.srv_open();
+        let srv_open = fobx.srv_open_for_io()?;
         if srv_open.generation() != self.gate.view().generation {
             return Err(Status::FileInvalid);
         }

@@ -4,15 +4,18 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::{Notice, State};
-use crate::rdbss::bounded::call_bounded;
+use crate::base::sync::atomic::Ordering;
+use crate::rdbss::bounded::{call_bounded, wait_low_io};
+use crate::rdbss::calldown::call_always;
 use crate::rdbss::context::{Arrival, Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::dispatch::Flow;
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::data::Unsent;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Device {
@@ -27,6 +30,7 @@ impl Device {
         if bytes == 0 {
             return Flow::Done(Ok(Answer::Empty));
         }
+        context.hold_handle(&fobx);
         let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector().clone();
         let finish = move |result: Result<(), Status>| {
@@ -63,14 +67,59 @@ impl Device {
 
     /// The end of a handle that has left the table.
     fn end_handle(&self, context: &Context, fobx: Arc<Fobx>) -> Result<(), Status> {
-        // Nothing is owed on an open whose close may wait.
-        let clean = !fobx.is_uncommitted();
         let (srv_open, survivor) = fobx.take_for_close();
+        // After it is taken: a FLUSH that is on its way still either leaves its bytes here, or
+        // finds the handle taken and names them itself.
+        let bytes = fobx.take_uncommitted();
+        let committed = self.commit_at_close(context, &srv_open, bytes);
+        if let Err(status) = committed {
+            self.lose_untold(&fobx, bytes, format!("commit at the close: {status}"));
+        }
         drop(fobx);
-        let ended = self.leave_open(context, &srv_open, clean);
+        // Nothing is owed on an open whose close may wait.
+        let ended = self.leave_open(context, &srv_open, bytes == 0);
         drop(srv_open);
         self.handle_left(survivor);
         ended
+    }
+
+    /// What was written and not committed when a handle goes: page write-back that came after the
+    /// last close(2), or what a FLUSH could not commit.
+    fn commit_at_close(
+        &self,
+        context: &Context,
+        srv_open: &Arc<SrvOpen>,
+        bytes: u64,
+    ) -> Result<(), Status> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let redirector = srv_open.binding.view.redirector();
+        call_always("commit", || {
+            wait_low_io(|submission| redirector.commit(context, srv_open.open(), submission))
+        })
+    }
+
+    /// Bytes of a handle that goes are not on the server: named as a loss, unless somebody has been
+    /// told already.
+    fn lose_untold(&self, fobx: &Fobx, bytes: u64, error: String) {
+        if !fobx.is_told() {
+            self.lost(LostWrite { bytes, ..self.lost_write(fobx, None, error) });
+        }
+    }
+
+    /// A FLUSH or FSYNC has failed. `told`: its caller got the answer. If not, the bytes are
+    /// committed at the close; of a handle that is closed already nobody else will speak.
+    pub(in crate::rdbss) fn flush_failed(&self, fobx: &Fobx, status: Status, told: bool) {
+        if told {
+            return fobx.mark_told();
+        }
+        if fobx.is_closing() {
+            let bytes = fobx.take_uncommitted();
+            if bytes > 0 {
+                self.lose_untold(fobx, bytes, format!("commit after the close: {status}"));
+            }
+        }
     }
 
     /// Tells a stop that waits for handles, and announces a survivor's end.
@@ -82,7 +131,7 @@ impl Device {
             self.control.progressed();
         }
         if survivor {
-            let handles = self.handles.len() as u64;
+            let handles = self.open_handles();
             self.announce(Notice::HolderLeft { handles });
         }
     }
@@ -94,6 +143,7 @@ impl Device {
             caller: crate::base::ids::Caller::default(),
             operation,
             subject: Subject::Volume,
+            span: None,
             arrived: self.clock.now(),
             deadline: None,
             changes: true,

@@ -9,6 +9,7 @@ use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::objects::fcb::Binding;
 use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::objects::shared_opens::CollapseKey;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::{Answer, Creation, Node, OpenAnswer};
 use std::sync::Arc;
@@ -32,12 +33,18 @@ impl Device {
         binding: Arc<Binding>,
         opened: Opened,
         kind: (OpenOptions, bool),
-    ) -> Result<(OpenAnswer, Arc<SrvOpen>), Status> {
+        key: Option<CollapseKey>,
+    ) -> Result<OpenAnswer, Status> {
         let Opened { extension, buffering } = opened;
         // What a later read or write needs to know of the open, O_TRUNC is not: it has happened.
         let options = OpenOptions { truncate: false, ..kind.0 };
         let srv_open = SrvOpen::new(node.clone(), binding, extension, (options, kind.1), buffering);
-        Ok((self.handle_on(context, &srv_open)?, srv_open))
+        // Before there is a handle: one that a stop counts, or a start reclaims, while the
+        // mini-redirector is asked would leave an open in the table that is closed already.
+        if let Some(key) = key {
+            self.offer_to_share(&srv_open, key);
+        }
+        self.handle_on(context, &srv_open)
     }
 
     /// A handle on an open. If the table is full the handle leaves the open again.
@@ -76,11 +83,8 @@ impl Device {
                 binding.view.redirector().open(context, binding.file(), options)
             })
         })?;
-        let (open, srv_open) =
-            self.new_handle(context, node, binding, opened, (options, directory))?;
-        if let Some(key) = key {
-            self.offer_to_share(&srv_open, key);
-        }
+        let kind = (options, directory);
+        let open = self.new_handle(context, node, binding, opened, kind, key)?;
         Ok(Answer::Opened(open))
     }
 
@@ -111,7 +115,8 @@ impl Device {
         let node = self.node_of(&above.view, parent, name, &found);
         // The FCB may have been known already, with an extension of its own.
         let binding = node.node.binding();
-        let (open, _) = self.new_handle(context, &node.node, binding, opened, (options, false))?;
+        let kind = (options, false);
+        let open = self.new_handle(context, &node.node, binding, opened, kind, None)?;
         Ok(Answer::Created(node, open))
     }
 

@@ -2,17 +2,18 @@
 
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
-use crate::base::stop::Loss;
+use crate::base::stop::unix_seconds;
+use crate::base::sync::atomic::Ordering;
+use crate::mrx::low_io::LowIo;
 use crate::mrx::request::{AllocateMode, SeekTo};
 use crate::rdbss::calldown::call;
-use crate::rdbss::context::{Context, ContextCounts};
+use crate::rdbss::context::{Context, ContextCounts, Span};
 use crate::rdbss::device::Device;
 use crate::rdbss::dispatch::Flow;
+use crate::rdbss::notice::LostWrite;
 use crate::rdbss::objects::fobx::Fobx;
-use crate::rdbss::objects::srv_open::SrvOpen;
-use crate::rdbss::operation::Answer;
+use crate::rdbss::operation::{Answer, WriteData};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Bytes on their way to the server, counted on their handle and on the device until dropped.
 pub(in crate::rdbss) struct Unsent {
@@ -67,7 +68,7 @@ impl Device {
         context: &Arc<Context>,
         number: HandleNumber,
         offset: u64,
-        data: &[u8],
+        data: WriteData<'_>,
         (write_back, kill_privileges): (bool, bool),
     ) -> Flow {
         let found =
@@ -76,36 +77,66 @@ impl Device {
             Ok(found) => found,
             Err(status) => return Flow::Done(Err(status)),
         };
-        let bytes = data.len() as u64;
-        let unsent = Unsent::new(&fobx, context, bytes);
+        context.hold_handle(&fobx);
+        let unsent = Unsent::new(&fobx, context, data.len() as u64);
         let redirector = srv_open.binding.view.redirector();
-        let owed = write_back.then(|| (self.shared(), srv_open.clone()));
+        let owed = write_back.then(|| (self.shared(), context.clone(), fobx.clone()));
         let finish = move |result: Result<usize, Status>| {
             drop(unsent);
             if let Ok(written) = &result {
-                fobx.add_uncommitted(*written as u64);
+                fobx.wrote(*written as u64);
             }
-            if let Some((device, srv_open)) = owed {
-                device.written_back(&srv_open, bytes, &result);
+            if let Some((device, context, fobx)) = owed {
+                device.written_back(&context, &fobx, &result);
             }
             result.map(Answer::Written)
         };
         self.low_io(context, "write", finish, |submission| {
-            redirector.write(&**context, srv_open.open(), offset, data, kill_privileges, submission)
+            let open = srv_open.open();
+            let ended =
+                redirector.write(&**context, open, offset, &data, kill_privileges, submission);
+            if write_back && let LowIo::Done(Err(_)) = &ended {
+                // Copied only now that it is to be kept, if it was not shared before.
+                context.hold_data(data.shared());
+            }
+            ended
         })
     }
 
     /// Page write-back has ended. The application's own write succeeded long ago: if this one
     /// failed, nobody else may be left to tell it.
-    fn written_back(&self, srv_open: &SrvOpen, bytes: u64, result: &Result<usize, Status>) {
+    fn written_back(&self, context: &Context, fobx: &Fobx, result: &Result<usize, Status>) {
         match result {
             Ok(written) => {
                 self.counts.written_back_bytes.fetch_add(*written as u64, Ordering::Relaxed);
             }
             Err(status) => {
+                let (_, data) = context.held();
                 let error = format!("page write-back: {status}");
-                self.lost(Loss { path: srv_open.fcb.path(), bytes, error });
+                let lost = self.lost_write(fobx, context.span(), error);
+                self.lose_once(context, LostWrite { data, ..lost });
             }
+        }
+    }
+
+    /// What is lost of a handle's data.
+    pub(in crate::rdbss) fn lost_write(
+        &self,
+        fobx: &Fobx,
+        span: Option<Span>,
+        error: String,
+    ) -> LostWrite {
+        let srv_open = fobx.srv_open();
+        LostWrite {
+            path: srv_open.fcb.path(),
+            identity: srv_open.fcb.identity(),
+            span,
+            bytes: span.map_or(0, |span| span.length),
+            append: srv_open.options.append,
+            data: None,
+            error,
+            lost_unix_s: unix_seconds(self.clock.wall()),
+            written_by: fobx.opened_by,
         }
     }
 
@@ -120,6 +151,7 @@ impl Device {
             Ok(found) => found,
             Err(status) => return Flow::Done(Err(status)),
         };
+        context.hold_handle(&fobx);
         let bytes = fobx.take_uncommitted();
         let unsent = Unsent::new(&fobx, context, bytes);
         let redirector = srv_open.binding.view.redirector();
@@ -182,7 +214,7 @@ impl Device {
                 length,
             )
         })?;
-        fobx.add_uncommitted(copied);
+        fobx.wrote(copied);
         let copied = usize::try_from(copied).map_err(|_| Status::InvalidParameter)?;
         Ok(Answer::Written(copied))
     }

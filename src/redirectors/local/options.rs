@@ -1,7 +1,6 @@
 //! The options of `local`.
 
-use crate::base::limits::DELAYED_CLOSES_MAX;
-use crate::redirectors::options::{OptionError, parse_switch};
+use crate::redirectors::options::{OptionError, parse_delayed_closes, parse_switch};
 
 /// What a user may choose about a served directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +40,7 @@ impl LocalOptions {
                     options.max_fds = Some(number.ok_or_else(wanted)?);
                 }
                 "delayed_closes" => {
-                    let number = value.parse().ok().filter(|&number| number <= DELAYED_CLOSES_MAX);
-                    let wanted = || OptionError::invalid(key, value, "a number up to 1023");
-                    options.delayed_closes = number.ok_or_else(wanted)?;
+                    options.delayed_closes = parse_delayed_closes(value)?;
                 }
                 _ => {
                     let known = Self::KEYS.to_vec();

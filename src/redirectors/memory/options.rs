@@ -1,10 +1,10 @@
 //! The options of `memory`: how slow it plays, and how much it holds.
 
-use crate::redirectors::options::OptionError;
+use crate::redirectors::options::{OptionError, parse_delayed_closes};
 use std::time::Duration;
 
 /// Its options, as an error lists them.
-const KNOWN: [&str; 3] = ["files", "latency", "size"];
+const KNOWN: [&str; 4] = ["delayed_closes", "files", "latency", "size"];
 
 /// How a memory server behaves for one generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,10 +16,13 @@ pub struct MemoryOptions {
     pub size_bytes_max: Option<u64>,
     /// Files it holds, whatever their kind; none: one for each KiB of the machine's half.
     pub files_max: Option<u64>,
+    /// Closes that may wait for the next open, which with a latency saves two journeys; none: 127.
+    pub delayed_closes: Option<usize>,
 }
 
 impl MemoryOptions {
-    /// Reads mount options: `latency=50ms`, `size=64M` (bytes, or K, M, G, T of 1024), `files=N`.
+    /// Reads mount options: `latency=50ms`, `size=64M` (bytes, or K, M, G, T of 1024), `files=N`,
+    /// `delayed_closes=N`.
     /// The last of several with one name counts, as with mount(8).
     ///
     /// # Errors
@@ -31,6 +34,7 @@ impl MemoryOptions {
                 "latency" => parsed.latency = latency(value)?,
                 "size" => parsed.size_bytes_max = Some(size(value)?),
                 "files" => parsed.files_max = Some(files(value)?),
+                "delayed_closes" => parsed.delayed_closes = Some(parse_delayed_closes(value)?),
                 _ => {
                     let (key, known) = (option.clone(), KNOWN.to_vec());
                     return Err(OptionError::Unknown { key, known });
@@ -90,6 +94,7 @@ mod tests {
             latency: Some(Duration::from_millis(50)),
             size_bytes_max: Some(64 << 20),
             files_max: Some(1000),
+            delayed_closes: None,
         };
         assert_eq!(parsed, Ok(expected));
         assert_eq!(parse(&[]), Ok(MemoryOptions::default()));
@@ -114,7 +119,8 @@ mod tests {
     fn errors_say_what_to_do_in_one_line() {
         assert_eq!(
             parse(&[("latancy", "5ms")]),
-            Err("unknown option \"latancy\": known are files, latency, size".to_owned())
+            Err("unknown option \"latancy\": known are delayed_closes, files, latency, size"
+                .to_owned())
         );
         assert_eq!(
             parse(&[("latency", "soon")]),

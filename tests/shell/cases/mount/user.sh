@@ -4,7 +4,7 @@
 . "$TEST_LIB/common.sh"
 need_user
 mkdir "$TEST_DIR/back" "$TEST_DIR/user"
-chown -R 65534:65534 "$TEST_DIR"/{back,run,tmp,home,mnt,user}
+chown -R 65534:65534 "$TEST_DIR"/{back,run,state,tmp,home,mnt,user}
 expect 0 user "$MINIRDR" mount "local:$TEST_DIR/back" "$TEST_MNT" --name t
 grep -F " $TEST_MNT " /proc/self/mountinfo | grep -q 'user_id=65534' || fail "not the user's mount"
 user sh -c "echo hello >$TEST_MNT/f"

@@ -1,0 +1,506 @@
+//! What the shuttle models share: the search from a seed, a server that notices who calls it when,
+//! and a whole device in front of it.
+
+// Each test is a program of its own and uses its own part.
+#![allow(dead_code)]
+
+use minirdr::base::clock::ManualClock;
+use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::name::Name;
+use minirdr::base::status::Status;
+use minirdr::base::stop::{Answer as Called, CallResult, Notice, Report, State, StopOptions};
+use minirdr::base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use minirdr::base::sync::{Condvar, Mutex, Rank};
+use minirdr::mrx::calldown::{Capabilities, MiniRedirector};
+use minirdr::mrx::low_io::{LowIo, Submission};
+use minirdr::mrx::request::*;
+use minirdr::mrx::upcall::{RequestContext, Upcalls};
+use minirdr::rdbss::device::Device;
+use minirdr::rdbss::notice::Observer;
+use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
+use minirdr::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+use minirdr::rdbss::ticket::TicketState;
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Under a checker no wait runs out.
+pub const FOREVER: Duration = Duration::MAX;
+/// Changes of priority in a PCT schedule: how many steps must fall together to show a defect.
+const PCT_DEPTH: usize = 3;
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |value| {
+        value.parse().unwrap_or_else(|_| panic!("{variable}={value} is no number"))
+    })
+}
+
+/// Runs a model in so many random schedules and so many of PCT, from `SHUTTLE_SEED`;
+/// `SHUTTLE_TIMES` of them. The same seed gives the same schedules.
+pub fn check(name: &str, schedules: usize, model: impl Fn() + Send + Sync + 'static) {
+    let seed = number("SHUTTLE_SEED", 1);
+    let times = usize::try_from(number("SHUTTLE_TIMES", 1)).expect("it fits");
+    let schedules = schedules * times;
+    println!("shuttle: {name}: {schedules} random and {schedules} PCT schedules, seed {seed}");
+    let mut config = Config::new();
+    config.stack_size = 256 * 1024;
+    config.silence_warnings = true;
+    let model = Arc::new(model);
+    let (again, configured) = (model.clone(), config.clone());
+    let random = RandomScheduler::new_from_seed(seed, schedules);
+    Runner::new(random, configured).run(move || again());
+    let pct = PctScheduler::new_from_seed(seed, PCT_DEPTH, schedules);
+    Runner::new(pct, config).run(move || model());
+}
+
+/// How the server behaves.
+#[derive(Clone, Copy, Default)]
+pub struct Manners {
+    /// Its callouts block: they are posted to the file system process.
+    pub blocking: bool,
+    /// Reads wait until they are cancelled.
+    pub reads_wait: bool,
+    /// Reads look now and again whether they are cancelled; they have no routine.
+    pub reads_poll: bool,
+    /// Requests are abandoned: a callout that nobody waits for may meet MRxStop.
+    pub abandoned: bool,
+    /// A start waits until it is cancelled.
+    pub start_waits: bool,
+    /// A start fails.
+    pub start_fails: bool,
+    /// Every lookup finds another file under the same number.
+    pub files_change: bool,
+}
+
+/// What is known of all generations of the server. The standard library's primitives: it watches
+/// the model and is no part of it.
+#[derive(Default)]
+pub struct World {
+    pub manners: Manners,
+    wrongs: std::sync::Mutex<Vec<String>>,
+    pub starts: std::sync::atomic::AtomicUsize,
+    pub stops: std::sync::atomic::AtomicUsize,
+    pub opened: std::sync::atomic::AtomicUsize,
+    pub closed: std::sync::atomic::AtomicUsize,
+    lookups: std::sync::atomic::AtomicU64,
+    /// Stops whose beginning was announced, and results that were.
+    announced: std::sync::Mutex<(Vec<TicketNumber>, Vec<TicketNumber>)>,
+}
+
+impl World {
+    /// Callouts are made where panics are caught: what is wrong is kept, and told at the end.
+    fn wrong(&self, what: impl Into<String>) {
+        self.wrongs.lock().expect("not poisoned").push(what.into());
+    }
+
+    pub fn nothing_wrong(&self) {
+        let wrongs = self.wrongs.lock().expect("not poisoned");
+        assert!(wrongs.is_empty(), "{wrongs:?}");
+    }
+}
+
+impl Observer for World {
+    fn notice(&self, _: Generation, notice: Notice) {
+        let mut announced = self.announced.lock().expect("not poisoned");
+        let (begun, ended) = &mut *announced;
+        match notice {
+            Notice::StopRequested { ticket: Some(ticket), .. } => begun.push(ticket),
+            Notice::Stopped { ticket: Some(ticket), .. } if !begun.contains(&ticket) => {
+                self.wrong(format!("ticket {ticket} ended before it was announced"));
+            }
+            Notice::Stopped { ticket: Some(ticket), .. }
+            | Notice::Started { ticket: Some(ticket), .. } => {
+                if ended.contains(&ticket) {
+                    self.wrong(format!("ticket {ticket} ended twice"));
+                }
+                ended.push(ticket);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One generation's server.
+struct Server {
+    world: Arc<World>,
+    up: AtomicBool,
+    stopping: AtomicBool,
+    stopped: AtomicBool,
+    inside: AtomicUsize,
+}
+
+impl Server {
+    fn new(world: Arc<World>) -> Self {
+        Self {
+            world,
+            up: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
+        }
+    }
+
+    /// A callout that must find the server up, and never meet its stop.
+    fn inside<T>(&self, callout: &str, body: impl FnOnce() -> T) -> T {
+        if self.world.manners.abandoned {
+            return body();
+        }
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        if !self.up.load(Ordering::SeqCst) {
+            self.world.wrong(format!("{callout} while the server is down"));
+        }
+        self.not_stopping(callout);
+        let result = body();
+        self.not_stopping(callout);
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        result
+    }
+
+    fn not_stopping(&self, callout: &str) {
+        if self.stopping.load(Ordering::SeqCst) {
+            self.world.wrong(format!("{callout} beside MRxStop"));
+        }
+    }
+
+    fn nobody_inside(&self) {
+        let inside = self.inside.load(Ordering::SeqCst);
+        if inside > 0 {
+            self.world.wrong(format!("MRxStop with {inside} inside"));
+        }
+    }
+
+    fn found(&self, number: u64, kind: FileKind) -> Found {
+        let generation = match self.world.manners.files_change && kind == FileKind::Regular {
+            true => self.world.lookups.fetch_add(1, Ordering::SeqCst),
+            false => 0,
+        };
+        let attributes = Attributes {
+            kind,
+            permissions: 0o755,
+            links: 1,
+            uid: 0,
+            gid: 0,
+            device: 0,
+            size: 0,
+            blocks: 0,
+            block_size: 4096,
+            accessed: Timestamp::default(),
+            modified: Timestamp::default(),
+            changed: Timestamp::default(),
+            created: Timestamp::default(),
+        };
+        let identity = FileIdentity { number, generation };
+        Found { identity, attributes, extension: Arc::new(()) }
+    }
+}
+
+/// Waits until the request is cancelled.
+fn wait_cancelled(context: &dyn RequestContext) -> Status {
+    let told = Arc::new((Mutex::new(Rank::Redirector, false), Condvar::new()));
+    let teller = told.clone();
+    let routine = move || {
+        *teller.0.lock() = true;
+        teller.1.notify_all();
+    };
+    if let Err(status) = context.set_cancel_routine(Box::new(routine)) {
+        return status;
+    }
+    let mut cancelled = told.0.lock();
+    while !*cancelled {
+        told.1.wait(&mut cancelled);
+    }
+    Status::Cancelled
+}
+
+/// The server's half of an open.
+struct ServerOpen(std::sync::atomic::AtomicBool);
+
+impl MiniRedirector for Server {
+    fn name(&self) -> &'static str {
+        "server"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { blocking: self.world.manners.blocking, ..Capabilities::default() }
+    }
+
+    fn start(&self, context: &dyn RequestContext, _: Arc<dyn Upcalls>) -> Result<(), Status> {
+        self.world.starts.fetch_add(1, Ordering::SeqCst);
+        if self.world.manners.start_fails {
+            return Err(Status::Unsuccessful);
+        }
+        if self.world.manners.start_waits && self.world.starts.load(Ordering::SeqCst) > 1 {
+            return Err(wait_cancelled(context));
+        }
+        self.up.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn stop(&self, _: &dyn RequestContext) -> Result<(), Status> {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.nobody_inside();
+        if self.stopped.swap(true, Ordering::SeqCst) {
+            self.world.wrong("MRxStop twice");
+        }
+        self.nobody_inside();
+        self.up.store(false, Ordering::SeqCst);
+        self.stopping.store(false, Ordering::SeqCst);
+        self.world.stops.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn create_v_net_root(
+        &self,
+        _: &dyn RequestContext,
+        _: &Extension,
+    ) -> Result<(Extension, Found), Status> {
+        Ok((Arc::new(()), self.found(2, FileKind::Directory)))
+    }
+
+    fn lookup(&self, _: &dyn RequestContext, _: FileRef<'_>, name: &Name) -> Result<Found, Status> {
+        self.inside("lookup", || {
+            let number = 100 + u64::from(name.as_bytes()[0]);
+            Ok(self.found(number, FileKind::Regular))
+        })
+    }
+
+    fn open(
+        &self,
+        _: &dyn RequestContext,
+        _: FileRef<'_>,
+        _: OpenOptions,
+    ) -> Result<Opened, Status> {
+        self.inside("open", || {
+            self.world.opened.fetch_add(1, Ordering::SeqCst);
+            let extension = Arc::new(ServerOpen(std::sync::atomic::AtomicBool::new(false)));
+            Ok(Opened { extension, buffering: Buffering::default() })
+        })
+    }
+
+    fn reclaim_open(
+        &self,
+        context: &dyn RequestContext,
+        file: FileRef<'_>,
+        options: OpenOptions,
+    ) -> Result<Opened, Status> {
+        self.open(context, file, options)
+    }
+
+    fn read(
+        &self,
+        context: &dyn RequestContext,
+        _: OpenRef<'_>,
+        _: u64,
+        size: usize,
+        _: Vec<u8>,
+        _: Submission<'_, Vec<u8>>,
+    ) -> LowIo<Vec<u8>> {
+        LowIo::Done(self.inside("read", || {
+            if self.world.manners.reads_wait {
+                return Err(wait_cancelled(context));
+            }
+            while self.world.manners.reads_poll {
+                if context.is_cancelled() {
+                    return Err(Status::Cancelled);
+                }
+                shuttle::thread::yield_now();
+            }
+            Ok(vec![0; size])
+        }))
+    }
+
+    /// A survivor's may come when the server is down, never while it stops.
+    fn close(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        self.not_stopping("close");
+        match open.extension.downcast_ref::<ServerOpen>() {
+            Some(open) if !open.0.swap(true, Ordering::SeqCst) => {
+                self.world.closed.fetch_add(1, Ordering::SeqCst);
+            }
+            Some(_) => self.world.wrong("closed twice"),
+            None => self.world.wrong("closed what it never opened"),
+        }
+        self.not_stopping("close");
+        self.inside.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn query_file_information(
+        &self,
+        _: &dyn RequestContext,
+        file: FileRef<'_>,
+        _: Option<OpenRef<'_>>,
+    ) -> Result<Attributes, Status> {
+        self.inside("query", || Ok(self.found(file.identity.number, FileKind::Regular).attributes))
+    }
+
+    fn query_volume_information(
+        &self,
+        _: &dyn RequestContext,
+    ) -> Result<VolumeInformation, Status> {
+        Ok(VolumeInformation::default())
+    }
+}
+
+/// A reply somebody waits for.
+struct Reply {
+    answer: Mutex<Option<Result<Answer, Status>>>,
+    given: Condvar,
+}
+
+struct Tell(Arc<Reply>, Arc<World>);
+
+impl Responder for Tell {
+    fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
+        if self.0.answer.lock().replace(answer).is_some() {
+            self.1.wrong("answered twice");
+        }
+        self.0.given.notify_all();
+    }
+}
+
+/// A registered device in front of the server.
+pub struct Host {
+    registry: Registry,
+    pub device: Arc<Device>,
+    pub world: Arc<World>,
+}
+
+impl Host {
+    /// Registered, not started.
+    pub fn new(manners: Manners) -> Arc<Self> {
+        let world = Arc::new(World { manners, ..World::default() });
+        let made = world.clone();
+        let registration = Registration {
+            name: "model".to_owned(),
+            controls: RegistrationControls::default(),
+            factory: Box::new(move || Arc::new(Server::new(made.clone()))),
+            options: DeviceOptions { release_grace: Duration::ZERO, ..DeviceOptions::default() },
+            clock: Arc::new(ManualClock::new()),
+            observer: world.clone(),
+            unc_provider: None,
+        };
+        let registry = Registry::default();
+        let device = registry.register(registration).expect("a fresh registry");
+        Arc::new(Self { registry, device, world })
+    }
+
+    /// The same, started.
+    pub fn started(manners: Manners) -> Arc<Self> {
+        let host = Self::new(manners);
+        assert_eq!(host.start().result, CallResult::Success);
+        host
+    }
+
+    /// Asks for a start and waits for its end.
+    pub fn start(&self) -> Report {
+        self.end_of(self.device.start(Caller::default()).expect("it takes calls"))
+    }
+
+    /// Asks for a stop and waits for its end.
+    pub fn stop(&self) -> Report {
+        let options = StopOptions::default();
+        self.end_of(self.device.stop(Caller::default(), options).expect("it takes calls"))
+    }
+
+    /// Waits for a call's end.
+    pub fn end_of(&self, called: Called<Report>) -> Report {
+        let ticket = match called {
+            Called::Done(report) => return report,
+            Called::Posted(ticket) => ticket,
+        };
+        loop {
+            match self.device.wait_ticket(ticket, FOREVER) {
+                TicketState::Ended(report) => return *report,
+                TicketState::Open => {}
+                TicketState::Unknown => panic!("ticket {ticket} is unknown"),
+            }
+        }
+    }
+
+    /// Submits and waits for the answer.
+    pub fn call(&self, operation: Operation<'_>) -> Result<Answer, Status> {
+        let answer = Mutex::new(Rank::Leaf, None);
+        let reply = Arc::new(Reply { answer, given: Condvar::new() });
+        let tell = Box::new(Tell(reply.clone(), self.world.clone()));
+        self.device.submit(Caller::default(), operation, tell);
+        let mut answer = reply.answer.lock();
+        loop {
+            if let Some(answer) = answer.take() {
+                return answer;
+            }
+            reply.given.wait(&mut answer);
+        }
+    }
+
+    pub fn lookup(&self, name: &str) -> Result<Node, Status> {
+        let name = Name::new(name.as_bytes())?;
+        match self.call(Operation::Lookup { parent: self.device.root(), name })? {
+            Answer::Node(found) => Ok(found.node),
+            other => panic!("lookup answered {other:?}"),
+        }
+    }
+
+    pub fn open(&self, node: &Node) -> Result<HandleNumber, Status> {
+        let options = OpenOptions {
+            access: Access::Read,
+            append: false,
+            truncate: false,
+            direct: false,
+            synchronous: false,
+            kill_privileges: false,
+        };
+        match self.call(Operation::Open { node: node.clone(), options })? {
+            Answer::Opened(open) => Ok(open.handle),
+            other => panic!("open answered {other:?}"),
+        }
+    }
+
+    pub fn read(&self, handle: HandleNumber) -> Result<(), Status> {
+        self.call(Operation::Read { handle, offset: 0, size: 1, buffer: Vec::new() }).map(|_| ())
+    }
+
+    pub fn release(&self, handle: HandleNumber) {
+        self.call(Operation::Release { handle }).map(|_| ()).expect("a close is never refused");
+    }
+
+    /// An application's session: find, open, read, close, as far as the gate lets it.
+    pub fn session(&self, name: &str) -> Result<(), Status> {
+        let handle = self.open(&self.lookup(name)?)?;
+        let read = self.read(handle);
+        self.release(handle);
+        read
+    }
+
+    /// Is the device serving, by its own word?
+    pub fn serves(&self) -> bool {
+        self.device.state() == State::Started
+    }
+
+    /// Stops it if it serves; then nothing may be left and nothing may have gone wrong.
+    pub fn finish(self: Arc<Self>) {
+        if self.serves() {
+            self.stop();
+        }
+        let status = self.device.status();
+        assert_eq!(status.state, State::Startable, "{:?}", status.last_stop);
+        assert_eq!(status.requests_in_flight, 0, "a pass is lost");
+        // A request leaves the table after its caller has been answered.
+        while !self.device.requests().is_empty() {
+            shuttle::thread::yield_now();
+        }
+        assert_eq!(status.open_handles, 0, "a handle is left");
+        assert_eq!(status.survivors, 0, "survivors are miscounted");
+        assert_eq!(status.unanswered_total, 0, "a request was dropped unanswered");
+        let count = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
+        assert_eq!(count(&self.world.opened), count(&self.world.closed), "opens and closes");
+        self.registry.unregister("model").expect("a stopped device can be unregistered");
+        self.world.nothing_wrong();
+    }
+
+    /// Takes it off the books, if it may go.
+    pub fn unregister(&self) -> bool {
+        self.registry.unregister("model").is_ok()
+    }
+}
