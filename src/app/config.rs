@@ -1,6 +1,7 @@
 //! What one host is started with.
 
 use crate::app::options::MountOptions;
+use crate::app::rpc::RpcOptions;
 use crate::app::source::Source;
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ pub struct MountConfig {
     pub options: MountOptions,
     /// Where the control socket goes.
     pub runtime_dir: PathBuf,
+    /// Remote management.
+    pub rpc: RpcOptions,
     /// Where loss reports go.
     pub state_dir: PathBuf,
 }

@@ -284,6 +284,7 @@ mod tests {
             options,
             runtime_dir: "/run/minirdr".into(),
             state_dir: state.path().join("bk"),
+            rpc: crate::app::RpcOptions::default(),
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");

@@ -9,6 +9,7 @@ use crate::app::error::AppError;
 use crate::app::events::Publisher;
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
+use crate::app::rpc;
 use crate::app::signals::{self, SignalThread};
 use crate::app::unsent::keeper::Keeper;
 use crate::base::clock::{Clock, SystemClock};
@@ -20,6 +21,7 @@ use crate::front::options as front;
 use crate::front::session::{Ended, Mount};
 use crate::mgmt::authz::Policy;
 use crate::mgmt::control::Control;
+use crate::mgmt::dce::server::DceServer;
 use crate::mgmt::endpoint::Claim;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::Scanner;
@@ -189,6 +191,7 @@ impl Host {
         }
         self.unless_told()?;
         let policy = Policy { owner: rustix::process::geteuid().as_raw(), group: None };
+        let rpc = rpc::open(&self.control.config.rpc)?;
         let mount = self.mount(policy)?;
         let service = Service::new(
             self.control.clone(),
@@ -198,7 +201,7 @@ impl Host {
             self.clock.clone(),
         );
         // The socket comes after the mount: who finds the socket finds a mount that answers.
-        let outcome = self.listen_and_wait(claim, service, ready);
+        let outcome = self.listen_and_wait(claim, service, rpc, ready);
         // Dropped while it is served, a mount goes: lazily, and then by force.
         drop(mount);
         outcome
@@ -208,16 +211,20 @@ impl Host {
         &self,
         claim: Claim,
         service: Service,
+        rpc: rpc::Opened,
         ready: impl FnOnce(&Ready),
     ) -> Result<(), AppError> {
         let failed = |error: String| AppError::failed(error);
         let endpoint = claim.listen().map_err(|error| AppError::caused(&error))?;
-        let server = Server::start(endpoint, Arc::new(service))
+        let service = Arc::new(service);
+        let server = Server::start(endpoint, service.clone())
             .map_err(|error| failed(format!("the control socket: {error}")))?;
+        let rpc = rpc.start(service.rpc(), &self.control, *service.policy(), &self.clock)?;
         let in_time = self.unless_told();
         if in_time.is_ok() {
             ready(&Ready { device: self.control.status().device });
             self.wait_for_the_end();
+            rpc.into_iter().for_each(DceServer::stop);
             self.finish_what_is_owed();
         }
         // Last, so that whoever waits for the result still gets it.

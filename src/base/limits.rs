@@ -117,6 +117,32 @@ pub const PAGE_MAX: usize = 256;
 /// A control client that does not take its answer for this long is dropped.
 pub const CONTROL_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Endpoints of the remote management interface.
+pub const RPC_ENDPOINTS_MAX: usize = 8;
+/// Connections of each of them at once: strangers on a network cannot take those of a Unix socket.
+pub const RPC_CONNECTIONS_MAX: usize = 32;
+/// Its calls at once, over all connections; a further one is told that the server is too busy.
+pub const RPC_CALLS_MAX: u32 = 64;
+/// Networks that may be allowed to stop it.
+pub const RPC_NETWORKS_MAX: usize = 64;
+/// Longest fragment taken or sent, in bytes: Windows' and Samba's.
+pub const RPC_FRAGMENT_BYTES_MAX: u16 = 5840;
+/// The fragment that everybody must take (C706).
+pub const RPC_FRAGMENT_BYTES_MIN: u16 = 1432;
+/// Longest operands of one call, over all its fragments, in bytes.
+pub const RPC_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Presentation contexts of one connection.
+pub const RPC_CONTEXTS_MAX: usize = 64;
+/// A peer that has begun a message or a call must have sent all of it by then.
+pub const RPC_MIDWAY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that asks nothing for so long is closed.
+pub const RPC_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// A peer that does not take its answer for this long is dropped.
+pub const RPC_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Denials are logged at most this often: strangers must not fill a log.
+pub const RPC_DENIALS_LOGGED_EVERY: Duration = Duration::from_secs(1);
+
 /// How long the kernel may take to send INIT once it can.
 pub const FUSE_INIT_WAIT: Duration = Duration::from_secs(10);
 /// Dead FUSE workers replaced in the life of a connection.
@@ -159,6 +185,11 @@ const _: () = assert!(
 );
 const _: () =
     assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
+const _: () = assert!(RPC_FRAGMENT_BYTES_MIN <= RPC_FRAGMENT_BYTES_MAX);
+const _: () = assert!(
+    RPC_CALLS_MAX as usize >= RPC_CONNECTIONS_MAX,
+    "one endpoint's connections must be able to call at once"
+);
 const _: () = assert!(CONTROL_FILE_WAITERS_MAX <= CONTROL_FILE_HANDLES_MAX);
 const _: () = assert!(DELAYED_BYTES_MAX > WRITE_BYTES_MAX as usize, "one write must fit");
 const _: () = assert!(TICKET_RESULTS_KEPT <= CONTROL_QUEUE_MAX);

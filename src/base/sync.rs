@@ -19,8 +19,10 @@ use std::time::Duration;
 pub enum Rank {
     /// `app`: the host's parts while it is built or taken down.
     Host,
-    /// `mgmt`: the control server's clients.
+    /// `mgmt`: a server's clients.
     Server,
+    /// `mgmt`: which interfaces listen, and the calls that run.
+    Rpc,
     /// `rdbss`: the threads of the file system process.
     Workers,
     /// `rdbss`: the registered devices.

@@ -1,5 +1,7 @@
 //! Words to a [`Verb`]; pure.
 
+mod remote;
+
 use crate::app::options::{on_deadline_word, parse_on_deadline};
 use crate::base::stop::{OnDeadline, StopMode, StopOptions};
 use crate::base::units::{parse_bound, parse_duration};
@@ -8,6 +10,7 @@ pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use remote::RpcArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,6 +115,9 @@ pub struct MountArgs {
     /// Write the daemon's log to FILE
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+    /// Remote management.
+    #[command(flatten)]
+    pub rpc: RpcArgs,
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
@@ -593,6 +599,12 @@ mod tests {
             ("minirdr stop bk --check --wait", "--wait"),
             ("minirdr stop bk --mode hard", "drain, cancel, abort"),
             ("minirdr mount memory:", "<DIR>"),
+            ("minirdr mount memory: /x --rpc tcp:1", "ncacn_ip_tcp:127.0.0.1[PORT]"),
+            ("minirdr mount memory: /x --rpc ncalrpc:[x]", "absolute"),
+            ("minirdr mount memory: /x --rpc-stop=mount", "--rpc"),
+            ("minirdr mount memory: /x --rpc ncalrpc:[/x] --rpc-stop=all", "server, mount"),
+            ("minirdr mount memory: /x --rpc ncalrpc:[/x] --rpc-allow-stop=10/8", "192.0.2.0/24"),
+            ("minirdr mount memory: /x --rpc-allow-stop=::1", "--rpc"),
             ("minirdr wait bk --ticket x", "x"),
             ("minirdr wait bk --ticket 1 --for running", "--for"),
             ("minirdr umount bk -f --deadline 1s", "--deadline"),

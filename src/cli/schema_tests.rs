@@ -1,6 +1,6 @@
 //! Holds everything `--json` prints to `docs/schema/minirdr-1.json`, shape by shape.
 
-use crate::app::{MountConfig, MountOptions, Source};
+use crate::app::{MountConfig, MountOptions, RpcOptions, Source};
 use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
 use crate::base::stop::{
     CallKind, CallResult, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
@@ -93,6 +93,7 @@ fn mounts_are_as_the_schema_says() {
         source: Source::Memory,
         mount_point: PathBuf::from("/mnt/bk"),
         options: MountOptions::default(),
+        rpc: RpcOptions::default(),
         runtime_dir: PathBuf::from("/run/minirdr"),
         state_dir: PathBuf::from("/var/lib/minirdr/bk"),
     };

@@ -2,13 +2,15 @@
 //!
 //! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations
 //! differently. `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from
-//! inside the process and from signals are never asked about.
+//! inside the process and from signals are never asked about. What a configuration adds to the
+//! table is in [`RpcPolicy`].
 
 use crate::base::ids::Caller;
 use crate::base::stop::{
     Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
 };
 use crate::base::unsent::UnsentEntry;
+use crate::mgmt::network::Network;
 use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
 use std::net::SocketAddr;
 
@@ -33,11 +35,21 @@ pub enum Operation {
     Resume,
     /// Writing other people's unsent data to the server, or throwing it away.
     Settle,
+    /// Remote management: which interfaces are there (DCE 0, Windows 0).
+    RpcInterfaces,
+    /// Remote management: numbers of calls (DCE 1, Windows 2).
+    RpcStatistics,
+    /// Remote management: does it listen (DCE 2, Windows 3)?
+    RpcIsListening,
+    /// Remote management: stop the listening (DCE 3, Windows 4).
+    RpcStopListening,
+    /// Remote management: the server's principal (DCE 4, Windows 1).
+    RpcPrincipal,
 }
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
@@ -47,6 +59,11 @@ impl Operation {
         Self::Pause,
         Self::Resume,
         Self::Settle,
+        Self::RpcInterfaces,
+        Self::RpcStatistics,
+        Self::RpcIsListening,
+        Self::RpcStopListening,
+        Self::RpcPrincipal,
     ];
 
     /// Its word in the table.
@@ -62,6 +79,11 @@ impl Operation {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Settle => "settle",
+            Self::RpcInterfaces => "RPC interfaces",
+            Self::RpcStatistics => "RPC statistics",
+            Self::RpcIsListening => "RPC is listening",
+            Self::RpcStopListening => "RPC stop listening",
+            Self::RpcPrincipal => "RPC principal",
         }
     }
 
@@ -69,6 +91,11 @@ impl Operation {
     const fn deed(self) -> &'static str {
         match self {
             Self::Settle => "replay or discard what is unsent of",
+            Self::RpcInterfaces => "list the RPC interfaces of",
+            Self::RpcStatistics => "count the RPC calls of",
+            Self::RpcIsListening => "ask for the RPC listening of",
+            Self::RpcStopListening => "stop the RPC listening of",
+            Self::RpcPrincipal => "ask for the RPC principal of",
             other => other.word(),
         }
     }
@@ -91,6 +118,7 @@ impl Operation {
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
+            Method::Shutdown => Self::RpcStopListening,
             Method::Replay | Method::Discard => Self::Settle,
         }
     }
@@ -197,8 +225,13 @@ pub enum Denial {
         who_may: &'static str,
     },
     /// Asked from a network.
-    #[error("nothing may be asked of this mount from {0}")]
-    Remote(SocketAddr),
+    #[error("nobody may {} this mount from {from}", operation.deed())]
+    Remote {
+        /// What was asked for.
+        operation: Operation,
+        /// From where.
+        from: SocketAddr,
+    },
 }
 
 impl Policy {
@@ -226,7 +259,7 @@ impl Policy {
             Peer::Local { uid, .. } => {
                 Denial::User { operation, uid: *uid, who_may: self.who_may(operation) }
             }
-            Peer::Remote(address) => Denial::Remote(*address),
+            Peer::Remote(from) => Denial::Remote { operation, from: *from },
         })
     }
 
@@ -234,8 +267,16 @@ impl Policy {
     const fn who_may(&self, operation: Operation) -> &'static str {
         match operation {
             Operation::Inquire | Operation::Read => "users of this machine",
+            Operation::RpcInterfaces
+            | Operation::RpcStatistics
+            | Operation::RpcIsListening
+            | Operation::RpcPrincipal => "everybody",
             Operation::Abort | Operation::Detach | Operation::Settle => "root and its owner",
-            Operation::Stop | Operation::Start | Operation::Pause | Operation::Resume => {
+            Operation::Stop
+            | Operation::Start
+            | Operation::Pause
+            | Operation::Resume
+            | Operation::RpcStopListening => {
                 if self.group.is_some() {
                     "root, its owner and its group"
                 } else {
@@ -255,10 +296,42 @@ impl Policy {
     }
 }
 
+/// The policy of remote management: the table, and the networks from which a configuration allows
+/// to stop the listening. None is allowed unless it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcPolicy {
+    /// The table's.
+    pub base: Policy,
+    /// From here the listening may be stopped.
+    pub may_stop: Vec<Network>,
+}
+
+impl RpcPolicy {
+    /// May `peer` ask for `operation`?
+    #[must_use]
+    pub fn authorize(&self, operation: Operation, peer: &Peer) -> Decision {
+        match (operation, peer) {
+            (Operation::RpcStopListening, Peer::Remote(from))
+                if self.may_stop.iter().any(|network| network.contains(from.ip())) =>
+            {
+                Decision::Allow
+            }
+            _ => self.base.authorize(operation, peer),
+        }
+    }
+}
+
 /// The table.
 const fn allows(operation: Operation, standing: Standing) -> bool {
     match (operation, standing) {
-        (_, Standing::Root | Standing::Owner) => true,
+        (_, Standing::Root | Standing::Owner)
+        | (
+            Operation::RpcInterfaces
+            | Operation::RpcStatistics
+            | Operation::RpcIsListening
+            | Operation::RpcPrincipal,
+            _,
+        ) => true,
         (_, Standing::Remote)
         | (Operation::Abort | Operation::Detach | Operation::Settle, Standing::Group) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
@@ -269,7 +342,8 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::Start
             | Operation::Pause
             | Operation::Resume
-            | Operation::Settle,
+            | Operation::Settle
+            | Operation::RpcStopListening,
             Standing::Other,
         ) => false,
     }
@@ -480,6 +554,32 @@ mod tests {
         else {
             panic!("allowed");
         };
-        assert_eq!(denial.to_string(), "nothing may be asked of this mount from 127.0.0.1:1");
+        assert_eq!(denial.to_string(), "nobody may read this mount from 127.0.0.1:1");
+    }
+
+    /// A network that is allowed to stop the listening may do that, and nothing else.
+    #[test]
+    fn a_configuration_allows_a_network_one_thing() {
+        let networks = ["192.0.2.0/24", "::1"].map(|word| word.parse().expect("a network"));
+        let policy = RpcPolicy { base: POLICY, may_stop: networks.to_vec() };
+        let allowed = |operation, address: &str| {
+            let peer =
+                Peer::Remote((address.parse::<std::net::IpAddr>().expect(address), 1).into());
+            policy.authorize(operation, &peer) == Decision::Allow
+        };
+        assert!(allowed(Operation::RpcStopListening, "192.0.2.9"));
+        assert!(allowed(Operation::RpcStopListening, "::1"));
+        assert!(!allowed(Operation::RpcStopListening, "127.0.0.1"));
+        for operation in
+            Operation::ALL.into_iter().filter(|other| *other != Operation::RpcStopListening)
+        {
+            let remote = allows(operation, Standing::Remote);
+            assert_eq!(allowed(operation, "192.0.2.9"), remote, "{operation:?}");
+        }
+        let closed = RpcPolicy { base: POLICY, may_stop: Vec::new() };
+        for standing in Standing::ALL {
+            let decision = closed.authorize(Operation::RpcStopListening, &peer(standing));
+            assert_eq!(decision, POLICY.authorize(Operation::RpcStopListening, &peer(standing)));
+        }
     }
 }

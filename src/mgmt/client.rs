@@ -17,8 +17,8 @@ use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply,
-    ReplayParameters, Reply, Request, RequestsReply, StopParameters, UnsentDoneReply, UnsentReply,
-    WaitParameters, WaitReply,
+    ReplayParameters, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
+    UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -289,6 +289,14 @@ impl Client {
     /// [`ClientError`].
     pub fn resume(&mut self) -> Result<PauseReply, ClientError> {
         self.ask(Method::Resume, &())
+    }
+
+    /// Stops the listening of remote management. The mount and the control socket go on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn shutdown(&mut self) -> Result<ShutdownReply, ClientError> {
+        self.ask(Method::Shutdown, &())
     }
 
     /// Waits for a ticket or a state, as long as `parameters` say.

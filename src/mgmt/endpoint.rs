@@ -116,9 +116,32 @@ impl Claim {
             return Err(EndpointError::BadName(name.to_owned()));
         }
         let socket = socket_path(directory, name);
+        let lock = directory.join(format!("{name}.lock"));
+        Self::take_at(directory, name, socket, lock)
+    }
+
+    /// Claims this very path, with its lock beside it, for a socket whose name others choose.
+    ///
+    /// # Errors
+    /// [`EndpointError`].
+    pub fn at(socket: &Path) -> Result<Self, EndpointError> {
+        let name = socket.file_name().map(|name| name.to_string_lossy().into_owned());
+        let (Some(name), Some(directory)) = (name, socket.parent()) else {
+            return Err(EndpointError::BadName(socket.display().to_string()));
+        };
+        let mut lock = socket.as_os_str().to_owned();
+        lock.push(".lock");
+        Self::take_at(directory, &name, socket.to_owned(), lock.into())
+    }
+
+    fn take_at(
+        directory: &Path,
+        name: &str,
+        socket: PathBuf,
+        lock: PathBuf,
+    ) -> Result<Self, EndpointError> {
         SocketAddrUnix::new(&socket).map_err(|_| EndpointError::PathTooLong(socket.clone()))?;
         prepare(directory)?;
-        let lock = directory.join(format!("{name}.lock"));
         let file = lock_file(&lock, name)?;
         let claim = Self { name: name.to_owned(), socket, lock, file };
         claim.sign().map_err(refused("writing", &claim.lock))?;

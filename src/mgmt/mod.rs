@@ -7,21 +7,26 @@
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
 //! wait are in `waiting`. What happens comes in at [`events`]. Who holds a mount is found by
 //! [`holders`], which reads `/proc` through [`proc`] and `mounts`, and put together with the handle
-//! table by [`merge`]. [`endpoint`] is the place of the socket, and
-//! [`client`] its other end. `docs/MANAGEMENT.md` is the manual.
+//! table by [`merge`]. [`endpoint`] is the place of the socket, and [`client`] its other end. Every
+//! call runs through the runtime of [`rpc`], which can stop taking them; [`dce`] is a second,
+//! optional way in. `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;
 pub mod codec;
 pub mod control;
+pub mod dce;
 pub mod dying;
 pub mod endpoint;
 pub mod events;
 pub mod holders;
 pub mod merge;
 mod mounts;
+pub mod network;
+mod peer;
 pub mod proc;
 pub mod proto;
+pub mod rpc;
 pub mod server;
 pub mod service;
 mod waiting;

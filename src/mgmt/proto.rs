@@ -72,6 +72,8 @@ methods! {
     Replay,
     /// Keeps it no longer.
     Discard,
+    /// The document's remote procedure: stops the RPC listening from inside a call.
+    Shutdown,
 }
 
 impl Method {
@@ -354,6 +356,15 @@ pub struct CallReply {
 pub struct PauseReply {
     /// Success or AlreadyStopped.
     pub result: CallResult,
+}
+
+/// Reply of `Shutdown`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShutdownReply {
+    /// 0: the remote management interface listens no more; 1715: it did not.
+    pub status: u32,
+    /// Interfaces that were unregistered.
+    pub unregistered: u64,
 }
 
 /// Parameters of `Wait`: a ticket, or a state.

@@ -3,7 +3,8 @@
 //! One thread accepts and one serves each client, bounded by [`CONTROL_CLIENTS_MAX`], of which
 //! strangers cannot take all. [`Server::stop`] takes no new call, lets those that run reply, and
 //! wakes and joins everybody: idle and half-sent connections never delay it. A client that does not
-//! take its replies is dropped.
+//! take its replies is dropped. In the runtime it is the auto-listen interface: every request is a
+//! call of it, and it goes when this server does, last of all.
 
 use crate::base::limits::{
     CONTROL_CLIENTS_MAX, CONTROL_CLIENTS_RESERVED, CONTROL_REQUEST_BYTES_MAX, CONTROL_WAIT_SLICE,
@@ -13,9 +14,12 @@ use crate::base::sync::{Condvar, Mutex, Rank, assert_no_locks};
 use crate::base::threads::{self, Thread};
 use crate::mgmt::authz::{Peer, Standing};
 use crate::mgmt::codec::{self, Decoder};
-use crate::mgmt::endpoint::{Endpoint, credentials};
+use crate::mgmt::endpoint::Endpoint;
+use crate::mgmt::peer::local_peer;
 use crate::mgmt::proc::Proc;
 use crate::mgmt::proto::{Reply, Request};
+use crate::mgmt::rpc::machine::{InterfaceId, Listens, Which};
+use crate::mgmt::rpc::runtime::Call;
 use crate::mgmt::service::{Gone, Interest, Replies, Service, not_a_request, too_many_clients};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown};
@@ -46,6 +50,8 @@ struct Shared {
     endpoint: Endpoint,
     service: Arc<Service>,
     proc: Proc,
+    /// What this server is in the runtime.
+    interface: InterfaceId,
     stopping: AtomicBool,
     clients: Mutex<Clients>,
     /// A client left, or the server stops.
@@ -67,10 +73,13 @@ impl Server {
     /// # Errors
     /// The system's, when it has no room for a thread.
     pub fn start(endpoint: Endpoint, service: Arc<Service>) -> io::Result<Self> {
+        let max_calls = u32::try_from(CONTROL_CLIENTS_MAX).unwrap_or(u32::MAX);
+        let interface = service.rpc().register(Listens::Always { max_calls });
         let shared = Arc::new(Shared {
             endpoint,
             service,
             proc: Proc::default(),
+            interface,
             stopping: AtomicBool::new(false),
             clients: Mutex::new(Rank::Server, Clients::default()),
             changed: Condvar::new(),
@@ -104,6 +113,10 @@ impl Server {
         let Some(accepting) = self.accepting.take() else { return };
         assert_no_locks("joining the control server");
         self.shared.stopping.store(true, Ordering::SeqCst);
+        // Not waiting for its calls: they are given a bound, below.
+        let gone =
+            self.shared.service.rpc().unregister_if(Which::One(self.shared.interface), false, None);
+        log::debug!("the control interface is unregistered: {gone:?}");
         // Wakes the accepting thread: from here on a caller is refused by the kernel.
         let _ = shutdown(self.shared.endpoint.listener(), Shutdown::Both);
         self.shared.changed.notify_all();
@@ -161,15 +174,7 @@ impl Shared {
 
     /// Who is at the other end; `None` when the kernel does not say.
     fn peer(&self, stream: &UnixStream) -> Option<Peer> {
-        let from = credentials(stream)?;
-        let mut gids = vec![from.gid];
-        if self.service.policy().group.is_some() && from.pid != 0 {
-            // Only of a process of that very user: the number may be another's by now.
-            let status = self.proc.status(from.pid);
-            let same = status.filter(|status| status.uids.iter().all(|&uid| uid == from.uid));
-            gids.extend(same.into_iter().flat_map(|status| status.groups));
-        }
-        Some(Peer::Local { pid: from.pid, uid: from.uid, gids })
+        local_peer(stream, self.service.policy().group, &self.proc)
     }
 
     /// Adds a client, if there is room for one like him.
@@ -268,19 +273,21 @@ fn admit(shared: &Arc<Shared>, stream: Arc<UnixStream>) {
 
 /// Says that there is no room. A fresh socket takes so little without waiting.
 fn turn_away(shared: &Shared, stream: &UnixStream) {
-    let _ = Connection { shared, stream }.send(&too_many_clients());
+    let _ = Connection { shared, stream, running: None }.send(&too_many_clients());
 }
 
 /// A client's thread: its requests one after another.
 fn serve(shared: &Shared, stream: &UnixStream, peer: &Peer) {
-    let mut connection = Connection { shared, stream };
+    let mut connection = Connection { shared, stream, running: None };
     let mut decoder = Decoder::new(CONTROL_REQUEST_BYTES_MAX);
     let mut chunk = vec![0; 16 * 1024];
     loop {
         while let Some(request) = decoder.next_message::<Request>().transpose() {
-            if shared.is_stopping() {
-                return;
-            }
+            connection.running = match shared.service.rpc().begin(shared.interface) {
+                Ok(call) => Some(call),
+                // Unregistered: the server stops.
+                Err(_) => return,
+            };
             let Ok(request) = request else {
                 let _ = connection.send(&not_a_request());
                 return;
@@ -288,6 +295,7 @@ fn serve(shared: &Shared, stream: &UnixStream, peer: &Peer) {
             if shared.service.call(peer, request, &mut connection).is_err() {
                 return;
             }
+            connection.running = None;
         }
         let mut reader = stream;
         match reader.read(&mut chunk) {
@@ -303,9 +311,15 @@ fn serve(shared: &Shared, stream: &UnixStream, peer: &Peer) {
 struct Connection<'client> {
     shared: &'client Shared,
     stream: &'client UnixStream,
+    /// The call that is being answered.
+    running: Option<Call>,
 }
 
 impl Replies for Connection<'_> {
+    fn running(&self) -> Option<&Call> {
+        self.running.as_ref()
+    }
+
     fn send(&mut self, reply: &Reply) -> Result<(), Gone> {
         assert_no_locks("a reply");
         let bytes = codec::encode(reply).map_err(|error| {

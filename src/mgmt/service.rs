@@ -13,9 +13,11 @@ use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::merge::Merge;
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
-    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, StopParameters,
+    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
     UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
+use crate::mgmt::rpc::machine::Which;
+use crate::mgmt::rpc::{self, runtime::RpcServer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -52,6 +54,11 @@ pub trait Replies {
 
     /// Asked between slices of a wait.
     fn interest(&mut self) -> Interest;
+
+    /// The call of the runtime that is being answered, if it came through one.
+    fn running(&self) -> Option<&rpc::runtime::Call> {
+        None
+    }
 }
 
 /// Why a call has no result.
@@ -189,6 +196,7 @@ pub struct Service {
     policy: Policy,
     scanner: Scanner,
     scans: AtomicUsize,
+    rpc: Arc<RpcServer>,
 }
 
 impl std::fmt::Debug for Service {
@@ -207,7 +215,14 @@ impl Service {
         scanner: Scanner,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { control, events, clock, policy, scanner, scans: AtomicUsize::new(0) }
+        let (scans, rpc) = (AtomicUsize::new(0), RpcServer::new(clock.clone()));
+        Self { control, events, clock, policy, scanner, scans, rpc }
+    }
+
+    /// The runtime its calls run through; other interfaces of the same server are registered there.
+    #[must_use]
+    pub const fn rpc(&self) -> &Arc<RpcServer> {
+        &self.rpc
     }
 
     /// Who may do what here.
@@ -309,6 +324,11 @@ impl Service {
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, parse(parameters)?),
+            Method::Shutdown => {
+                parse::<Nothing>(parameters)?;
+                let reply = self.shutdown(call);
+                call.finish(&reply)
+            }
             Method::Unsent => {
                 parse::<Nothing>(parameters)?;
                 let entries = call.disclosure.apply(self.control.unsent()?);
@@ -320,6 +340,17 @@ impl Service {
                 call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
             }
         }
+    }
+
+    /// Stops the listening and unregisters all interfaces, from inside a call: without waiting. The
+    /// interface this call came by is auto-listen, so it is spared: whoever asked for the end must
+    /// be able to see it.
+    fn shutdown(&self, call: &Call<'_>) -> ShutdownReply {
+        let running = call.out.running();
+        let status = self.rpc.stop_listening(running).status();
+        let unregistered = self.rpc.unregister_if(Which::AllOrdinary, false, running);
+        log::info!("shutdown asked by {:?}: {status:?}", call.peer);
+        ShutdownReply { status: status.code(), unregistered: unregistered.unwrap_or(0) as u64 }
     }
 
     fn authorize(&self, call: &Call<'_>, operation: Operation) -> Result<(), Trouble> {

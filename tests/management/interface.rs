@@ -12,8 +12,8 @@ use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, OverflowTag, PauseReply,
-    ReplayParameters, RequestsReply, RunningCall, StopParameters, UnsentDoneReply, UnsentReply,
-    WaitParameters, WaitReply,
+    ReplayParameters, RequestsReply, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
+    UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -202,6 +202,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Check => same(&name, &results, &check),
             Method::Detach => same(&name, &results, &detached),
             Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
+            Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
                 let reply = WaitReply { timed_out: false, state, report: Some(report.clone()) };

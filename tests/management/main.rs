@@ -6,6 +6,7 @@ mod handles;
 mod host;
 mod interface;
 mod places;
+mod remote;
 mod unsent;
 mod who_holds;
 

@@ -122,6 +122,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         }
     })?;
     let options = MountOptions::parse(&args.options.join(","))?;
+    let rpc = args.rpc.options()?;
     let mount_point = check_mount_point(&args.mount_point, environment)?;
     let name = choose_name(args, &options, &mount_point)?;
     check_socket_length(&environment.runtime_dir, &name)?;
@@ -133,6 +134,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         source,
         mount_point,
         options,
+        rpc,
     })
 }
 
