@@ -147,6 +147,8 @@ fn is_root(path: &str) -> bool {
             | ["src", "lib.rs" | "main.rs"]
             | ["tests" | "benches" | "examples", _]
             | ["tests" | "benches" | "examples", _, "main.rs"]
+            // A workspace of its own, with a program a file.
+            | ["tests", "fuzz", "fuzz_targets", _]
     )
 }
 
