@@ -403,11 +403,19 @@ fn mode_abort_stops_now() {
 
 /// A mount point that counts how often it was taken away.
 #[derive(Default)]
-struct MountPoint(std::sync::atomic::AtomicU32);
+struct MountPoint {
+    taken_away: std::sync::atomic::AtomicU32,
+    /// There is a bind mount.
+    elsewhere: bool,
+}
 
 impl FileSystemRegistration for MountPoint {
     fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
-        Ok(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+        Ok(self.taken_away.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+    }
+
+    fn has_ended(&self) -> bool {
+        !self.elsewhere
     }
 }
 
@@ -430,7 +438,33 @@ fn a_stopped_device_can_still_be_unmounted() {
     assert!(!host.stop().unmounted);
     let report = host.stop_with(StopOptions { unmount: true, ..StopOptions::default() });
     assert_eq!((report.result, report.unmounted), (CallResult::AlreadyStopped, true));
-    assert_eq!(mount_point.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert_eq!(mount_point.taken_away.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+/// Stop.md §4 step 7 and S3: handles go with the file system, whose RELEASEs never come. They do
+/// not go with one mount of it when there is another: whoever has a file open there closes it
+/// himself.
+#[test]
+fn s3_handles_outlive_an_unmount_that_leaves_another_mount() {
+    for elsewhere in [false, true] {
+        let null = Null::inline();
+        let host = host(&null);
+        let mount_point = Arc::new(MountPoint { elsewhere, ..MountPoint::default() });
+        let registration = mount_point.clone();
+        host.device.attach_kernel(KernelSide { cache: mount_point, registration });
+        let node = host.lookup(&host.root(), "f").expect("every name exists");
+        let handle = host.open(&node, Access::Read).expect("opened");
+        let report = host.stop_with(StopOptions { unmount: true, ..StopOptions::default() });
+        assert!(report.unmounted);
+        let expected = match elsewhere {
+            false => (CallResult::Success, 0, Err(Status::InvalidHandle)),
+            true => (CallResult::HasOpenHandles, 1, Ok(())),
+        };
+        let closed = host.release(handle);
+        assert_eq!((report.result, report.survivors_total, closed), expected);
+        let closes = null.calls().iter().filter(|call| **call == "close").count();
+        assert_eq!(closes, 1, "once, by either");
+    }
 }
 
 /// S7 and stop.md §4: the report names its steps, in the document's order; so do the notices.

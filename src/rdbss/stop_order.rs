@@ -6,14 +6,14 @@ use crate::base::status::Status;
 use crate::base::stop::{CallResult, Notice, OnDeadline, Report, State, StopMode, unix_seconds};
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
-use crate::rdbss::device::Device;
+use crate::rdbss::device::{Device, KernelSide};
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::lifecycle::{Action, Event};
 use crate::rdbss::notice::{DeregisterError, LostWrite};
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
-use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
+use crate::rdbss::stop_run::{Ended, LOOK_EVERY, LOOK_SOON, StopRun};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -297,7 +297,7 @@ impl StopRun<'_> {
             match kernel.registration.deregister(options.lazy) {
                 Ok(by_us) => {
                     self.report.unmounted = true;
-                    if !options.lazy {
+                    if self.ends_soon(kernel) {
                         self.close_the_rest();
                     }
                     if by_us {
@@ -313,8 +313,24 @@ impl StopRun<'_> {
         kernel.cache.forget_names();
     }
 
-    /// The mount is gone and nothing can be open any more: what the table still holds are RELEASEs
-    /// that were queued and never come (fuse.md 2.1).
+    /// Is the file system gone with its mount? Where handles are open it gets a moment: somebody
+    /// may just be looking at it. With a bind mount, or one in another namespace, it is not, and
+    /// whoever has a file open there keeps his handle, a survivor.
+    fn ends_soon(&self, kernel: &KernelSide) -> bool {
+        let until = self.device.clock.now().after(self.device.options.release_grace);
+        while !kernel.registration.has_ended() {
+            let left = until.since(self.device.clock.now());
+            if left.is_zero() || self.device.handles.is_empty() {
+                return false;
+            }
+            let mut inner = self.device.control.lock();
+            self.device.control.wait_change(&mut inner, left.min(LOOK_SOON));
+        }
+        true
+    }
+
+    /// The file system is gone and nothing can be open any more: what the table still holds are
+    /// RELEASEs that were queued and never come (fuse.md 2.1).
     fn close_the_rest(&self) {
         if self.device.handles.is_empty() {
             return;

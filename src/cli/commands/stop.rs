@@ -195,10 +195,18 @@ impl Asking {
         answer.verdict.lines.extend(hint.map(|hint| format!("  {hint}")));
         answer.report = Some(report);
         answer.find_holders(client);
-        if gone {
-            self.target.await_departure();
+        if gone && !self.target.await_departure() {
+            answer.verdict.lines.extend(self.elsewhere(client));
         }
         answer
+    }
+
+    /// The mount is gone and its daemon is not: why, if that is known.
+    fn elsewhere(&self, client: &mut Client) -> Option<String> {
+        let name = &self.target.name;
+        let holders = client.check().ok()?.holders;
+        let mounted = holders.iter().any(|holder| holder.kind == "mount");
+        mounted.then(|| format!("  mounted elsewhere still, stopped: `minirdr handles {name}`"))
     }
 
     /// The daemon went away while it was waited for: what is known without it.
