@@ -209,14 +209,18 @@ impl StopRun<'_> {
     fn commit(&self, fobx: &Arc<Fobx>, bytes: u64, least: Moment) -> Result<(), Status> {
         let (context, srv_open) = (self.device.own_context("commit"), fobx.srv_open());
         let unsent = Unsent::new(fobx, &context, bytes);
+        let its_context = context.clone();
         let body = move || {
-            let _unsent = unsent;
+            let (_unsent, context) = (unsent, its_context);
             wait_low_io(|submission| {
                 let redirector = srv_open.binding.view.redirector();
                 redirector.commit(&*context, srv_open.open(), submission)
             })
         };
-        call_bounded("commit", || self.may_wait(least), body)
+        let committed = call_bounded("commit", || self.may_wait(least), body);
+        // Given up on: what hangs there is told as a loss, or committed again.
+        context.end_unsent();
+        committed
     }
 
     /// Step 5: a file that the user closed must not count as open. Nothing is delayed any more: the

@@ -303,6 +303,9 @@ impl<'a> StopRun<'a> {
                 }
             });
             let given_up = context.abandon(Status::IoTimeout);
+            if given_up {
+                context.end_unsent();
+            }
             match lost {
                 Some(number) if given_up => self.device.name_loss(number),
                 Some(number) => self.device.losses.withdraw(number),
