@@ -63,6 +63,10 @@ impl FileSystemRegistration for Kernel {
     fn deregister(&self, _: bool) -> Result<bool, DeregisterError> {
         Ok(false)
     }
+
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 /// Of so many files.

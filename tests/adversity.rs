@@ -239,6 +239,10 @@ impl FileSystemRegistration for Kernel {
     fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
         Ok(self.taken_away.fetch_add(1, Ordering::SeqCst) == 0)
     }
+
+    fn has_ended(&self) -> bool {
+        true
+    }
 }
 
 impl KernelCache for Kernel {

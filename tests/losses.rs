@@ -84,6 +84,9 @@ fn a_write_that_is_given_up_on_is_kept() {
     assert_eq!(offsets, (0..12).map(|number| Some(number * 7)).collect::<Vec<_>>());
     assert!(entries.iter().all(|entry| entry.file_number != 0 && !entry.arrived));
     assert!(report.steps.iter().any(|step| step.step == "keep_unsent"));
+    // A loss that was told is not unsent besides, though the server hangs in it still.
+    assert!(null.inside("write") > 0);
+    assert_eq!(host.device.status().unsent_bytes, 0);
 
     // S-54: those that had begun reach the server when it comes back; those that had not never do.
     null.release();

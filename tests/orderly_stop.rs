@@ -308,6 +308,22 @@ fn s8_a_start_behind_a_stop_is_the_next_generation() {
     host.release(handle).expect("closes");
 }
 
+/// Stop.md S4: a server that does not answer a question the start does not need costs no handle,
+/// and holds the start up no more than a moment.
+#[test]
+fn s4_a_hanging_statfs_does_not_cost_the_survivors() {
+    let null = Null::posted();
+    let host = host(&null);
+    let file = host.lookup(&host.root(), "f").expect("exists");
+    let kept = host.open(&file, Access::Read).expect("opens");
+    assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+    null.hold("query_volume_information", Hold::Stubbornly);
+    assert_eq!(host.start().result, CallResult::Success);
+    assert!(host.read(kept, 0, 1).is_ok(), "it was carried over");
+    null.release();
+    host.release(kept).expect("closes");
+}
+
 /// Resume takes a stop back that still drains; its ticket says so.
 #[test]
 fn resume_rolls_a_draining_stop_back() {
@@ -403,11 +419,19 @@ fn mode_abort_stops_now() {
 
 /// A mount point that counts how often it was taken away.
 #[derive(Default)]
-struct MountPoint(std::sync::atomic::AtomicU32);
+struct MountPoint {
+    taken_away: std::sync::atomic::AtomicU32,
+    /// There is a bind mount.
+    elsewhere: bool,
+}
 
 impl FileSystemRegistration for MountPoint {
     fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
-        Ok(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+        Ok(self.taken_away.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0)
+    }
+
+    fn has_ended(&self) -> bool {
+        !self.elsewhere
     }
 }
 
@@ -430,7 +454,33 @@ fn a_stopped_device_can_still_be_unmounted() {
     assert!(!host.stop().unmounted);
     let report = host.stop_with(StopOptions { unmount: true, ..StopOptions::default() });
     assert_eq!((report.result, report.unmounted), (CallResult::AlreadyStopped, true));
-    assert_eq!(mount_point.0.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert_eq!(mount_point.taken_away.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+/// Stop.md §4 step 7 and S3: handles go with the file system, whose RELEASEs never come. They do
+/// not go with one mount of it when there is another: whoever has a file open there closes it
+/// himself.
+#[test]
+fn s3_handles_outlive_an_unmount_that_leaves_another_mount() {
+    for elsewhere in [false, true] {
+        let null = Null::inline();
+        let host = host(&null);
+        let mount_point = Arc::new(MountPoint { elsewhere, ..MountPoint::default() });
+        let registration = mount_point.clone();
+        host.device.attach_kernel(KernelSide { cache: mount_point, registration });
+        let node = host.lookup(&host.root(), "f").expect("every name exists");
+        let handle = host.open(&node, Access::Read).expect("opened");
+        let report = host.stop_with(StopOptions { unmount: true, ..StopOptions::default() });
+        assert!(report.unmounted);
+        let expected = match elsewhere {
+            false => (CallResult::Success, 0, Err(Status::InvalidHandle)),
+            true => (CallResult::HasOpenHandles, 1, Ok(())),
+        };
+        let closed = host.release(handle);
+        assert_eq!((report.result, report.survivors_total, closed), expected);
+        let closes = null.calls().iter().filter(|call| **call == "close").count();
+        assert_eq!(closes, 1, "once, by either");
+    }
 }
 
 /// Stop.md §4 steps 4 and 7: a close that comes while the stop is sealed is put off until MRxStop
@@ -468,6 +518,10 @@ impl FileSystemRegistration for BusyUntilClosed {
             0 => Ok(true),
             _ => Err(DeregisterError::Busy),
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.device.status().open_handles == 0
     }
 }
 

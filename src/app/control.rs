@@ -104,6 +104,10 @@ impl FileSystemRegistration for Place {
         }
         Ok(by_us)
     }
+
+    fn has_ended(&self) -> bool {
+        self.registration.has_ended()
+    }
 }
 
 impl From<CallError> for ControlError {
@@ -259,6 +263,10 @@ mod tests {
     impl FileSystemRegistration for Namespace {
         fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
             if self.busy && !lazy { Err(DeregisterError::Busy) } else { Ok(true) }
+        }
+
+        fn has_ended(&self) -> bool {
+            !self.busy
         }
     }
 

@@ -63,7 +63,8 @@ pub fn place(holder: &Holder) -> String {
     };
     let is_directory = matches!(holder.kind.as_str(), "directory" | "cwd" | "root");
     match printable(&bytes) {
-        path if path.is_empty() && is_directory => "./".to_owned(),
+        // Without a name it is hidden from who asks, and the place with it.
+        path if path.is_empty() && is_directory && holder.command.is_some() => "./".to_owned(),
         path if path.is_empty() => "-".to_owned(),
         path if is_directory && !path.ends_with('/') => path + "/",
         path => path,
@@ -197,6 +198,8 @@ pub(in crate::cli) mod tests {
         hidden.age_s = None;
         assert_eq!(rows(&[hidden])[0][..7], ["?", "1000", "handle", "rw", "-", "-", "-"]);
         assert_eq!(place(&holder("x", 1, "cwd", "")), "./");
+        let hidden = Holder { command: None, ..holder("x", 1, "cwd", "") };
+        assert_eq!(place(&hidden), "-");
     }
 
     #[test]

@@ -135,6 +135,13 @@ pub fn still_mounted(name: &str, mount_point: &str, holders: u64) -> Verdict {
     }
 }
 
+/// What there is to tell of a stop that found nothing left to do: the end of the one it joined. The
+/// mount may have been taken away by either.
+#[must_use]
+pub fn joined(own: &Report, end: Report) -> Report {
+    Report { unmounted: own.unmounted || end.unmounted, ..end }
+}
+
 /// A stop ended with this report. `last` is the last finished stop, for one that found itself done.
 #[must_use]
 pub fn stop_ended(

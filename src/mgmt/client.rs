@@ -101,6 +101,8 @@ pub enum Progress {
     },
     /// Something happened.
     Event(Event),
+    /// It found nothing left to do: this is how the call ended that it joined. Comes last.
+    Joined(Report),
 }
 
 /// Asked while a call waits; `Break` ends the call with [`ClientError::Interrupted`].
@@ -365,7 +367,8 @@ impl Client {
         self.stream(method, parameters, None, &mut |reply: CallReply| {
             if reply.report.is_some() {
                 report = reply.report;
-                return ControlFlow::Continue(());
+                let joined = reply.joined.map(Progress::Joined);
+                return joined.map_or(ControlFlow::Continue(()), &mut *on_progress);
             }
             if let Some(event) = reply.event {
                 return on_progress(Progress::Event(event));

@@ -347,6 +347,9 @@ pub struct CallReply {
     pub running: Option<TicketNumber>,
     /// The report, when over.
     pub report: Option<Report>,
+    /// How the call in `running` ended, where this one found nothing left to do. Told here, because
+    /// a daemon whose mount is gone may not be there to be asked.
+    pub joined: Option<Report>,
     /// An event on the way, with `more`.
     pub event: Option<Event>,
 }
@@ -389,6 +392,9 @@ pub struct WaitReply {
     pub state: State,
     /// The ticket's report, or the last stop's.
     pub report: Option<Report>,
+    /// The last stop's, where the ticket's says only that it found the device stopped.
+    #[serde(default)]
+    pub joined: Option<Report>,
 }
 
 /// Parameters of `Events`.

@@ -8,7 +8,7 @@ use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::limits::{CONTROL_WAIT_SLICE, PAGE_MAX};
 use crate::base::status::wire;
-use crate::base::stop::{Answer, CallKind, Notice, Report, StopOptions};
+use crate::base::stop::{Answer, CallKind, CallResult, Notice, Report, StopOptions};
 use crate::mgmt::control::{ControlError, WaitFor};
 use crate::mgmt::events::Cursor;
 use crate::mgmt::proto::{
@@ -54,7 +54,7 @@ impl Service {
         let cursor = Cursor::after(self.events.last());
         let running = self.control.status().running.filter(|running| running.kind == kind);
         let ticket = match ask(call.peer.caller())? {
-            Answer::Done(report) => return finish(call, report.ticket, report),
+            Answer::Done(report) => return finish(call, report.ticket, (report, None)),
             Answer::Posted(ticket) => ticket,
         };
         let running = running.map(|running| running.ticket);
@@ -68,7 +68,7 @@ impl Service {
             return call.finish(&pending);
         }
         call.part(&pending)?;
-        self.follow(call, ticket, cursor)
+        self.follow(call, (ticket, running), cursor)
     }
 
     /// Sends the events after `cursor` until the ticket is over, then its report: after the
@@ -76,7 +76,7 @@ impl Service {
     fn follow(
         &self,
         call: &mut Call<'_>,
-        ticket: TicketNumber,
+        (ticket, running): (TicketNumber, Option<TicketNumber>),
         mut cursor: Cursor,
     ) -> Result<(), Trouble> {
         let mut over: Option<(Report, Moment)> = None;
@@ -94,7 +94,8 @@ impl Service {
             if let Some((report, since)) = &over {
                 let late = self.clock.now().since(*since) >= LAST_EVENT_WAIT;
                 if told || late || interest == Interest::Ending {
-                    return finish(call, Some(ticket), report.clone());
+                    let joined = self.joined(report, running);
+                    return finish(call, Some(ticket), (report.clone(), joined));
                 }
             }
             still_wanted(interest)?;
@@ -108,6 +109,12 @@ impl Service {
                 send_event(call, event)?;
             }
         }
+    }
+
+    /// How the call ended that this one joined; none if it joined none, or nobody knows any more.
+    fn joined(&self, report: &Report, running: Option<TicketNumber>) -> Option<Report> {
+        let ticket = running.filter(|_| found_it_so(report))?;
+        self.control.wait_ticket(ticket, Duration::ZERO).ok().flatten()
     }
 
     /// `Replay`: ends with its client, as what is not on the server by then is kept.
@@ -141,10 +148,15 @@ impl Service {
             let interest = call.interest();
             let ended = self.wait_slice(awaited, slice)?;
             if ended.is_some() || left.is_some_and(|left| left <= slice) {
+                let (timed_out, status) = (ended.is_none(), self.control.status());
+                let report = ended.flatten();
+                let stopped = report.as_ref().filter(|report| report.kind == CallKind::Stop);
+                let joined = stopped.filter(|report| found_it_so(report)).and(status.last_stop);
                 let reply = WaitReply {
-                    timed_out: ended.is_none(),
-                    state: self.control.status().state,
-                    report: call.disclosure.apply(ended.flatten()),
+                    timed_out,
+                    state: status.state,
+                    report: call.disclosure.apply(report),
+                    joined: call.disclosure.apply(joined),
                 };
                 return call.finish(&reply);
             }
@@ -230,6 +242,11 @@ fn still_wanted(interest: Interest) -> Result<(), Trouble> {
     }
 }
 
+/// Did the call find nothing left to do? Then another one's end tells what happened.
+fn found_it_so(report: &Report) -> bool {
+    matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted)
+}
+
 /// Is this the ticket's last event?
 fn ends(ticket: TicketNumber, event: &Event) -> bool {
     match &event.what {
@@ -248,12 +265,13 @@ fn send_event(call: &mut Call<'_>, event: Event) -> Result<(), Trouble> {
 fn finish(
     call: &mut Call<'_>,
     ticket: Option<TicketNumber>,
-    report: Report,
+    (report, joined): (Report, Option<Report>),
 ) -> Result<(), Trouble> {
     let reply = CallReply {
         status: report.result.code(),
         ticket,
         report: Some(call.disclosure.apply(report)),
+        joined: call.disclosure.apply(joined),
         ..CallReply::default()
     };
     call.finish(&reply)

@@ -14,7 +14,8 @@ use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
 use crate::rdbss::objects::fobx::{Cleanup, Fobx};
 use crate::rdbss::operation::{Answer, Node, Responder};
-use std::sync::Arc;
+use crate::rdbss::ops::data::Unsent;
+use std::sync::{Arc, Weak};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ struct Inner {
     fobx: Option<Arc<Fobx>>,
     /// That data, where it is ours to keep.
     data: Option<Arc<[u8]>>,
+    /// That data, as it is counted unsent. Weak: it is counted for as long as the callout has it.
+    unsent: Weak<Unsent>,
     /// The loss its data was named as.
     lost_as: Option<LossNumber>,
     /// The handle that is cleaned up keeps its generation meanwhile.
@@ -132,6 +135,7 @@ impl Context {
             counted_cancellable: false,
             fobx: None,
             data: None,
+            unsent: Weak::new(),
             lost_as: None,
             cleanup: None,
             ended: false,
@@ -179,6 +183,23 @@ impl Context {
     /// Remembers whose data it carries until its callout has returned.
     pub fn hold_handle(&self, fobx: &Arc<Fobx>) {
         self.inner.lock().fobx = Some(fobx.clone());
+    }
+
+    /// Remembers how its data is counted.
+    pub(in crate::rdbss) fn hold_unsent(&self, unsent: &Arc<Unsent>) {
+        self.inner.lock().unsent = Arc::downgrade(unsent);
+        // Whoever gives up on it marks it first, and looks for this then.
+        if self.is_abandoned() {
+            unsent.end();
+        }
+    }
+
+    /// Given up on: its data is a loss, and not unsent any more.
+    pub(in crate::rdbss) fn end_unsent(&self) {
+        let unsent = self.inner.lock().unsent.upgrade();
+        if let Some(unsent) = unsent {
+            unsent.end();
+        }
     }
 
     /// What it holds of these.

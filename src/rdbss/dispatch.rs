@@ -88,7 +88,7 @@ impl Device {
         match self.gate.enter_normal(opens) {
             Ok(pass) => self.begin(caller, operation, responder, Some(pass)),
             Err(status) => {
-                // G2: at once, never parked. A survivor says why it is dead instead.
+                // G2: at once, never parked.
                 self.refusals.count(operation.word());
                 responder.respond(Err(status));
             }

@@ -35,6 +35,10 @@ pub trait FileSystemRegistration: Send + Sync {
     /// # Errors
     /// One line that says why not; `busy` when somebody is inside.
     fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError>;
+
+    /// Is the file system gone, with every mount of it: bind mounts, those of other namespaces, and
+    /// what a lazy unmount left? Then nothing of it can be open any more.
+    fn has_ended(&self) -> bool;
 }
 
 /// Why the mount stays.

@@ -61,8 +61,9 @@ impl Device {
         let device = self.shared();
         let job = Box::new(move || device.close_by_itself(&view, |table| table.purge_file(file)));
         let fsp = self.fsp.lock().clone();
-        if fsp.post(Class::Delayed, 0, job).is_err() {
-            log::warn!("{}: no room to close {file}: the scavenger will", self.name);
+        // As RDBSS works off a break: before everything else, and never refused for want of room.
+        if fsp.post(Class::HyperCritical, 0, job).is_err() {
+            log::debug!("{}: spun down: the stop sheds {file}", self.name);
         }
     }
 

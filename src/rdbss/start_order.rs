@@ -244,7 +244,6 @@ impl Device {
     fn serve(&self, token: &FspToken, context: &Arc<Context>, built: &Built) {
         self.blocking.store(built.blocking, Ordering::Release);
         *self.view.write() = Some(built.view.clone());
-        self.remember_volume(context, &built.view);
         if self.options.survivors == SurvivorPolicy::Reclaim && !self.handles.is_empty() {
             let (device, its_context) = (self.shared(), context.clone());
             let reclaim = move || {
@@ -256,6 +255,7 @@ impl Device {
                 log::warn!("{}: not every handle could be reclaimed: {status}", self.name);
             }
         }
+        self.remember_volume(&built.view);
         if let Err(refused) = self.step(token, Event::StartDone) {
             log::error!("{}: {refused}", self.name);
         }
@@ -264,13 +264,18 @@ impl Device {
         }
     }
 
-    /// What `df` shows while the device is stopped (G4).
-    fn remember_volume(&self, context: &Arc<Context>, view: &Arc<VNetRoot>) {
-        let (redirector, its_context) = (view.redirector().clone(), context.clone());
+    /// What `df` shows while the device is stopped (G4). Of no use to the start itself: a server
+    /// that does not answer it holds the start up for no more than a moment, and costs no handle.
+    fn remember_volume(&self, view: &Arc<VNetRoot>) {
+        let (redirector, context) = (view.redirector().clone(), self.own_context("statfs"));
+        let its_context = context.clone();
         let query = move || redirector.query_volume_information(&*its_context);
-        let volume = self.start_callout(context, "statfs", query, drop);
-        if let Ok(volume) = volume {
-            self.last_known.lock().volume = Some(volume);
+        let until = self.clock.now().after(CANCEL_GRACE);
+        match call_bounded("statfs", || self.clock.now() < until, query) {
+            Ok(volume) => self.last_known.lock().volume = Some(volume),
+            // Nobody waits for what it does: let it know.
+            Err(Status::IoTimeout) => self.cancel_requests(vec![context]),
+            Err(status) => log::info!("{}: the volume's size is not known: {status}", self.name),
         }
     }
 

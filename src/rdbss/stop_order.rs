@@ -15,7 +15,7 @@ use crate::rdbss::notice::{DeregisterError, LostWrite};
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::ops::data::Unsent;
 use crate::rdbss::startstop::{FspToken, Job};
-use crate::rdbss::stop_run::{Ended, LOOK_EVERY, StopRun};
+use crate::rdbss::stop_run::{Ended, LOOK_EVERY, LOOK_SOON, StopRun};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,14 +211,18 @@ impl StopRun<'_> {
     fn commit(&self, fobx: &Arc<Fobx>, bytes: u64, least: Moment) -> Result<(), Status> {
         let (context, srv_open) = (self.device.own_context("commit"), fobx.srv_open());
         let unsent = Unsent::new(fobx, &context, bytes);
+        let its_context = context.clone();
         let body = move || {
-            let _unsent = unsent;
+            let (_unsent, context) = (unsent, its_context);
             wait_low_io(|submission| {
                 let redirector = srv_open.binding.view.redirector();
                 redirector.commit(&*context, srv_open.open(), submission)
             })
         };
-        call_bounded("commit", || self.may_wait(least), body)
+        let committed = call_bounded("commit", || self.may_wait(least), body);
+        // Given up on: what hangs there is told as a loss, or committed again.
+        context.end_unsent();
+        committed
     }
 
     /// Step 5: a file that the user closed must not count as open. Nothing is delayed any more: the
@@ -306,7 +310,7 @@ impl StopRun<'_> {
         match kernel.registration.deregister(lazy) {
             Ok(by_us) => {
                 self.report.unmounted = true;
-                if !lazy {
+                if self.ends_soon(kernel) {
                     self.close_the_rest();
                 }
                 if by_us {
@@ -331,8 +335,24 @@ impl StopRun<'_> {
         }
     }
 
-    /// The mount is gone and nothing can be open any more: what the table still holds are RELEASEs
-    /// that were queued and never come (fuse.md 2.1).
+    /// Is the file system gone with its mount? Where handles are open it gets a moment: somebody
+    /// may just be looking at it. With a bind mount, or one in another namespace, it is not, and
+    /// whoever has a file open there keeps his handle, a survivor.
+    fn ends_soon(&self, kernel: &KernelSide) -> bool {
+        let until = self.device.clock.now().after(self.device.options.release_grace);
+        while !kernel.registration.has_ended() {
+            let left = until.since(self.device.clock.now());
+            if left.is_zero() || self.device.handles.is_empty() {
+                return false;
+            }
+            let mut inner = self.device.control.lock();
+            self.device.control.wait_change(&mut inner, left.min(LOOK_SOON));
+        }
+        true
+    }
+
+    /// The file system is gone and nothing can be open any more: what the table still holds are
+    /// RELEASEs that were queued and never come (fuse.md 2.1).
     fn close_the_rest(&self) {
         if self.device.handles.is_empty() {
             return;

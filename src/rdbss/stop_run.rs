@@ -20,7 +20,7 @@ use std::time::Duration;
 /// The control thread looks at least this often whether the stop was tightened or taken back.
 pub(in crate::rdbss) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The same while it waits for something whose end wakes nobody.
-const LOOK_SOON: Duration = Duration::from_millis(20);
+pub(in crate::rdbss) const LOOK_SOON: Duration = Duration::from_millis(20);
 
 /// Why the stop ends before its point of no return.
 pub(in crate::rdbss) enum Ended {
@@ -303,6 +303,9 @@ impl<'a> StopRun<'a> {
                 }
             });
             let given_up = context.abandon(Status::IoTimeout);
+            if given_up {
+                context.end_unsent();
+            }
             match lost {
                 Some(number) if given_up => self.device.name_loss(number),
                 Some(number) => self.device.losses.withdraw(number),

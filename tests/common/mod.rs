@@ -256,6 +256,10 @@ pub fn no_kernel() -> KernelSide {
         fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
             Ok(false)
         }
+
+        fn has_ended(&self) -> bool {
+            true
+        }
     }
     KernelSide { cache: Arc::new(None), registration: Arc::new(None) }
 }

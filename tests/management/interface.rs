@@ -205,7 +205,8 @@ fn parameters_and_results_are_the_codes() {
             Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
-                let reply = WaitReply { timed_out: false, state, report: Some(report.clone()) };
+                let (report, joined) = (Some(report.clone()), Some(report.clone()));
+                let reply = WaitReply { timed_out: false, state, report, joined };
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),

@@ -71,7 +71,7 @@ fn i1_one_stopped_event_per_pending_stop() {
         .into_iter()
         .filter_map(|step| match step {
             Progress::Event(event) => Some(event),
-            Progress::Pending { .. } => None,
+            Progress::Pending { .. } | Progress::Joined(_) => None,
         })
         .collect();
     assert_eq!(stopped(&events), [TicketNumber(1)]);
@@ -103,6 +103,7 @@ fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
                         }
                     }
                     Progress::Event(event) => events += stopped(&[event]).len(),
+                    Progress::Joined(_) => {}
                 }
                 ControlFlow::Continue(())
             })
@@ -171,19 +172,24 @@ fn i4_concurrent_stops_have_one_winner() {
         let (socket, results) = (socket.clone(), Arc::clone(&results));
         let pending = Arc::clone(&pending);
         let body = move || {
-            let mut found = None;
+            let (mut found, mut joined) = (None, None);
             let report = Client::connect(&socket)
                 .expect("listens")
                 .stop_streaming(&StopOptions::default(), &mut |step| {
-                    if let Progress::Pending { running, .. } = step {
-                        found = running;
-                        pending.fetch_add(1, Ordering::SeqCst);
+                    match step {
+                        Progress::Pending { running, .. } => {
+                            found = running;
+                            pending.fetch_add(1, Ordering::SeqCst);
+                        }
+                        Progress::Joined(end) => joined = Some((end.ticket, end.result)),
+                        Progress::Event(_) => {}
                     }
                     ControlFlow::Continue(())
                 })
                 .expect("answered")
                 .expect("to its end");
-            results.lock().expect("whole").push((report.ticket, report.result, found));
+            let told = (report.ticket, report.result, joined, found);
+            results.lock().expect("whole").push(told);
         };
         threads::spawn("t-stop", body).expect("room")
     };
@@ -198,8 +204,11 @@ fn i4_concurrent_stops_have_one_winner() {
     let tickets: Vec<_> = results.iter().map(|(ticket, ..)| ticket.expect("posted").0).collect();
     assert_eq!(tickets, (1..=CALLERS as u64).collect::<Vec<_>>());
     assert_eq!(results[0].1, CallResult::Success);
-    assert!(results[1..].iter().all(|(_, result, _)| *result == CallResult::AlreadyStopped));
-    assert_eq!(results[0].2, None, "it found none running");
+    assert!(results[1..].iter().all(|(_, result, ..)| *result == CallResult::AlreadyStopped));
+    assert_eq!((results[0].2, results[0].3), (None, None), "it found none running");
+    // How the winner's ended is told to all: the daemon may not be there to be asked.
+    let won = Some((Some(TicketNumber(1)), CallResult::Success));
+    assert!(results[1..].iter().all(|(_, _, joined, _)| *joined == won));
     assert!(results[1..].iter().all(|(.., found)| *found == Some(TicketNumber(1))));
     let events = running.client().events(None).expect("answered");
     let mut ended = stopped(&events);

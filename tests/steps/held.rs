@@ -134,6 +134,10 @@ impl FileSystemRegistration for Outside {
         self.barrier.at(Step::DeregisterFileSystem);
         Err(DeregisterError::Busy)
     }
+
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 impl UncProvider for Outside {

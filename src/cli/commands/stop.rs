@@ -91,7 +91,7 @@ impl Asking {
         let CallReply { ticket, running, report, .. } =
             client.stop(&self.options).map_err(failed)?;
         if let Some(report) = report {
-            return Ok(self.ended(client, report, None));
+            return Ok(self.ended(client, report, (None, None)));
         }
         let Some(ticket) = ticket else {
             return Err(Trouble::unreachable(format!(
@@ -117,17 +117,21 @@ impl Asking {
         let vigil = Vigil::new()?;
         let ends_at = self.options.deadline_s.map(|_| self.options.on_deadline);
         vigil.keep(client, &self.target, ends_at);
-        let (mut ticket, mut running) = (None, None);
+        let (mut ticket, mut running, mut joined) = (None, None, None);
         let outcome = client.stop_streaming(&self.options, &mut |progress| {
-            if let Progress::Pending { ticket: posted, running: found } = progress {
-                (ticket, running) = (Some(posted), found);
-                self.say_waiting(posted, found);
+            match progress {
+                Progress::Pending { ticket: posted, running: found } => {
+                    (ticket, running) = (Some(posted), found);
+                    self.say_waiting(posted, found);
+                }
+                Progress::Joined(end) => joined = Some(end),
+                Progress::Event(_) => {}
             }
             vigil.go_on()
         });
         client.while_waiting(|| ControlFlow::Continue(()));
         match outcome {
-            Ok(Some(report)) => Ok(self.ended(client, report, running)),
+            Ok(Some(report)) => Ok(self.ended(client, report, (running, joined))),
             Ok(None) | Err(ClientError::Interrupted) if vigil.deadline_passed() => {
                 let status = client.status();
                 let status = status.map_err(|error| explain(&self.target.name, &error))?;
@@ -160,26 +164,26 @@ impl Asking {
     }
 
     /// The end of a stop. One that joined another has that one's end to tell.
-    fn ended(&self, client: &mut Client, report: Report, joined: Option<TicketNumber>) -> Answer {
+    fn ended(
+        &self,
+        client: &mut Client,
+        report: Report,
+        (running, joined): (Option<TicketNumber>, Option<Report>),
+    ) -> Answer {
         let mount_point = &self.before.mount_point;
-        let already = report.result == CallResult::AlreadyStopped;
+        let joined = joined.filter(|_| !self.strict);
+        let report = joined.map_or(report.clone(), |end| judge::joined(&report, end));
         let gone = report.unmounted && report.survivors_total == 0;
         let status = if gone { None } else { client.status().ok() };
         let last = status.as_ref().and_then(|status| status.last_stop.clone());
-        let report = match last.clone() {
-            Some(last) if already && !self.strict && joined.is_some() && last.ticket == joined => {
-                last
-            }
-            _ => report,
-        };
         let verdict =
             judge::stop_ended(&self.target.name, mount_point, &report, last.as_ref(), self.strict);
         let mut answer = self.answer(verdict);
         answer.ticket = report.ticket;
-        answer.running_ticket = joined;
+        answer.running_ticket = running;
         answer.set_status(status.as_ref());
         // It is stopped, and what was asked for besides did not happen.
-        let stopped = already || report.result == CallResult::Success;
+        let stopped = matches!(report.result, CallResult::AlreadyStopped | CallResult::Success);
         // What is kept from this stop or an earlier one is unsent still.
         let kept = unsent::summary(status.as_ref().unwrap_or(&self.before));
         let mounted = status.is_some_and(|status| status.mounted);
@@ -191,10 +195,18 @@ impl Asking {
         answer.verdict.lines.extend(hint.map(|hint| format!("  {hint}")));
         answer.report = Some(report);
         answer.find_holders(client);
-        if gone {
-            self.target.await_departure();
+        if gone && !self.target.await_departure() {
+            answer.verdict.lines.extend(self.elsewhere(client));
         }
         answer
+    }
+
+    /// The mount is gone and its daemon is not: why, if that is known.
+    fn elsewhere(&self, client: &mut Client) -> Option<String> {
+        let name = &self.target.name;
+        let holders = client.check().ok()?.holders;
+        let mounted = holders.iter().any(|holder| holder.kind == "mount");
+        mounted.then(|| format!("  mounted elsewhere still, stopped: `minirdr handles {name}`"))
     }
 
     /// The daemon went away while it was waited for: what is known without it.

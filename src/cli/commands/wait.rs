@@ -1,7 +1,7 @@
 //! `wait`: until a stop or start ends, or a mount is in a state.
 
 use crate::base::ids::TicketNumber;
-use crate::base::stop::{CallKind, CallResult, Report, State};
+use crate::base::stop::{CallKind, State};
 use crate::cli::args::{WaitArgs, WaitState};
 use crate::cli::commands::answer::Answer;
 use crate::cli::environment::Environment;
@@ -44,9 +44,7 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
         }
         Err(error) => return Err(failed(error)),
     };
-    let after = client.status().ok();
-    let last = after.as_ref().and_then(|status| status.last_stop.as_ref());
-    let verdict = judge_reply(name, &before.mount_point, &reply, last, args.wait_for);
+    let verdict = judge_reply(name, &before.mount_point, &reply, args.wait_for);
     let mut answer = Answer::new("wait", name, verdict);
     answer.state = Some(reply.state);
     answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
@@ -88,13 +86,11 @@ fn before_waiting(args: &WaitArgs, status: &MountStatus) -> Option<String> {
     (word != wanted).then(|| format!("{name}: {word}{load}, waiting until it is {wanted}"))
 }
 
-/// What the daemon's answer to a wait means. `last` is the last finished stop: a stop that joined
-/// another has that one's end to tell.
+/// What the daemon's answer to a wait means. A stop that joined another has that one's end to tell.
 fn judge_reply(
     name: &str,
     mount_point: &str,
     reply: &WaitReply,
-    last: Option<&Report>,
     wanted: Option<WaitState>,
 ) -> Verdict {
     if reply.timed_out {
@@ -106,9 +102,9 @@ fn judge_reply(
             judge::start_ended(name, report, false)
         }
         (Some(report), _) => {
-            let joined = report.result == CallResult::AlreadyStopped;
-            let told = last.filter(|_| joined).unwrap_or(report);
-            judge::stop_ended(name, mount_point, told, last, false)
+            let joined = reply.joined.clone().map(|end| judge::joined(report, end));
+            let told = joined.as_ref().unwrap_or(report);
+            judge::stop_ended(name, mount_point, told, joined.as_ref(), false)
         }
         (None, _) if reply.state == State::Startable => judge::is_stopped(name),
         (None, _) => judge::is_running(name),
@@ -119,6 +115,7 @@ fn judge_reply(
 mod tests {
     use super::*;
     use crate::base::ids::Generation;
+    use crate::base::stop::{CallResult, Report};
     use crate::cli::args::{Bound, JsonArgs, TableArgs};
     use crate::cli::judge::tests::{mount, report, running};
     use std::ffi::OsString;
@@ -162,9 +159,9 @@ mod tests {
 
     #[test]
     fn a_reply_is_told_as_what_ended() {
-        let reply = |report, state| WaitReply { timed_out: false, state, report };
-        let judge = |reply: &WaitReply, last: Option<&Report>, wanted| {
-            let verdict = judge_reply("bk", "/mnt/bk", reply, last, wanted);
+        let reply = |report, state| WaitReply { timed_out: false, state, report, joined: None };
+        let judge = |reply: &WaitReply, wanted| {
+            let verdict = judge_reply("bk", "/mnt/bk", reply, wanted);
             (verdict.exit.0, verdict.lines[0].clone())
         };
         let stopped = report(CallResult::Success);
@@ -173,19 +170,28 @@ mod tests {
         let joined = report(CallResult::AlreadyStopped);
         let rolled_back = report(CallResult::RolledBack);
         let good = (0, "bk: stopped, nothing unsent, still mounted".to_owned());
-        assert_eq!(judge(&reply(Some(stopped.clone()), State::Startable), None, None), good);
-        let won = reply(Some(joined), State::Startable);
-        assert_eq!(judge(&won, Some(&stopped), None), good, "the stop it joined is told");
-        let (code, _) = judge(&reply(Some(rolled_back), State::Started), None, None);
+        assert_eq!(judge(&reply(Some(stopped.clone()), State::Startable), None), good);
+        let won = WaitReply {
+            joined: Some(stopped.clone()),
+            ..reply(Some(joined.clone()), State::Startable)
+        };
+        assert_eq!(judge(&won, None), good, "the stop it joined is told");
+        let lost = Report { unmounted: false, ..report(CallResult::Lost) };
+        let own = Report { unmounted: true, ..joined };
+        let won = WaitReply { joined: Some(lost), ..reply(Some(own), State::Startable) };
+        let (code, line) = judge(&won, None);
+        assert_eq!(code, 13);
+        assert!(line.contains("stopped, unmounted /mnt/bk; NOT saved"), "{line}");
+        let (code, _) = judge(&reply(Some(rolled_back), State::Started), None);
         assert_eq!(code, 12);
-        let (code, line) = judge(&reply(Some(started), State::Started), None, None);
+        let (code, line) = judge(&reply(Some(started), State::Started), None);
         assert_eq!((code, line.as_str()), (0, "bk: running (same mount)"));
         let running = reply(Some(stopped), State::Started);
         let wanted = Some(WaitState::Running);
-        assert_eq!(judge(&running, None, wanted), (0, "bk: running".to_owned()));
-        let (code, line) = judge(&reply(None, State::Startable), None, None);
+        assert_eq!(judge(&running, wanted), (0, "bk: running".to_owned()));
+        let (code, line) = judge(&reply(None, State::Startable), None);
         assert_eq!((code, line.as_str()), (0, "bk: stopped"));
         let late = WaitReply { timed_out: true, ..reply(None, State::Draining) };
-        assert_eq!(judge(&late, None, None).0, 11);
+        assert_eq!(judge(&late, None).0, 11);
     }
 }

@@ -138,6 +138,10 @@ impl FileSystemRegistration for Registration {
             Err(error) => Err(error),
         }
     }
+
+    fn has_ended(&self) -> bool {
+        !device::is_alive(self.device.as_fd())
+    }
 }
 
 fn take_away(path: &Path, lazy: bool) -> Result<(), DeregisterError> {

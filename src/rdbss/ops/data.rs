@@ -3,7 +3,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::status::Status;
 use crate::base::stop::unix_seconds;
-use crate::base::sync::atomic::Ordering;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::mrx::low_io::LowIo;
 use crate::mrx::request::{AllocateMode, SeekTo};
 use crate::rdbss::calldown::call;
@@ -15,26 +15,36 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::operation::{Answer, WriteData};
 use std::sync::Arc;
 
-/// Bytes on their way to the server, counted on their handle and on the device until dropped.
+/// Bytes on their way to the server, counted on their handle and on the device until dropped, or
+/// until they are given up on: from then on they are a loss.
 pub(in crate::rdbss) struct Unsent {
     fobx: Arc<Fobx>,
     counts: Arc<ContextCounts>,
-    bytes: u64,
+    bytes: AtomicU64,
 }
 
 impl Unsent {
-    pub(in crate::rdbss) fn new(fobx: &Arc<Fobx>, context: &Context, bytes: u64) -> Self {
+    /// Counts them, for as long as the request of this context is not given up on.
+    pub(in crate::rdbss) fn new(fobx: &Arc<Fobx>, context: &Context, bytes: u64) -> Arc<Self> {
         let counts = context.counts().clone();
         fobx.add_unsent(bytes);
         counts.unsent_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Self { fobx: fobx.clone(), counts, bytes }
+        let unsent = Arc::new(Self { fobx: fobx.clone(), counts, bytes: AtomicU64::new(bytes) });
+        context.hold_unsent(&unsent);
+        unsent
+    }
+
+    /// They are not on their way any more. Idempotent.
+    pub(in crate::rdbss) fn end(&self) {
+        let bytes = self.bytes.swap(0, Ordering::Relaxed);
+        self.fobx.sub_unsent(bytes);
+        self.counts.unsent_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Unsent {
     fn drop(&mut self) {
-        self.fobx.sub_unsent(self.bytes);
-        self.counts.unsent_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.end();
     }
 }
 
