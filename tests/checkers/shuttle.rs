@@ -5,7 +5,7 @@
 #![allow(dead_code)]
 
 use minirdr::base::clock::ManualClock;
-use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::ids::{Caller, Generation, HandleNumber, NodeNumber, TicketNumber};
 use minirdr::base::name::Name;
 use minirdr::base::status::Status;
 use minirdr::base::stop::{Answer as Called, CallResult, Notice, Report, State, StopOptions};
@@ -15,8 +15,8 @@ use minirdr::mrx::calldown::{Capabilities, MiniRedirector};
 use minirdr::mrx::low_io::{LowIo, Submission};
 use minirdr::mrx::request::*;
 use minirdr::mrx::upcall::{RequestContext, Upcalls};
-use minirdr::rdbss::device::Device;
-use minirdr::rdbss::notice::Observer;
+use minirdr::rdbss::device::{Device, KernelSide};
+use minirdr::rdbss::notice::{DeregisterError, FileSystemRegistration, KernelCache, Observer};
 use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
 use minirdr::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
 use minirdr::rdbss::ticket::TicketState;
@@ -71,6 +71,8 @@ pub struct Manners {
     pub start_fails: bool,
     /// Every lookup finds another file under the same number.
     pub files_change: bool,
+    /// Handles share an open, and this many closes may wait.
+    pub closes_wait: usize,
 }
 
 /// What is known of all generations of the server. The standard library's primitives: it watches
@@ -84,6 +86,9 @@ pub struct World {
     pub opened: std::sync::atomic::AtomicUsize,
     pub closed: std::sync::atomic::AtomicUsize,
     lookups: std::sync::atomic::AtomicU64,
+    /// Changes of attributes: an open knows how many there were before it.
+    changes: std::sync::atomic::AtomicUsize,
+    upcalls: std::sync::Mutex<Option<Arc<dyn Upcalls>>>,
     /// Stops whose beginning was announced, and results that were.
     announced: std::sync::Mutex<(Vec<TicketNumber>, Vec<TicketNumber>)>,
 }
@@ -214,7 +219,40 @@ fn wait_cancelled(context: &dyn RequestContext) -> Status {
 }
 
 /// The server's half of an open.
-struct ServerOpen(std::sync::atomic::AtomicBool);
+struct ServerOpen {
+    closed: std::sync::atomic::AtomicBool,
+    changes_before: usize,
+}
+
+/// The server's half of an open that is to be there still.
+fn standing<'a>(world: &World, callout: &str, open: OpenRef<'a>) -> Option<&'a ServerOpen> {
+    let found = open.extension.downcast_ref::<ServerOpen>();
+    match found {
+        Some(open) if open.closed.load(Ordering::SeqCst) => {
+            world.wrong(format!("{callout} through an open that is closed"));
+        }
+        Some(_) => {}
+        None => world.wrong(format!("{callout} through what was never opened")),
+    }
+    found
+}
+
+/// A kernel that caches nothing.
+struct Uncached;
+
+impl KernelCache for Uncached {
+    fn flush_file(&self, _: NodeNumber) {}
+    fn forget_names(&self) {}
+    fn settle(&self, _: Duration) -> bool {
+        true
+    }
+}
+
+impl FileSystemRegistration for Uncached {
+    fn deregister(&self, _: bool) -> Result<bool, DeregisterError> {
+        Ok(false)
+    }
+}
 
 impl MiniRedirector for Server {
     fn name(&self) -> &'static str {
@@ -222,10 +260,15 @@ impl MiniRedirector for Server {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.world.manners.blocking, ..Capabilities::default() }
+        Capabilities {
+            blocking: self.world.manners.blocking,
+            daemon_rights: true,
+            delayed_closes_max: self.world.manners.closes_wait,
+            ..Capabilities::default()
+        }
     }
 
-    fn start(&self, context: &dyn RequestContext, _: Arc<dyn Upcalls>) -> Result<(), Status> {
+    fn start(&self, context: &dyn RequestContext, up: Arc<dyn Upcalls>) -> Result<(), Status> {
         self.world.starts.fetch_add(1, Ordering::SeqCst);
         if self.world.manners.start_fails {
             return Err(Status::Unsuccessful);
@@ -233,6 +276,7 @@ impl MiniRedirector for Server {
         if self.world.manners.start_waits && self.world.starts.load(Ordering::SeqCst) > 1 {
             return Err(wait_cancelled(context));
         }
+        *self.world.upcalls.lock().expect("not poisoned") = Some(up);
         self.up.store(true, Ordering::SeqCst);
         Ok(())
     }
@@ -273,8 +317,41 @@ impl MiniRedirector for Server {
     ) -> Result<Opened, Status> {
         self.inside("open", || {
             self.world.opened.fetch_add(1, Ordering::SeqCst);
-            let extension = Arc::new(ServerOpen(std::sync::atomic::AtomicBool::new(false)));
+            let changes_before = self.world.changes.load(Ordering::SeqCst);
+            let extension = Arc::new(ServerOpen { closed: false.into(), changes_before });
             Ok(Opened { extension, buffering: Buffering::default() })
+        })
+    }
+
+    fn should_try_to_collapse_this_open(&self, open: OpenRef<'_>) -> bool {
+        standing(&self.world, "should_try_to_collapse", open);
+        true
+    }
+
+    fn collapse_open(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
+        self.inside("collapse", || {
+            let changes = self.world.changes.load(Ordering::SeqCst);
+            if standing(&self.world, "collapse", open).is_some_and(|o| o.changes_before < changes) {
+                self.world.wrong("an open from before a change is shared after it");
+            }
+            Ok(())
+        })
+    }
+
+    fn unlink(&self, _: &dyn RequestContext, _: FileRef<'_>, _: &Name) -> Result<(), Status> {
+        self.inside("unlink", || Ok(()))
+    }
+
+    fn set_file_information(
+        &self,
+        _: &dyn RequestContext,
+        file: FileRef<'_>,
+        _: Option<OpenRef<'_>>,
+        _: SetAttributes,
+    ) -> Result<Attributes, Status> {
+        self.inside("set", || {
+            self.world.changes.fetch_add(1, Ordering::SeqCst);
+            Ok(self.found(file.identity.number, FileKind::Regular).attributes)
         })
     }
 
@@ -290,13 +367,14 @@ impl MiniRedirector for Server {
     fn read(
         &self,
         context: &dyn RequestContext,
-        _: OpenRef<'_>,
+        open: OpenRef<'_>,
         _: u64,
         size: usize,
         _: Vec<u8>,
         _: Submission<'_, Vec<u8>>,
     ) -> LowIo<Vec<u8>> {
         LowIo::Done(self.inside("read", || {
+            standing(&self.world, "read", open);
             if self.world.manners.reads_wait {
                 return Err(wait_cancelled(context));
             }
@@ -310,12 +388,18 @@ impl MiniRedirector for Server {
         }))
     }
 
+    fn cleanup(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
+        self.not_stopping("cleanup");
+        standing(&self.world, "cleanup", open);
+        Ok(())
+    }
+
     /// A survivor's may come when the server is down, never while it stops.
     fn close(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
         self.inside.fetch_add(1, Ordering::SeqCst);
         self.not_stopping("close");
         match open.extension.downcast_ref::<ServerOpen>() {
-            Some(open) if !open.0.swap(true, Ordering::SeqCst) => {
+            Some(open) if !open.closed.swap(true, Ordering::SeqCst) => {
                 self.world.closed.fetch_add(1, Ordering::SeqCst);
             }
             Some(_) => self.world.wrong("closed twice"),
@@ -383,6 +467,10 @@ impl Host {
         };
         let registry = Registry::default();
         let device = registry.register(registration).expect("a fresh registry");
+        if manners.closes_wait > 0 {
+            let (cache, registration) = (Arc::new(Uncached), Arc::new(Uncached));
+            device.attach_kernel(KernelSide { cache, registration });
+        }
         Arc::new(Self { registry, device, world })
     }
 
@@ -465,12 +553,39 @@ impl Host {
         self.call(Operation::Release { handle }).map(|_| ()).expect("a close is never refused");
     }
 
-    /// An application's session: find, open, read, close, as far as the gate lets it.
-    pub fn session(&self, name: &str) -> Result<(), Status> {
-        let handle = self.open(&self.lookup(name)?)?;
+    pub fn set_attributes(&self, node: &Node) -> Result<(), Status> {
+        let (node, set) = (node.clone(), SetAttributes::default());
+        self.call(Operation::SetAttributes { node, handle: None, set }).map(|_| ())
+    }
+
+    pub fn unlink(&self, name: &str) -> Result<(), Status> {
+        let name = Name::new(name.as_bytes())?;
+        self.call(Operation::Unlink { parent: self.device.root(), name }).map(|_| ())
+    }
+
+    /// The server says that a file changed behind our back.
+    pub fn changed_behind_our_back(&self, node: &Node) {
+        let upcalls = self.world.upcalls.lock().expect("not poisoned").clone();
+        upcalls.expect("it was started").invalidate_file(node.identity());
+    }
+
+    /// Opens on the server that are not closed.
+    pub fn opens_on_the_server(&self) -> usize {
+        let opened = self.world.opened.load(Ordering::SeqCst);
+        opened - self.world.closed.load(Ordering::SeqCst)
+    }
+
+    /// A session on a file that was found already.
+    pub fn session_on(&self, node: &Node) -> Result<(), Status> {
+        let handle = self.open(node)?;
         let read = self.read(handle);
         self.release(handle);
         read
+    }
+
+    /// An application's session: find, open, read, close, as far as the gate lets it.
+    pub fn session(&self, name: &str) -> Result<(), Status> {
+        self.session_on(&self.lookup(name)?)
     }
 
     /// Is the device serving, by its own word?
@@ -493,8 +608,7 @@ impl Host {
         assert_eq!(status.open_handles, 0, "a handle is left");
         assert_eq!(status.survivors, 0, "survivors are miscounted");
         assert_eq!(status.unanswered_total, 0, "a request was dropped unanswered");
-        let count = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
-        assert_eq!(count(&self.world.opened), count(&self.world.closed), "opens and closes");
+        assert_eq!(self.opens_on_the_server(), 0, "opens and closes");
         self.registry.unregister("model").expect("a stopped device can be unregistered");
         self.world.nothing_wrong();
     }
