@@ -12,6 +12,11 @@ for wanted in "${@:-*}"; do
   [ "${#found[@]}" -gt 0 ] || { echo "no mutant matches '$wanted'" >&2; exit 2; }
   patches+=("${found[@]}")
 done
+# One at a time: the copies share what they build, and one would run what another broke.
+mkdir -p "$root/target/mutants" && exec 9>"$root/target/mutants/lock" && flock -n 9 || {
+  echo "another tests/mutants.sh runs here" >&2
+  exit 2
+}
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=1
 copy=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
