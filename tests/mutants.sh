@@ -1,11 +1,22 @@
 #!/usr/bin/env bash
 # Do the model-checked tests bite? Every patch in tests/mutants breaks the core in one way; each of
 # the tests it names must fail on it, and all of them must pass without it. On a copy, never here.
-# All mutants, or those that match a glob: tests/mutants.sh 'gate-*'
+# All mutants, or those that match one of some globs: tests/mutants.sh 'gate-*' 'queue-*'
 # Exit 1 if one survives, does not apply or does not build.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-wanted=${1:-*}
+shopt -s nullglob
+patches=()
+for wanted in "${@:-*}"; do
+  found=("$root"/tests/mutants/$wanted.patch)
+  [ "${#found[@]}" -gt 0 ] || { echo "no mutant matches '$wanted'" >&2; exit 2; }
+  patches+=("${found[@]}")
+done
+# One at a time: the copies share what they build, and one would run what another broke.
+mkdir -p "$root/target/mutants" && exec 9>"$root/target/mutants/lock" && flock -n 9 || {
+  echo "another tests/mutants.sh runs here" >&2
+  exit 2
+}
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=1
 copy=$(mktemp -d "${TMPDIR:-/tmp}/mutants.XXXXXX")
 trap 'rm -rf "$copy"' EXIT
@@ -32,15 +43,14 @@ failed=0
 row() { printf '%-36s %-16s %-13s %5s  %s\n' "$@"; }
 row mutant test result seconds why
 
-for test in $(sed -n 's/^Caught by: //p' "$root"/tests/mutants/$wanted.patch | tr ' ' '\n' | sort -u); do
+for test in $(sed -n 's/^Caught by: //p' "${patches[@]}" | tr ' ' '\n' | sort -u); do
   from=$SECONDS result=passes reason=
   run "$test" || { result="DOES NOT PASS" reason=$(why) failed=1; }
   row "(none)" "$test" "$result" $((SECONDS - from)) "$reason"
 done
 
-mutants=0
-for patch in "$root"/tests/mutants/$wanted.patch; do
-  name=$(basename "$patch" .patch) mutants=$((mutants + 1))
+for patch in "${patches[@]}"; do
+  name=$(basename "$patch" .patch)
   if ! (cd "$copy" && git apply -C1 "$patch") >"$copy/log" 2>&1; then
     row "$name" - "NO MORE APPLIES" - "$(head -n 1 "$copy/log")"
     failed=1
@@ -59,6 +69,5 @@ for patch in "$root"/tests/mutants/$wanted.patch; do
   (cd "$copy" && git apply -R -C1 "$patch") || exit 2
 done
 
-[ "$mutants" -gt 0 ] || { echo "no mutant matches '$wanted'" >&2; exit 2; }
-echo "$mutants mutants"
+echo "${#patches[@]} mutants"
 exit "$failed"

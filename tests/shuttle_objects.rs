@@ -112,6 +112,157 @@ fn opens_of_one_file_against_a_stop() {
     });
 }
 
+/// A server that lets handles share an open and closes wait.
+fn sharing(closes_wait: usize) -> Arc<Host> {
+    Host::started(Manners { closes_wait, ..Manners::default() })
+}
+
+/// So many clients use one file, twice each.
+fn clients_of(host: &Arc<Host>, node: &Node, count: usize) -> Vec<thread::JoinHandle<()>> {
+    let client = |_| {
+        let (host, node) = (host.clone(), node.clone());
+        thread::spawn(move || {
+            let first = host.session_on(&node);
+            let _refused_or_served = first.and_then(|()| host.session_on(&node));
+        })
+    };
+    (0..count).map(client).collect()
+}
+
+fn join_all(threads: Vec<thread::JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().expect("no panic");
+    }
+}
+
+/// rdbss.md 7.2, 7.4: an open that handles share is closed once, after the last of them, and what
+/// waits to be closed when a stop comes is closed before `MRxStop`.
+#[test]
+fn shared_opens_and_waiting_closes_against_a_stop() {
+    check("two clients of one file that share, stop", 500, || {
+        let host = sharing(2);
+        let node = host.lookup("a").expect("served");
+        let clients = clients_of(&host, &node, 2);
+        let report = host.stop();
+        assert!(report.result.is_stopped());
+        if report.survivors_total == 0 {
+            assert_eq!(host.opens_on_the_server(), 0, "a close waits after the stop");
+        }
+        join_all(clients);
+        host.finish();
+    });
+}
+
+/// A fresh open is offered to others before its own handle is made: one that shares it may come and
+/// go meanwhile, and does not close it.
+#[test]
+fn a_fresh_open_is_shared_before_it_has_a_handle() {
+    check("a session on a file | another that shares", 2000, || {
+        let host = sharing(2);
+        let node = host.lookup("a").expect("served");
+        let other = {
+            let (host, node) = (host.clone(), node.clone());
+            thread::spawn(move || host.session_on(&node).expect("served"))
+        };
+        host.session_on(&node).expect("served");
+        other.join().expect("no panic");
+        assert_eq!(host.opens_on_the_server(), host.device.delayed_closes());
+        host.finish();
+    });
+}
+
+/// The same while the file is removed: nothing of it waits once its removal and its handles are
+/// over.
+#[test]
+fn shared_opens_against_a_removal() {
+    check("two clients of one file that share | unlink", 500, || {
+        let host = sharing(2);
+        let node = host.lookup("a").expect("served");
+        let clients = clients_of(&host, &node, 2);
+        host.unlink("a").expect("served");
+        join_all(clients);
+        assert_eq!(host.opens_on_the_server(), 0, "a removed file keeps its room");
+        assert_eq!(host.device.delayed_closes(), 0);
+        host.finish();
+    });
+}
+
+/// rdbss.md 7.3: whoever opens a file after a change of its attributes is judged by the server, not
+/// by an open from before it, whether that has a handle still or its close waits.
+#[test]
+fn an_open_from_before_a_change_is_not_shared_after_it() {
+    check("read, close | set attributes, open, close", 500, || {
+        let host = sharing(2);
+        let node = host.lookup("a").expect("served");
+        let before = host.open(&node).expect("served");
+        let reader = {
+            let host = host.clone();
+            thread::spawn(move || {
+                host.read(before).expect("served");
+                host.release(before);
+            })
+        };
+        host.set_attributes(&node).expect("served");
+        host.session_on(&node).expect("served");
+        reader.join().expect("no panic");
+        host.finish();
+    });
+}
+
+/// rdbss.md 7.4: no more closes wait than the server allows, and each that had to give way is made.
+#[test]
+fn waiting_closes_keep_their_bound() {
+    check("sessions on three files, one close may wait", 500, || {
+        let host = sharing(1);
+        let files = ["a", "b", "c"].map(|name| host.lookup(name).expect("served"));
+        let clients = files.iter().flat_map(|node| clients_of(&host, node, 1)).collect();
+        join_all(clients);
+        assert_eq!((host.opens_on_the_server(), host.device.delayed_closes()), (1, 1));
+        host.finish();
+    });
+}
+
+/// Stop.md G1: what the core closes by itself, because the server said that the file changed, is
+/// closed once, and beside no `MRxStop`.
+#[test]
+fn a_close_by_the_core_itself_against_a_stop() {
+    check("a client that shares | the server sheds | stop", 500, || {
+        let host = sharing(2);
+        let node = host.lookup("a").expect("served");
+        host.session_on(&node).expect("served");
+        assert_eq!(host.device.delayed_closes(), 1);
+        let clients = clients_of(&host, &node, 1);
+        host.changed_behind_our_back(&node);
+        assert!(host.stop().result.is_stopped());
+        join_all(clients);
+        host.finish();
+    });
+}
+
+/// Stop.md S4: handles that share an open outlive a stop. Each is offered to the next generation or
+/// closed in its own, and the open they shared is closed after both, not kept for the next.
+#[test]
+fn survivors_that_share_against_a_restart() {
+    for count in [1, 2] {
+        check("survivors that share: close each | start", 1000, move || {
+            let host = sharing(2);
+            let node = host.lookup("a").expect("served");
+            let handles: Vec<HandleNumber> =
+                (0..count).map(|_| host.open(&node).expect("served")).collect();
+            assert_eq!(host.opens_on_the_server(), 1, "they share");
+            assert_eq!(host.stop().result, CallResult::HasOpenHandles);
+            let closers = handles.into_iter().map(|handle| {
+                let host = host.clone();
+                thread::spawn(move || host.release(handle))
+            });
+            let closers = closers.collect();
+            assert_eq!(host.start().result, CallResult::Success);
+            join_all(closers);
+            host.finish();
+        });
+    }
+}
+
 /// Gate.md §2: a number is never used twice, whoever takes its slot next; a snapshot shows every
 /// handle that is open throughout once, and none twice.
 #[test]

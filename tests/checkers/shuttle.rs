@@ -4,22 +4,24 @@
 // Each test is a program of its own and uses its own part.
 #![allow(dead_code)]
 
+#[path = "server.rs"]
+mod server;
+
 use minirdr::base::clock::ManualClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::name::Name;
 use minirdr::base::status::Status;
 use minirdr::base::stop::{Answer as Called, CallResult, Notice, Report, State, StopOptions};
-use minirdr::base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use minirdr::base::sync::atomic::Ordering;
 use minirdr::base::sync::{Condvar, Mutex, Rank};
-use minirdr::mrx::calldown::{Capabilities, MiniRedirector};
-use minirdr::mrx::low_io::{LowIo, Submission};
 use minirdr::mrx::request::*;
-use minirdr::mrx::upcall::{RequestContext, Upcalls};
-use minirdr::rdbss::device::Device;
+use minirdr::mrx::upcall::Upcalls;
+use minirdr::rdbss::device::{Device, KernelSide};
 use minirdr::rdbss::notice::Observer;
 use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
 use minirdr::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
 use minirdr::rdbss::ticket::TicketState;
+use server::{Server, Uncached};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 use std::sync::Arc;
@@ -71,6 +73,8 @@ pub struct Manners {
     pub start_fails: bool,
     /// Every lookup finds another file under the same number.
     pub files_change: bool,
+    /// Handles share an open, and this many closes may wait.
+    pub closes_wait: usize,
 }
 
 /// What is known of all generations of the server. The standard library's primitives: it watches
@@ -84,6 +88,9 @@ pub struct World {
     pub opened: std::sync::atomic::AtomicUsize,
     pub closed: std::sync::atomic::AtomicUsize,
     lookups: std::sync::atomic::AtomicU64,
+    /// Changes of attributes: an open knows how many there were before it.
+    changes: std::sync::atomic::AtomicUsize,
+    upcalls: std::sync::Mutex<Option<Arc<dyn Upcalls>>>,
     /// Stops whose beginning was announced, and results that were.
     announced: std::sync::Mutex<(Vec<TicketNumber>, Vec<TicketNumber>)>,
 }
@@ -118,228 +125,6 @@ impl Observer for World {
             }
             _ => {}
         }
-    }
-}
-
-/// One generation's server.
-struct Server {
-    world: Arc<World>,
-    up: AtomicBool,
-    stopping: AtomicBool,
-    stopped: AtomicBool,
-    inside: AtomicUsize,
-}
-
-impl Server {
-    fn new(world: Arc<World>) -> Self {
-        Self {
-            world,
-            up: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            inside: AtomicUsize::new(0),
-        }
-    }
-
-    /// A callout that must find the server up, and never meet its stop.
-    fn inside<T>(&self, callout: &str, body: impl FnOnce() -> T) -> T {
-        if self.world.manners.abandoned {
-            return body();
-        }
-        self.inside.fetch_add(1, Ordering::SeqCst);
-        if !self.up.load(Ordering::SeqCst) {
-            self.world.wrong(format!("{callout} while the server is down"));
-        }
-        self.not_stopping(callout);
-        let result = body();
-        self.not_stopping(callout);
-        self.inside.fetch_sub(1, Ordering::SeqCst);
-        result
-    }
-
-    fn not_stopping(&self, callout: &str) {
-        if self.stopping.load(Ordering::SeqCst) {
-            self.world.wrong(format!("{callout} beside MRxStop"));
-        }
-    }
-
-    fn nobody_inside(&self) {
-        let inside = self.inside.load(Ordering::SeqCst);
-        if inside > 0 {
-            self.world.wrong(format!("MRxStop with {inside} inside"));
-        }
-    }
-
-    fn found(&self, number: u64, kind: FileKind) -> Found {
-        let generation = match self.world.manners.files_change && kind == FileKind::Regular {
-            true => self.world.lookups.fetch_add(1, Ordering::SeqCst),
-            false => 0,
-        };
-        let attributes = Attributes {
-            kind,
-            permissions: 0o755,
-            links: 1,
-            uid: 0,
-            gid: 0,
-            device: 0,
-            size: 0,
-            blocks: 0,
-            block_size: 4096,
-            accessed: Timestamp::default(),
-            modified: Timestamp::default(),
-            changed: Timestamp::default(),
-            created: Timestamp::default(),
-        };
-        let identity = FileIdentity { number, generation };
-        Found { identity, attributes, extension: Arc::new(()) }
-    }
-}
-
-/// Waits until the request is cancelled.
-fn wait_cancelled(context: &dyn RequestContext) -> Status {
-    let told = Arc::new((Mutex::new(Rank::Redirector, false), Condvar::new()));
-    let teller = told.clone();
-    let routine = move || {
-        *teller.0.lock() = true;
-        teller.1.notify_all();
-    };
-    if let Err(status) = context.set_cancel_routine(Box::new(routine)) {
-        return status;
-    }
-    let mut cancelled = told.0.lock();
-    while !*cancelled {
-        told.1.wait(&mut cancelled);
-    }
-    Status::Cancelled
-}
-
-/// The server's half of an open.
-struct ServerOpen(std::sync::atomic::AtomicBool);
-
-impl MiniRedirector for Server {
-    fn name(&self) -> &'static str {
-        "server"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { blocking: self.world.manners.blocking, ..Capabilities::default() }
-    }
-
-    fn start(&self, context: &dyn RequestContext, _: Arc<dyn Upcalls>) -> Result<(), Status> {
-        self.world.starts.fetch_add(1, Ordering::SeqCst);
-        if self.world.manners.start_fails {
-            return Err(Status::Unsuccessful);
-        }
-        if self.world.manners.start_waits && self.world.starts.load(Ordering::SeqCst) > 1 {
-            return Err(wait_cancelled(context));
-        }
-        self.up.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn stop(&self, _: &dyn RequestContext) -> Result<(), Status> {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.nobody_inside();
-        if self.stopped.swap(true, Ordering::SeqCst) {
-            self.world.wrong("MRxStop twice");
-        }
-        self.nobody_inside();
-        self.up.store(false, Ordering::SeqCst);
-        self.stopping.store(false, Ordering::SeqCst);
-        self.world.stops.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn create_v_net_root(
-        &self,
-        _: &dyn RequestContext,
-        _: &Extension,
-    ) -> Result<(Extension, Found), Status> {
-        Ok((Arc::new(()), self.found(2, FileKind::Directory)))
-    }
-
-    fn lookup(&self, _: &dyn RequestContext, _: FileRef<'_>, name: &Name) -> Result<Found, Status> {
-        self.inside("lookup", || {
-            let number = 100 + u64::from(name.as_bytes()[0]);
-            Ok(self.found(number, FileKind::Regular))
-        })
-    }
-
-    fn open(
-        &self,
-        _: &dyn RequestContext,
-        _: FileRef<'_>,
-        _: OpenOptions,
-    ) -> Result<Opened, Status> {
-        self.inside("open", || {
-            self.world.opened.fetch_add(1, Ordering::SeqCst);
-            let extension = Arc::new(ServerOpen(std::sync::atomic::AtomicBool::new(false)));
-            Ok(Opened { extension, buffering: Buffering::default() })
-        })
-    }
-
-    fn reclaim_open(
-        &self,
-        context: &dyn RequestContext,
-        file: FileRef<'_>,
-        options: OpenOptions,
-    ) -> Result<Opened, Status> {
-        self.open(context, file, options)
-    }
-
-    fn read(
-        &self,
-        context: &dyn RequestContext,
-        _: OpenRef<'_>,
-        _: u64,
-        size: usize,
-        _: Vec<u8>,
-        _: Submission<'_, Vec<u8>>,
-    ) -> LowIo<Vec<u8>> {
-        LowIo::Done(self.inside("read", || {
-            if self.world.manners.reads_wait {
-                return Err(wait_cancelled(context));
-            }
-            while self.world.manners.reads_poll {
-                if context.is_cancelled() {
-                    return Err(Status::Cancelled);
-                }
-                shuttle::thread::yield_now();
-            }
-            Ok(vec![0; size])
-        }))
-    }
-
-    /// A survivor's may come when the server is down, never while it stops.
-    fn close(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
-        self.inside.fetch_add(1, Ordering::SeqCst);
-        self.not_stopping("close");
-        match open.extension.downcast_ref::<ServerOpen>() {
-            Some(open) if !open.0.swap(true, Ordering::SeqCst) => {
-                self.world.closed.fetch_add(1, Ordering::SeqCst);
-            }
-            Some(_) => self.world.wrong("closed twice"),
-            None => self.world.wrong("closed what it never opened"),
-        }
-        self.not_stopping("close");
-        self.inside.fetch_sub(1, Ordering::SeqCst);
-        Ok(())
-    }
-
-    fn query_file_information(
-        &self,
-        _: &dyn RequestContext,
-        file: FileRef<'_>,
-        _: Option<OpenRef<'_>>,
-    ) -> Result<Attributes, Status> {
-        self.inside("query", || Ok(self.found(file.identity.number, FileKind::Regular).attributes))
-    }
-
-    fn query_volume_information(
-        &self,
-        _: &dyn RequestContext,
-    ) -> Result<VolumeInformation, Status> {
-        Ok(VolumeInformation::default())
     }
 }
 
@@ -383,6 +168,10 @@ impl Host {
         };
         let registry = Registry::default();
         let device = registry.register(registration).expect("a fresh registry");
+        if manners.closes_wait > 0 {
+            let (cache, registration) = (Arc::new(Uncached), Arc::new(Uncached));
+            device.attach_kernel(KernelSide { cache, registration });
+        }
         Arc::new(Self { registry, device, world })
     }
 
@@ -465,12 +254,39 @@ impl Host {
         self.call(Operation::Release { handle }).map(|_| ()).expect("a close is never refused");
     }
 
-    /// An application's session: find, open, read, close, as far as the gate lets it.
-    pub fn session(&self, name: &str) -> Result<(), Status> {
-        let handle = self.open(&self.lookup(name)?)?;
+    pub fn set_attributes(&self, node: &Node) -> Result<(), Status> {
+        let (node, set) = (node.clone(), SetAttributes::default());
+        self.call(Operation::SetAttributes { node, handle: None, set }).map(|_| ())
+    }
+
+    pub fn unlink(&self, name: &str) -> Result<(), Status> {
+        let name = Name::new(name.as_bytes())?;
+        self.call(Operation::Unlink { parent: self.device.root(), name }).map(|_| ())
+    }
+
+    /// The server says that a file changed behind our back.
+    pub fn changed_behind_our_back(&self, node: &Node) {
+        let upcalls = self.world.upcalls.lock().expect("not poisoned").clone();
+        upcalls.expect("it was started").invalidate_file(node.identity());
+    }
+
+    /// Opens on the server that are not closed.
+    pub fn opens_on_the_server(&self) -> usize {
+        let opened = self.world.opened.load(Ordering::SeqCst);
+        opened - self.world.closed.load(Ordering::SeqCst)
+    }
+
+    /// A session on a file that was found already.
+    pub fn session_on(&self, node: &Node) -> Result<(), Status> {
+        let handle = self.open(node)?;
         let read = self.read(handle);
         self.release(handle);
         read
+    }
+
+    /// An application's session: find, open, read, close, as far as the gate lets it.
+    pub fn session(&self, name: &str) -> Result<(), Status> {
+        self.session_on(&self.lookup(name)?)
     }
 
     /// Is the device serving, by its own word?
@@ -493,8 +309,7 @@ impl Host {
         assert_eq!(status.open_handles, 0, "a handle is left");
         assert_eq!(status.survivors, 0, "survivors are miscounted");
         assert_eq!(status.unanswered_total, 0, "a request was dropped unanswered");
-        let count = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
-        assert_eq!(count(&self.world.opened), count(&self.world.closed), "opens and closes");
+        assert_eq!(self.opens_on_the_server(), 0, "opens and closes");
         self.registry.unregister("model").expect("a stopped device can be unregistered");
         self.world.nothing_wrong();
     }

@@ -75,9 +75,9 @@ pub struct CollapseKey {
     pub credentials: Credentials,
 }
 
-/// Names an open in its table.
+/// Names an open in its table. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpenNumber(u64);
+pub struct OpenNumber(pub(in crate::rdbss) u64);
 
 /// What became of an open that a handle has left.
 #[derive(Debug, PartialEq, Eq)]
@@ -258,9 +258,12 @@ impl SharedOpens {
         self.delayed_max > 0
     }
 
-    /// See [`Opens::admit`].
-    pub fn admit(&self, file: NodeNumber, key: CollapseKey, open: Arc<SrvOpen>) -> OpenNumber {
-        self.opens.lock().admit(file, key, open)
+    /// See [`Opens::admit`]. The open has its number before anybody can join it: a handle that left
+    /// an open without one would close it under the others.
+    pub fn admit(&self, file: NodeNumber, key: CollapseKey, open: &Arc<SrvOpen>) {
+        let mut opens = self.opens.lock();
+        let number = opens.admit(file, key, open.clone());
+        open.share_as(number);
     }
 
     /// See [`Opens::join`].

@@ -2,10 +2,11 @@
 //! it was opened under for its whole life.
 
 use crate::base::ids::Generation;
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::mrx::request::{Buffering, Extension, OpenOptions, OpenRef};
 use crate::rdbss::objects::fcb::{Binding, Fcb};
 use crate::rdbss::objects::shared_opens::{OpenNumber, SharedOpens};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// One open on the server.
 pub struct SrvOpen {
@@ -21,8 +22,8 @@ pub struct SrvOpen {
     pub directory: bool,
     /// What may be cached: the same for every handle that shares it.
     pub buffering: Buffering,
-    /// Its number among the shared opens of its server, if it may be shared.
-    shared: OnceLock<OpenNumber>,
+    /// Its number among the shared opens of its server; 0 if it is not shared.
+    shared: AtomicU64,
 }
 
 impl SrvOpen {
@@ -36,19 +37,22 @@ impl SrvOpen {
         buffering: Buffering,
     ) -> Arc<Self> {
         fcb.opened();
-        let shared = OnceLock::new();
+        let shared = AtomicU64::new(0);
         Arc::new(Self { fcb, binding, extension, options, directory, buffering, shared })
     }
 
-    /// It may be shared from here on, under this number.
+    /// It is shared from here on, under this number. Called by its table, under the table's lock.
     pub(in crate::rdbss) fn share_as(&self, number: OpenNumber) {
-        let _ = self.shared.set(number);
+        self.shared.store(number.0, Ordering::Release);
     }
 
-    /// Its number, if it may be shared.
+    /// Its number, if it is shared.
     #[must_use]
     pub fn shared(&self) -> Option<OpenNumber> {
-        self.shared.get().copied()
+        match self.shared.load(Ordering::Acquire) {
+            0 => None,
+            number => Some(OpenNumber(number)),
+        }
     }
 
     /// The table of shared opens it belongs to.

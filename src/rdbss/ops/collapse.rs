@@ -90,8 +90,7 @@ impl Device {
             Ok(redirector.should_try_to_collapse_this_open(srv_open.open()))
         });
         if shared == Ok(true) {
-            let number = srv_open.table().admit(srv_open.fcb.number(), key, srv_open.clone());
-            srv_open.share_as(number);
+            srv_open.table().admit(srv_open.fcb.number(), key, srv_open);
         }
     }
 
