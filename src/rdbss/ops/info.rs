@@ -53,6 +53,8 @@ impl Device {
                 file.view.redirector().set_file_information(context, file.file(), open, set)
             })
         })?;
+        // Who opened and closed it in between was judged by what it was.
+        self.purge_file(context, node);
         Ok(Answer::Attributes(attributes))
     }
 
@@ -108,6 +110,7 @@ impl Device {
             let redirector = file.view.redirector();
             redirector.set_extended_attribute(context, file.file(), name, value, mode)
         })?;
+        self.purge_file(context, node);
         Ok(Answer::Empty)
     }
 
@@ -122,6 +125,7 @@ impl Device {
         call(context, "remove_extended_attribute", || {
             file.view.redirector().remove_extended_attribute(context, file.file(), name)
         })?;
+        self.purge_file(context, node);
         Ok(Answer::Empty)
     }
 
