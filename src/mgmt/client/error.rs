@@ -53,7 +53,10 @@ pub enum ClientError {
         /// What was wrong.
         what: String,
     },
-    /// [`Client::while_waiting`]'s check ended the wait; what was asked for goes on in the daemon.
+    /// The check of [`Client::while_waiting`] ended the wait; what was asked for goes on in the
+    /// daemon.
+    ///
+    /// [`Client::while_waiting`]: crate::mgmt::client::Client::while_waiting
     #[error("interrupted while waiting")]
     Interrupted,
 }
