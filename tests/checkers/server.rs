@@ -141,6 +141,10 @@ impl FileSystemRegistration for Uncached {
     fn deregister(&self, _: bool) -> Result<bool, DeregisterError> {
         Ok(false)
     }
+
+    fn has_ended(&self) -> bool {
+        true
+    }
 }
 
 impl MiniRedirector for Server {
