@@ -222,6 +222,7 @@ impl Host {
         let rpc = rpc.start(service.rpc(), &self.control, *service.policy(), &self.clock)?;
         let in_time = self.unless_told();
         if in_time.is_ok() {
+            self.control.keeper.mounted();
             ready(&Ready { device: self.control.status().device });
             self.wait_for_the_end();
             rpc.into_iter().for_each(DceServer::stop);

@@ -46,6 +46,10 @@ struct State {
     closed: bool,
     /// It was said that nothing can be kept.
     complained: bool,
+    /// The mount is up. What is wrong before is told then: a mount that fails has one line to say.
+    mounted: bool,
+    /// What is to be told then.
+    complaint: Option<String>,
     /// A replay or discard runs.
     settling: bool,
     summary: UnsentSummary,
@@ -118,6 +122,13 @@ impl Keeper {
         let worker = shared.clone();
         let thread = threads::spawn("unsent", move || worker.run())?;
         Ok(Arc::new(Self { shared, thread: Mutex::new(Rank::Host, Some(thread)) }))
+    }
+
+    /// The mount is up: from here on what is wrong with the directory is told at once, and what was
+    /// wrong before is told now.
+    pub fn mounted(&self) {
+        self.shared.state.lock().mounted = true;
+        self.shared.tell_complaint();
     }
 
     /// Files and bytes kept and not on the server.
@@ -256,9 +267,22 @@ impl Shared {
     }
 
     fn complain(&self, error: &StoreError) {
-        let already = std::mem::replace(&mut self.state.lock().complained, true);
-        if !already {
-            let (name, line) = (&self.name, error.line());
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.complained, true) {
+            return;
+        }
+        state.complaint = Some(error.line());
+        let mounted = state.mounted;
+        drop(state);
+        if mounted {
+            self.tell_complaint();
+        }
+    }
+
+    fn tell_complaint(&self) {
+        let complaint = self.state.lock().complaint.take();
+        if let Some(line) = complaint {
+            let name = &self.name;
             log::warn!("{name}: what a stop cannot save will be named, but not kept: {line}");
         }
     }
