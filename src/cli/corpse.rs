@@ -2,8 +2,8 @@
 //! (management.md §7, 10).
 //!
 //! The one place that touches a mount point, and only when it is ours, no daemon was found for it,
-//! and
-//! `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to hang.
+//! and `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to
+//! hang.
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::threads;
@@ -22,6 +22,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// A daemon whose connection was aborted is gone in a moment.
 const END_WAIT: Duration = Duration::from_secs(5);
+
+/// The connection of a daemon that has ended is closed within this time.
+const ENDING_WAIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// How a mount is whose daemon was not found.
@@ -41,13 +44,7 @@ pub fn pulse(mount_point: &Path) -> Pulse {
     let (sender, answer) = mpsc::sync_channel(1);
     let path = mount_point.to_owned();
     let asking = threads::spawn("corpse", move || {
-        let ask = || rustix::fs::statfs(&path).err();
-        // A daemon that ends in this very moment takes the question with it: asked again, it is
-        // gone. A server may say the same, and then it says it again.
-        let refused = match ask() {
-            Some(Errno::CONNABORTED) => ask() == Some(Errno::NOTCONN),
-            refused => refused == Some(Errno::NOTCONN),
-        };
+        let refused = refusal(|| rustix::fs::statfs(&path).err()) == Some(Errno::NOTCONN);
         // Nobody waits any more when it took too long.
         let _ = sender.send(if refused { Pulse::Dead } else { Pulse::Alive });
     });
@@ -61,6 +58,24 @@ pub fn pulse(mount_point: &Path) -> Pulse {
             asking.abandon();
             Pulse::Silent
         }
+    }
+}
+
+/// What a mount refuses with, in the end.
+///
+/// A daemon that ends in this very moment takes the question with it. It is asked again, and not
+/// just once: the kernel first ends in this way what the daemon had read, and closes the
+/// connection only then; what is asked in between may be ended so once more. A server may say the
+/// same, and goes on saying it.
+fn refusal(ask: impl Fn() -> Option<Errno>) -> Option<Errno> {
+    let clock = SystemClock::new();
+    let until = clock.now().after(ENDING_WAIT);
+    loop {
+        let refused = ask();
+        if refused != Some(Errno::CONNABORTED) || clock.now() >= until {
+            return refused;
+        }
+        std::thread::park_timeout(LOOK_EVERY);
     }
 }
 
@@ -137,6 +152,21 @@ mod tests {
     fn a_directory_that_answers_is_not_dead() {
         assert_eq!(pulse(Path::new("/proc")), Pulse::Alive);
         assert_eq!(pulse(Path::new("/nonexistent/mnt")), Pulse::Alive);
+    }
+
+    /// A daemon that ends between the questions is found dead; a server that says the same for ever
+    /// is alive.
+    #[test]
+    fn a_daemon_that_is_just_ending_is_asked_again() {
+        let asked = std::cell::Cell::new(0);
+        let ending = || {
+            asked.set(asked.get() + 1);
+            Some(if asked.get() < 4 { Errno::CONNABORTED } else { Errno::NOTCONN })
+        };
+        assert_eq!(refusal(ending), Some(Errno::NOTCONN));
+        assert_eq!(asked.get(), 4);
+        assert_eq!(refusal(|| Some(Errno::CONNABORTED)), Some(Errno::CONNABORTED));
+        assert_eq!(refusal(|| None), None);
     }
 
     /// What is not there in this form is never unmounted.

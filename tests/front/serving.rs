@@ -318,7 +318,15 @@ fn the_kernels_caches_are_flushed_and_forgotten() {
     mapper.go_on();
     mapper.end();
 
-    let requests = || fixture.host.device.status().answered_total;
+    // A request is counted after its reply, and the kernel does not wait for the RELEASE.
+    let requests = || {
+        let quiet = || {
+            let status = fixture.host.device.status();
+            status.open_handles == 0 && status.requests_in_flight == 0
+        };
+        wait_until("all is closed and counted", quiet);
+        fixture.host.device.status().answered_total
+    };
     fixture.shell("stat $M/f");
     let before = requests();
     fixture.shell("stat $M/f");
