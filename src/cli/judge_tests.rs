@@ -12,7 +12,7 @@ pub fn report(result: CallResult) -> Report {
         result,
         error: None,
         generation: Generation(1),
-        asked_by: Caller { pid: 2301, uid: 0, gid: 0 },
+        asked_by: Caller::local(2301, 0, 0),
         reason: None,
         ended_unix_s: 1_795_223_527.0,
         drained: 0,
@@ -58,6 +58,7 @@ pub fn mount(state: State) -> MountStatus {
         state_age_s: 72.0,
         pid: 10,
         uid: 0,
+        control_gid: None,
         options: vec!["rw".to_owned()],
         requests_in_flight: 0,
         open_handles: 1,
@@ -71,6 +72,7 @@ pub fn mount(state: State) -> MountStatus {
         last_start: None,
         unsent_files: 0,
         unsent_files_bytes: 0,
+        rpc: None,
         version: "0.1.0".to_owned(),
     }
 }
@@ -79,7 +81,7 @@ pub fn running() -> RunningCall {
     RunningCall {
         ticket: TicketNumber(7),
         kind: CallKind::Stop,
-        asked_by: Caller { pid: 2301, uid: 0, gid: 0 },
+        asked_by: Caller::local(2301, 0, 0),
         age_s: 72.0,
         step: "drain".to_owned(),
         deadline_passed: false,
