@@ -378,14 +378,16 @@ pub fn status(status: &MountStatus) -> Verdict {
 /// Who may command besides root and the owner, and what differs from the usual; nothing when
 /// nothing does.
 fn access_text(status: &MountStatus) -> Option<String> {
-    let is_about_it = |word: &&String| {
-        ["control_group=", "control_allow=", "control_deny="]
-            .iter()
-            .any(|key| word.starts_with(key))
+    let said = |word: &String| {
+        let (key, _) = word.split_once('=')?;
+        match (key, status.control_gid) {
+            ("control_group", Some(gid)) => Some(format!("{word} (gid {gid})")),
+            ("control_allow" | "control_deny", _) => Some(word.clone()),
+            _ => None,
+        }
     };
-    let words: Vec<&str> = status.options.iter().filter(is_about_it).map(String::as_str).collect();
-    let group = status.control_gid.map(|gid| format!(" (gid {gid})")).unwrap_or_default();
-    (!words.is_empty()).then(|| format!("{}{group}", words.join(", ")))
+    let words: Vec<String> = status.options.iter().filter_map(said).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The report of a stop in full (stop.md S7): what it counted, then the seconds of each step.

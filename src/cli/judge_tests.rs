@@ -351,6 +351,39 @@ fn a_wait_that_ran_out_says_how_it_is() {
     }
 }
 
+/// S-90, S-91: who else may command is said, with the number the name stands for.
+#[test]
+fn a_status_says_who_else_may_command() {
+    let words = ["rw", "control_group=staff", "control_deny=group:start", "size=1M"];
+    let status = MountStatus {
+        options: words.map(str::to_owned).to_vec(),
+        control_gid: Some(50),
+        ..mount(State::Started)
+    };
+    let lines = super::status(&status).lines;
+    let said = "  control_group=staff (gid 50), control_deny=group:start".to_owned();
+    assert!(lines.contains(&said), "{lines:?}");
+    let usual = super::status(&mount(State::Started)).lines;
+    assert!(usual.iter().all(|line| !line.contains("control_")), "{usual:?}");
+}
+
+/// What went wrong on the way of a stop that ended well is told with its end.
+#[test]
+fn what_went_wrong_on_the_way_is_told() {
+    let why = Some("its configuration is not kept: /s: no space".to_owned());
+    for result in [CallResult::Success, CallResult::HasOpenHandles, CallResult::Lost] {
+        let report = Report { error: why.clone(), ..report(result) };
+        let lines = stop_ended("bk", "/mnt", &report, None, false).lines;
+        let told = lines.iter().filter(|line| line.contains("no space")).count();
+        assert_eq!(told, 1, "{result:?}: {lines:?}");
+    }
+    let still = Report {
+        error: Some("stopped, but still mounted: busy".to_owned()),
+        ..report(CallResult::Success)
+    };
+    assert_eq!(stop_ended("bk", "/mnt", &still, None, false).lines.len(), 1, "said once");
+}
+
 /// Stop.md S7: the report of the last stop is there in full.
 #[test]
 fn a_status_is_0_while_it_lives_and_3_when_stopped() {
