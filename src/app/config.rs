@@ -1,5 +1,6 @@
 //! What one host is started with.
 
+use crate::app::notify::NotifyConfig;
 use crate::app::options::MountOptions;
 use crate::app::rpc::RpcOptions;
 use crate::app::source::Source;
@@ -20,6 +21,8 @@ pub struct MountConfig {
     pub runtime_dir: PathBuf,
     /// Remote management.
     pub rpc: RpcOptions,
+    /// The service manager to tell how it goes, if there is one.
+    pub notify: Option<NotifyConfig>,
     /// Where loss reports go.
     pub state_dir: PathBuf,
 }

@@ -293,6 +293,7 @@ mod tests {
             runtime_dir: "/run/minirdr".into(),
             state_dir: state.path().join("bk"),
             rpc: crate::app::RpcOptions::default(),
+            notify: None,
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
