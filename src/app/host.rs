@@ -147,7 +147,7 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     served.map(|()| ended)
 }
 
-/// What stands in `systemctl status` when the daemon is gone.
+/// What is said last: of a service that failed it stands in `systemctl status`.
 fn last_words(served: &Result<(), AppError>, ended: &ExitReport) -> String {
     match (served, ended.lines.len()) {
         (Err(error), _) => error.message.clone(),

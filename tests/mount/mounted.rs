@@ -139,7 +139,9 @@ impl Mounted {
         command.args(words).env("XDG_RUNTIME_DIR", self.scratch.path().join("run"));
         command.env("HOME", self.scratch.path());
         command.env("XDG_STATE_HOME", self.scratch.path().join("state"));
-        command.env_remove("MINIRDR_LOG").env_remove("JOURNAL_STREAM");
+        for variable in ["MINIRDR_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+            command.env_remove(variable);
+        }
         command
     }
 

@@ -3,12 +3,12 @@
 
 usage: manager.py UNIT INSTANCE CONFIGURATION_DIRECTORY
 
-Reads ExecStart=, ExecStop=, Environment=, EnvironmentFile=, TimeoutStopSec= and SuccessExitStatus= of
-the unit, with %i and %E, ${X} as one word and $X as words. Type=notify with NotifyAccess=main: only
-the main process is listened to. KillMode=mixed. A line on stdin stops the service: ExecStop, then
-TERM, each with TimeoutStopSec, which EXTEND_TIMEOUT_USEC moves; then KILL. Every line on stdout begins
-with the seconds since the start; it ends with 0 if the service was ready, and its process and the stop
-ended well and in time.
+Reads ExecStart=, ExecStop=, Environment=, EnvironmentFile=, TimeoutStopSec= and
+SuccessExitStatus= of the unit, with %i and %E, ${X} as one word and $X as words. Type=notify with
+NotifyAccess=main: only the main process is listened to. KillMode=mixed. A line on stdin stops the
+service: ExecStop, then TERM, each with TimeoutStopSec, which EXTEND_TIMEOUT_USEC moves; then KILL.
+Every line on stdout begins with the seconds since the start; it ends with 0 if the service was
+ready, and its process and the stop ended well and in time.
 """
 import os, re, select, shlex, signal, socket, subprocess, sys, tempfile, time
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-83: somebody is inside when the unit is stopped. ExecStop stops the mount and names him (10), the
-# process stays and says no STOPPING; TERM then detaches the mount, and that is its end.
+# S-83: somebody is inside when the unit is stopped. ExecStop stops the mount and names him (10),
+# the process stays and says no STOPPING; TERM then detaches the mount, and that is its end.
 . "$TEST_LIB/common.sh"
 need python3
 need_fuse

@@ -21,7 +21,8 @@ while True: print(manager.recv(4096).decode(), end="", flush=True)' "$TEST_DIR/s
 wait_until "somebody listens" grep -q listens "$TEST_DIR/heard"
 chown 65534 "$TEST_DIR/said/notify"
 service() {
-  user env PATH="$TEST_DIR/bin:$PATH" NOTIFY_SOCKET="$TEST_DIR/said/notify" WATCHDOG_USEC=60000000 "$@"
+  user env PATH="$TEST_DIR/bin:$PATH" NOTIFY_SOCKET="$TEST_DIR/said/notify" \
+    WATCHDOG_USEC=60000000 "$@"
 }
 expect 0 service "$MINIRDR" mount memory: "$TEST_MNT" --name t
 wait_until "it is ready" grep -q READY=1 "$TEST_DIR/heard"

@@ -5,8 +5,8 @@
 need systemd-analyze
 mkdir "$TEST_DIR/units"
 # It looks for programs where they would be installed.
-sed "s|^\(Exec[A-Za-z]*\)=minirdr |\1=$MINIRDR |" "$TEST_LIB/../../../contrib/systemd/minirdr@.service" \
-  >"$TEST_DIR/units/minirdr@.service"
+unit="$TEST_LIB/../../../contrib/systemd/minirdr@.service"
+sed "s|^\(Exec[A-Za-z]*\)=minirdr |\1=$MINIRDR |" "$unit" >"$TEST_DIR/units/minirdr@.service"
 assert_eq "$(grep -c "$MINIRDR" "$TEST_DIR/units/minirdr@.service")" 2 "commands"
 for manager in --system --user; do
   expect 0 systemd-analyze "$manager" verify "$TEST_DIR/units/minirdr@t.service"
