@@ -1,5 +1,6 @@
 //! What one host is started with.
 
+use crate::app::notify::NotifyConfig;
 use crate::app::options::MountOptions;
 use crate::app::rpc::RpcOptions;
 use crate::app::source::Source;
@@ -23,6 +24,8 @@ pub struct MountConfig {
     pub rpc: RpcOptions,
     /// Who may do what, as the options say: the daemon's user, and the group they name.
     pub policy: Policy,
+    /// The service manager to tell how it goes, if there is one.
+    pub notify: Option<NotifyConfig>,
     /// Where loss reports go, and the record of this mount.
     pub state_dir: PathBuf,
 }

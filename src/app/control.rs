@@ -346,6 +346,7 @@ mod tests {
             state_dir: state.path().join("bk"),
             rpc: crate::app::RpcOptions::default(),
             policy: Policy::of_owner(0),
+            notify: None,
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");

@@ -7,6 +7,8 @@ use crate::app::control::{HostControl, Mounted, Place};
 use crate::app::control_file::ControlFiles;
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
+use crate::app::notify::notifier::Notifier;
+use crate::app::notify::watchdog::Watchdog;
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
 use crate::app::rpc::{self, Remote};
@@ -23,6 +25,7 @@ use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::front::options as front;
 use crate::front::session::{Ended, Mount};
 use crate::mgmt::authz::Policy;
+use crate::mgmt::client::socket_path;
 use crate::mgmt::control::Control;
 use crate::mgmt::endpoint::Claim;
 use crate::mgmt::events::EventQueue;
@@ -128,6 +131,9 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let device =
         registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
     device.attach_keeper(keeper.clone());
+    let looked_at = device.clone();
+    let look = move || looked_at.glance().into();
+    let notifier = Arc::new(Notifier::start(config.notify.as_ref(), clock.clone(), &events, look));
     let control = Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper));
     let saver = start_saver(&control);
     if saver.is_err()
@@ -143,10 +149,12 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
         events,
         publisher,
         clock,
+        notifier: notifier.clone(),
         life: Life::new(),
     };
     let served = host.serve(claim, ready);
     let ended = host.take_down();
+    notifier.end(&last_words(&served, &ended));
     served.map(|()| ended)
 }
 
@@ -157,6 +165,15 @@ fn start_saver(control: &Arc<HostControl>) -> Result<Arc<Saver>, AppError> {
     let content = Box::new(move |scope| weak.upgrade().and_then(|control| control.saved(scope)));
     Saver::start(control.config.state_dir.clone(), control.clock.clone(), content)
         .map_err(|error| AppError::failed(format!("no thread for the mount's record: {error}")))
+}
+
+/// What is said last: of a service that failed it stands in `systemctl status`.
+fn last_words(served: &Result<(), AppError>, ended: &ExitReport) -> String {
+    match (served, ended.lines.len()) {
+        (Err(error), _) => error.message.clone(),
+        (Ok(()), 0) => "ended, all saved".to_owned(),
+        (Ok(()), losses) => format!("ended, not all saved: {losses} lost, named in the log"),
+    }
 }
 
 /// A mount inside the directory it serves would ask itself for its own files: every thread that
@@ -182,6 +199,8 @@ struct Host {
     events: Arc<EventQueue>,
     publisher: Arc<Publisher>,
     clock: Arc<dyn Clock>,
+    /// The service manager's.
+    notifier: Arc<Notifier>,
     life: Arc<Life>,
 }
 
@@ -189,14 +208,16 @@ impl Host {
     /// From the first start to the end of the connection.
     fn serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
         // First of all: a signal that killed the process would leave a dead mount behind.
-        let life = self.life.clone();
+        let (life, notifier) = (self.life.clone(), self.notifier.clone());
         let signals = SignalThread::start(
             self.control.clone(),
             move |ticket| {
                 let told = ticket.map_or(Told::AtOnce, Told::ByTicket);
                 life.change(|ending| ending.told = Some(told));
             },
-            || log::info!("there is no configuration file to read again"),
+            move || {
+                notifier.reload(|| log::info!("there is no configuration file to read again"));
+            },
         )
         .map_err(|error| AppError::failed(format!("signals: {error}")))?;
         let served = self.start_and_serve(claim, ready);
@@ -267,7 +288,12 @@ impl Host {
             self.device.attach_config_keeper(self.saver.clone());
             self.device.save_config(ConfigScope::Mount);
             ready(&Ready { device: self.control.status().device });
+            self.notifier.serving();
+            let watchdog = self.watchdog();
             self.wait_for_the_end();
+            // Only now: until here the stop could still be taken back, and the process stay.
+            self.notifier.ending(self.last_deadline());
+            drop(watchdog);
             remote.stop();
             self.finish_what_is_owed();
         }
@@ -275,6 +301,20 @@ impl Host {
         // Last, so that whoever waits for the result still gets it.
         server.stop();
         in_time
+    }
+
+    /// Proves to the service manager that the control plane lives, if it asked for that.
+    fn watchdog(&self) -> Option<Watchdog> {
+        let config = &self.control.config;
+        let period = config.notify.as_ref()?.watchdog?;
+        let socket = socket_path(&config.runtime_dir, &config.name);
+        let started = Watchdog::start(period, socket, self.notifier.clone());
+        started.inspect_err(|error| log::error!("the watchdog is not kept quiet: {error}")).ok()
+    }
+
+    /// How long what is owed at the end may take.
+    fn last_deadline(&self) -> Duration {
+        self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE)
     }
 
     /// A mount that was told to end before it answered never becomes ready.
@@ -395,8 +435,7 @@ impl Host {
             self.publisher.notice(self.device.status().generation, Notice::UnmountedOutside);
         }
         if gone {
-            let limit = self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE);
-            let released = self.device.connection_gone_within(limit);
+            let released = self.device.connection_gone_within(self.last_deadline());
             if released > 0 {
                 log::info!("{released} handles were open when the mount went away");
             }

@@ -88,6 +88,21 @@ pub const WRITE_BACK_WAIT: Duration = Duration::from_secs(30);
 /// A stop asked by a signal or an unmount (stop.md S1).
 pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 
+/// S-55: a stop whose deadline passed has ended 6 s later; on a loaded machine it is given more.
+pub const STOP_OVERRUN: Duration = Duration::from_secs(10);
+
+/// The service manager is told new numbers at most so often.
+pub const NOTIFY_NUMBERS_EVERY: Duration = Duration::from_secs(1);
+/// And anything at all at most so often: a state that flaps is told as it is then.
+pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
+/// What a stop that gets on is given by the service manager, at least. Longer than any step that
+/// nothing is seen of.
+pub const NOTIFY_GRANT: Duration = Duration::from_secs(60);
+/// How long a word to the service manager waits for room in its queue.
+pub const NOTIFY_SEND_WAIT: Duration = Duration::from_millis(500);
+/// Longest status told to the service manager, in bytes; it takes messages of 4096.
+pub const NOTIFY_STATUS_BYTES_MAX: usize = 1024;
+
 /// Longest file name, in bytes (POSIX NAME_MAX).
 pub const NAME_BYTES_MAX: usize = 255;
 /// Changes kept for one watched directory until they are asked for; more become one `Overflow`.
@@ -169,6 +184,12 @@ pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
 /// Longest command written to the `control` control file, in bytes.
 pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
 
+const _: () = assert!(
+    NOTIFY_GRANT.as_secs() > WRITE_BACK_WAIT.as_secs() + STOP_OVERRUN.as_secs()
+        && NOTIFY_GRANT.as_secs() > LOSSES_SETTLE_WAIT.as_secs() + NOTIFIER_STOP_WAIT.as_secs(),
+    "a step that only time bounds must be over before the service manager loses patience"
+);
+const _: () = assert!(NOTIFY_GAP.as_millis() < NOTIFY_NUMBERS_EVERY.as_millis());
 const _: () = assert!(FSP_INLINE_MAX > 0 && FSP_INLINE_MAX < FUSE_THREADS);
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod ids;
 pub mod limits;
 pub mod name;
+pub mod programs;
 pub mod queue;
 pub mod status;
 pub mod stop;

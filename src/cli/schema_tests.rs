@@ -101,6 +101,7 @@ fn mounts_are_as_the_schema_says() {
         policy: Policy::of_owner(0),
         runtime_dir: PathBuf::from("/run/minirdr"),
         state_dir: PathBuf::from("/var/lib/minirdr/bk"),
+        notify: None,
     };
     hold("answer_mount", &mount::mounted_json(&config, UnsentSummary { files: 1, bytes: 2 }));
 }

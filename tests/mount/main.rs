@@ -20,6 +20,7 @@ mod pages;
 mod reference;
 mod rounds;
 mod same_mount;
+mod service;
 mod signals;
 mod stops;
 #[path = "../model/subjects.rs"]

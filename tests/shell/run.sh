@@ -9,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 : "${MINIRDR:=$(ls -t "$root"/target/{release,debug}/minirdr 2>/dev/null | head -n 1)}"
 [ -x "$MINIRDR" ] || { echo "no minirdr: cargo build first, or set MINIRDR" >&2; exit 2; }
 export MINIRDR TEST_LIB="$here/lib"
-unset MINIRDR_LOG JOURNAL_STREAM
+unset MINIRDR_LOG JOURNAL_STREAM NOTIFY_SOCKET WATCHDOG_USEC
 # What the case's processes and mounts are, found by its directory, which no other case shares.
 left_processes() { grep -lsF "TEST_DIR=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 left_mounts() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }

@@ -1,7 +1,7 @@
 //! `mount`: everything that can be known to be wrong is said before anything is started.
 
 use crate::app::unsent::store;
-use crate::app::{self, MountConfig, MountOptions, Source};
+use crate::app::{self, MountConfig, MountOptions, NotifyConfig, Source};
 use crate::base::unsent::UnsentSummary;
 use crate::cli::args::MountArgs;
 use crate::cli::corpse::{self, Pulse};
@@ -37,7 +37,8 @@ pub fn mount(
     environment: &Environment,
 ) -> Result<Exit, Trouble> {
     if args.ready_on_stdout {
-        return daemon::child(args.log.is_some(), |ready| {
+        let handed_over = notify(args, environment).is_some();
+        return daemon::child(args.log.is_some(), handed_over, |ready| {
             serve(args, environment, prepare(args, environment)?, ready)
         });
     }
@@ -47,9 +48,23 @@ pub fn mount(
         let ready = Box::new(|| print::answer(&answer).map(|_| ()));
         return serve(args, environment, config, ready);
     }
-    daemon::launch(words, environment, &config.name)?;
+    daemon::launch(words, environment, &config)?;
     print::answer(&answer)?;
     Ok(Exit::DONE)
+}
+
+/// The service manager, and what this process has to do with it.
+fn notify(args: &MountArgs, environment: &Environment) -> Option<NotifyConfig> {
+    let manager = environment.manager.as_ref()?;
+    if args.foreground {
+        return Some(manager.of_front(std::process::id()));
+    }
+    // The starter waits for its child: as long as the child asks, it is the parent.
+    let parent = || rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
+    match args.ready_on_stdout {
+        true => manager.of_background(parent()?),
+        false => manager.of_background(std::process::id()),
+    }
 }
 
 /// What is done once the mount answers.
@@ -138,6 +153,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         options,
         rpc,
         policy,
+        notify: notify(args, environment),
     })
 }
 
