@@ -61,17 +61,27 @@ impl Mounted {
 
     /// Mounts a source; that of `local:` is put in.
     pub fn source(source: &str, options: &str) -> Self {
+        Self::with(source, options, &[])
+    }
+
+    /// The same with further words after `mount`.
+    pub fn with(source: &str, options: &str, words: &[&str]) -> Self {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         for directory in ["run", "mnt", "back", "elsewhere"] {
             std::fs::create_dir(scratch.path().join(directory)).expect("a directory");
         }
         let mut mounted = Self { scratch, pid: Pid::INIT };
-        mounted.mount(source, options);
+        mounted.mount_with(source, options, words);
         mounted
     }
 
     /// Mounts (again).
     pub fn mount(&mut self, source: &str, options: &str) -> Outcome {
+        self.mount_with(source, options, &[])
+    }
+
+    /// The same with further words.
+    pub fn mount_with(&mut self, source: &str, options: &str, further: &[&str]) -> Outcome {
         let backing = self.backing();
         let source = source.replace("local:", &format!("local:{}", backing.display()));
         let place = self.path().to_owned();
@@ -82,6 +92,7 @@ impl Mounted {
         if !options.is_empty() {
             words.extend(["-o", options]);
         }
+        words.extend(further);
         let outcome = self.expect(0, &words);
         let pid = self.status()["pid"].as_i64().expect("a process id");
         let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
@@ -92,6 +103,11 @@ impl Mounted {
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("mnt")
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("run/minirdr").join(format!("{NAME}.sock"))
     }
 
     /// A file on the mount.
