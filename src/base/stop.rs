@@ -286,12 +286,20 @@ pub struct Report {
 
 /// How a report's `error` begins when an unmount was asked for and the mount is still there.
 pub const STILL_MOUNTED: &str = "stopped, but still mounted";
+/// What a report's `error` has before the reason why the mini-redirector's own stop failed.
+pub const REDIRECTOR_FAILED: &str = "MRxStop: ";
 
 impl Report {
     /// Was an unmount asked for, and is the mount still there?
     #[must_use]
     pub fn is_still_mounted(&self) -> bool {
         !self.unmounted && self.error.as_deref().is_some_and(|why| why.starts_with(STILL_MOUNTED))
+    }
+
+    /// Did the mini-redirector's own stop fail, or not return in time? It is stopped all the same.
+    #[must_use]
+    pub fn redirector_failed(&self) -> bool {
+        self.error.as_deref().is_some_and(|why| why.contains(REDIRECTOR_FAILED))
     }
 }
 

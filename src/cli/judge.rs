@@ -159,6 +159,15 @@ pub fn stop_ended(
             let line = format!("{name}: {}", error(report));
             Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
         }
+        // It is stopped all the same, and who asked must not take it for a clean end.
+        CallResult::Success | CallResult::HasOpenHandles if report.redirector_failed() => {
+            let open = open_part(report);
+            let line = format!("{name}: stopped, {open}{place}; failed: {}", error(report));
+            Verdict {
+                list_holders: report.survivors_total > 0,
+                ..Verdict::new(Exit::FAILED, result, line)
+            }
+        }
         CallResult::Success => {
             let line = format!("{name}: stopped{}, {place}", achieved(report));
             Verdict::new(Exit::DONE, result, line)
@@ -495,6 +504,9 @@ fn lost(name: &str, place: &str, report: &Report) -> Verdict {
     let line = format!("{name}: stopped, {place}; NOT saved: {}", not_saved(report));
     let mut verdict = Verdict::new(Exit::LOST, result_word(report.result), line);
     verdict.lines.extend(unsent::loss_lines(&report.losses));
+    if report.redirector_failed() {
+        verdict.lines.push(format!("  failed: {}", error(report)));
+    }
     verdict.list_holders = report.survivors_total > 0;
     verdict
 }

@@ -223,6 +223,28 @@ fn every_end_of_a_stop_has_its_line_and_code() {
     }
 }
 
+/// S-96: the mini-redirector's own stop failed: it is stopped, and that is no clean end.
+#[test]
+fn a_redirector_that_failed_is_told() {
+    let failed = |report| Report { error: Some("MRxStop: it hangs".to_owned()), ..report };
+    let ended = |report| stop_ended("bk", "/mnt/bk", &failed(report), None, false);
+    let plain = ended(report(CallResult::Success));
+    assert_eq!(line(&plain), (1, "bk: stopped, still mounted; failed: MRxStop: it hangs"));
+    let open = ended(with_survivors(CallResult::HasOpenHandles, 1, 0));
+    let text = "bk: stopped, 1 handle; still mounted; failed: MRxStop: it hangs";
+    assert_eq!((line(&open), open.list_holders), ((1, text), true));
+    let loss = Loss { path: b"a".to_vec(), bytes: 1, error: "gone".to_owned(), ..Loss::default() };
+    let lost = ended(Report { losses: vec![loss], ..report(CallResult::Lost) });
+    assert_eq!((lost.exit, lost.lines[2].as_str()), (Exit::LOST, "  failed: MRxStop: it hangs"));
+    let mounted = Report {
+        error: Some("stopped, but still mounted: busy; MRxStop: it hangs".to_owned()),
+        ..report(CallResult::Success)
+    };
+    let verdict = stop_ended("bk", "/mnt/bk", &mounted, None, false);
+    let text = "bk: stopped, but still mounted: busy; MRxStop: it hangs";
+    assert_eq!(line(&verdict), (10, text));
+}
+
 #[test]
 fn what_was_not_saved_is_named_and_counted() {
     let loss = |path: &str, bytes| Loss {

@@ -6,6 +6,7 @@ mod events;
 mod handles;
 mod host;
 mod interface;
+mod noise;
 mod places;
 mod policy;
 mod remote;
@@ -51,7 +52,8 @@ fn stopped(events: &[Event]) -> Vec<TicketNumber> {
     events.iter().filter_map(ticket).collect()
 }
 
-/// Invariant 1: a pending stop has one `stopped` event, its last; a synchronous one has none.
+/// Management.md §7, 1: a pending stop has one `stopped` event, its last; a synchronous one has
+/// none.
 #[test]
 fn i1_one_stopped_event_per_pending_stop() {
     let running = serve(Host::new());
@@ -87,8 +89,8 @@ fn i1_one_stopped_event_per_pending_stop() {
     assert_eq!(client.events(None).expect("answered"), events, "nothing came after");
 }
 
-/// Invariant 1: the report comes after the `stopped` event also where the result was there first;
-/// and it comes where that event never does.
+/// Management.md §7, 1: the report comes after the `stopped` event also where the result was there
+/// first; and it comes where that event never does.
 #[test]
 fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
     let running = serve(Host::new());
@@ -119,7 +121,8 @@ fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
     }
 }
 
-/// Invariant 2: numbers have no gaps, and a client that comes after the end learns the result.
+/// Management.md §7, 2: numbers have no gaps, and a client that comes after the end learns the
+/// result.
 #[test]
 fn i2_late_clients_get_the_result() {
     let running = serve(Host::new());
@@ -141,7 +144,7 @@ fn i2_late_clients_get_the_result() {
     assert!(matches!(unknown, Err(ClientError::Failed { name, .. }) if name == "UnknownTicket"));
 }
 
-/// Invariant 2 for a reader too slow: it is told what it lost, and misses no result.
+/// Management.md §7, 2 for a reader too slow: it is told what it lost, and misses no result.
 #[test]
 fn i2_slow_readers_are_told_what_they_lost() {
     let running = serve(Host::new());
@@ -163,7 +166,8 @@ fn i2_slow_readers_are_told_what_they_lost() {
     );
 }
 
-/// Invariant 4: of N stops at once one wins, the others find it stopped; each has its own ticket.
+/// Management.md §7, 4: of N stops at once one wins, the others find it stopped; each has its own
+/// ticket.
 #[test]
 fn i4_concurrent_stops_have_one_winner() {
     const CALLERS: usize = 8;
@@ -221,8 +225,8 @@ fn i4_concurrent_stops_have_one_winner() {
     assert_eq!(ended.len(), CALLERS, "one each");
 }
 
-/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's
-/// end, and a wait in progress is answered, not cut.
+/// Management.md §7, 5, for the control socket: idle and half-sent connections do not delay the
+/// server's end, and a wait in progress is answered, not cut.
 #[test]
 fn i5_the_server_ends_in_time() {
     let running = serve(Host::new());
@@ -291,8 +295,8 @@ fn denied(reply: &Reply) -> bool {
     reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted")
 }
 
-/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
-/// the owner may; the group may all but abort; a network may nothing.
+/// Management.md §7, 6: another user on the socket may look, without paths, and change nothing;
+/// root and the owner may; the group may all but abort; a network may nothing.
 #[test]
 fn i6_nothing_happens_that_is_not_allowed() {
     const OWNER: u32 = 1000;
@@ -360,7 +364,7 @@ fn i6_nothing_happens_that_is_not_allowed() {
     assert_eq!(host.effects(), effects);
 }
 
-/// Invariant 6: who asks is who the kernel says.
+/// Management.md §7, 6: who asks is who the kernel says.
 #[test]
 fn i6_the_caller_is_the_kernels() {
     let running = serve(Host::new());
@@ -371,7 +375,8 @@ fn i6_the_caller_is_the_kernels() {
     assert_eq!(asked_by.gid, rustix::process::getgid().as_raw());
 }
 
-/// Invariant 7: the control socket answers while a stop hangs, others wait, and one does not read.
+/// Management.md §7, 7: the control socket answers while a stop hangs, others wait, and one does
+/// not read.
 #[test]
 fn i7_it_answers_throughout() {
     let running = serve(Host::new());

@@ -61,8 +61,13 @@ impl Mounted {
 
     /// Mounts a source; that of `local:` is put in.
     pub fn source(source: &str, options: &str) -> Self {
+        Self::with(source, options, &[])
+    }
+
+    /// The same with further words after `mount`.
+    pub fn with(source: &str, options: &str, further: &[&str]) -> Self {
         let mut mounted = Self::unmounted();
-        mounted.mount(source, options);
+        mounted.mount_with(source, options, further);
         mounted
     }
 
@@ -77,8 +82,14 @@ impl Mounted {
 
     /// Mounts (again).
     pub fn mount(&mut self, source: &str, options: &str) -> Outcome {
+        self.mount_with(source, options, &[])
+    }
+
+    /// The same with further words.
+    pub fn mount_with(&mut self, source: &str, options: &str, further: &[&str]) -> Outcome {
         let words = self.mount_words(source, options);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend(further);
         let outcome = self.expect(0, &words);
         let pid = self.status()["pid"].as_i64().expect("a process id");
         let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
@@ -111,6 +122,11 @@ impl Mounted {
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("mnt")
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("run/minirdr").join(format!("{NAME}.sock"))
     }
 
     /// A file on the mount.

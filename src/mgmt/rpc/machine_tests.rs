@@ -210,7 +210,7 @@ fn pick<T: Copy>(from: &[T], at: usize) -> Option<T> {
 }
 
 proptest! {
-    /// Invariant 3 of management.md: outside of `Listening` no ordinary call begins, and at
+    /// Management.md §7, 3: outside of `Listening` no ordinary call begins, and at
     /// `NotListening` calls in are calls out, but for those that asked.
     #[test]
     fn i3_calls_in_are_calls_out(steps in proptest::collection::vec(step(), 0..80)) {
