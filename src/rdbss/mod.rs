@@ -13,6 +13,7 @@ pub mod device;
 pub mod dispatch;
 pub mod fsp;
 pub mod gate;
+pub mod kind;
 pub mod lifecycle;
 pub mod losses;
 pub mod notice;
