@@ -28,6 +28,7 @@ pub mod requests;
 mod scavenger;
 pub mod start_order;
 pub mod startstop;
+pub mod statistics;
 pub mod stop_order;
 mod stop_run;
 pub mod survivors;
