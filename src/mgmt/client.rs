@@ -20,9 +20,10 @@ use crate::mgmt::dying::is_dying;
 use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply,
-    ReplayParameters, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
-    UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MetricsFormat,
+    MetricsParameters, MetricsReply, MountStatus, PauseReply, ReplayParameters, Reply, Request,
+    RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters,
+    WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -280,6 +281,14 @@ impl Client {
         let on_reply =
             &mut |reply: EventsReply| reply.events.into_iter().try_for_each(&mut *on_event);
         self.stream(Method::Events, &EventsParameters { since }, None, on_reply)
+    }
+
+    /// The numbers of the mount, in that format.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn metrics(&mut self, format: MetricsFormat) -> Result<MetricsReply, ClientError> {
+        self.ask(Method::Metrics, &MetricsParameters { format: Some(format) })
     }
 
     /// What did not reach the server and is kept.

@@ -8,6 +8,7 @@ use crate::base::stop::{
     Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
+use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::MountStatus;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub enum ControlError {
 pub trait Control: Send + Sync {
     /// Everything about the mount at this moment.
     fn status(&self) -> MountStatus;
+
+    /// What is counted of it.
+    fn numbers(&self) -> MountNumbers;
 
     /// Hands each open handle to `visit` until it answers false. Streams: the world goes on, no
     /// lock is held while `visit` runs.

@@ -11,10 +11,11 @@ use crate::mgmt::control::{Control, ControlError};
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::merge::Merge;
+use crate::mgmt::metrics::{self, PlaneNumbers};
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
-    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
-    UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
+    Method, MetricsParameters, MountStatus, PauseReply, Reply, Request, RequestsReply,
+    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -197,6 +198,8 @@ pub struct Service {
     scanner: Scanner,
     scans: AtomicUsize,
     rpc: Arc<RpcServer>,
+    /// Clients of the server, and those it turned away.
+    pub(in crate::mgmt) clients: (AtomicUsize, AtomicUsize),
 }
 
 impl std::fmt::Debug for Service {
@@ -216,7 +219,8 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (scans, rpc) = (AtomicUsize::new(0), RpcServer::new(clock.clone()));
-        Self { control, events, clock, policy, scanner, scans, rpc }
+        let clients = Default::default();
+        Self { control, events, clock, policy, scanner, scans, rpc, clients }
     }
 
     /// The runtime its calls run through; other interfaces of the same server are registered there.
@@ -324,6 +328,7 @@ impl Service {
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, parse(parameters)?),
+            Method::Metrics => self.metrics(call, parse(parameters)?),
             Method::Shutdown => {
                 parse::<Nothing>(parameters)?;
                 let reply = self.shutdown(call);
@@ -363,6 +368,22 @@ impl Service {
     fn status(&self, parameters: &Map<String, Value>) -> Result<MountStatus, Trouble> {
         parse::<Nothing>(parameters)?;
         Ok(self.control.status())
+    }
+
+    fn metrics(&self, call: &mut Call<'_>, asked: MetricsParameters) -> Result<(), Trouble> {
+        let (calls, (clients, turned_away)) = (self.rpc.counts(), &self.clients);
+        let plane = PlaneNumbers {
+            clients: clients.load(Ordering::Relaxed) as u64,
+            clients_refused: turned_away.load(Ordering::Relaxed) as u64,
+            calls: calls.begun,
+            calls_refused: calls.refused,
+            events: self.events.last(),
+        };
+        let format = asked.format.unwrap_or_default();
+        match metrics::encode(self.control.numbers(), plane, format) {
+            Ok(reply) => call.finish(&reply),
+            Err(_) => Err(Failure::Refused("the metrics cannot be encoded".to_owned()).into()),
+        }
     }
 
     fn requests(&self, disclosure: Disclosure) -> RequestsReply {

@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, OnDeadline, Report,
     RequestInfo, State, StepTime, StopOptions,
@@ -12,6 +13,7 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
@@ -243,6 +245,12 @@ impl Control for Host {
             unsent_files_bytes: world.unsent.iter().map(|entry| entry.bytes).sum(),
             version: "0.1.0".to_owned(),
         }
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.world().state.unwrap_or(State::Started);
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: "bk".to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {

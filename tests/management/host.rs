@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, Report, RequestInfo,
     State, StopOptions,
@@ -13,6 +14,7 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
@@ -280,6 +282,12 @@ impl Control for Host {
             unsent_files_bytes: 0,
             version: "0".to_owned(),
         }
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.state();
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: NAME.to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {

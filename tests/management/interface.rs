@@ -11,9 +11,10 @@ use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, OverflowTag, PauseReply,
-    ReplayParameters, RequestsReply, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
-    UnsentReply, WaitParameters, WaitReply,
+    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, MetricsFormat,
+    MetricsParameters, MetricsReply, OverflowTag, PauseReply, ReplayParameters, RequestsReply,
+    RunningCall, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters,
+    WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -191,6 +192,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
+            Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
             Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
             _ => same(&name, &parameters, &()),
         }
@@ -210,6 +212,7 @@ fn parameters_and_results_are_the_codes() {
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
+            Method::Metrics => same(&name, &results, &MetricsReply::default()),
             Method::Unsent => same(&name, &results, &UnsentReply::default()),
             Method::Replay | Method::Discard => {
                 same(&name, &results, &UnsentDoneReply::default());
@@ -295,6 +298,7 @@ fn enumerations_are_the_codes() {
         UnsentResult::Discarded,
         UnsentResult::Failed,
     ];
+    let formats = [MetricsFormat::Openmetrics, MetricsFormat::Prometheus];
     let expected = BTreeMap::from([
         ("State".to_owned(), words(&states)),
         ("CallResult".to_owned(), words(&results)),
@@ -302,6 +306,7 @@ fn enumerations_are_the_codes() {
         ("StopMode".to_owned(), words(&modes)),
         ("OnDeadline".to_owned(), words(&deadlines)),
         ("UnsentResult".to_owned(), words(&settled)),
+        ("MetricsFormat".to_owned(), words(&formats)),
     ]);
     assert_eq!(read().enums, expected);
 }

@@ -14,6 +14,7 @@ mod generators;
 mod hangs;
 mod history;
 mod kills;
+mod metrics;
 mod mounted;
 mod pages;
 #[path = "../model/reference.rs"]
