@@ -34,6 +34,7 @@ step shuttle model shuttle control objects
 step build cargo build --quiet --release --locked
 step shell env MINIRDR="$PWD/target/release/minirdr" tests/shell/run.sh
 step judge env MINIRDR="$PWD/target/release/minirdr" tests/judges/impacket.sh
+step metrics env MINIRDR="$PWD/target/release/minirdr" tests/judges/openmetrics.sh
 
 printf '\n== summary\n'
 printf '%s\n' "${summary[@]}"
