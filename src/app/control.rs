@@ -176,8 +176,8 @@ impl Control for HostControl {
             // Reckoned from one look at the calendar: the same number at every scrape.
             state_since_unix_s: began_unix_s + device.state_since.since(began).as_secs_f64(),
             mounted: self.is_mounted(),
-            kept_losses: unsent.files,
-            kept_bytes: unsent.bytes,
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
             front_defects: self.front_defects(),
             device,
         }

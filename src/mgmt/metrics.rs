@@ -38,10 +38,10 @@ pub struct MountNumbers {
     pub state_since_unix_s: f64,
     /// Is it in the daemon's namespace still?
     pub mounted: bool,
-    /// Losses whose bytes are kept.
-    pub kept_losses: u64,
-    /// Those bytes.
-    pub kept_bytes: u64,
+    /// Files with writes that did not reach the server and are kept.
+    pub unsent_files: u64,
+    /// Bytes of these writes.
+    pub unsent_files_bytes: u64,
     /// Panics in handlers and replaced workers of the front.
     pub front_defects: u64,
     /// The core's numbers.
@@ -257,9 +257,10 @@ impl Scrape {
         out.bytes(("lost", "Bytes of these losses"), device.lost_bytes)?;
         let arrived = "Losses whose data reached the server after all, by themselves";
         out.counter(("losses_arrived", arrived), device.arrived)?;
-        let kept = "Losses kept in the state directory, to be replayed or discarded";
-        out.gauge(("kept_losses", kept), mount.kept_losses)?;
-        out.gauge_of(("kept_losses", "Their bytes"), Unit::Bytes, mount.kept_bytes)
+        let files = "Files with writes that did not reach the server and are kept, to be replayed";
+        out.gauge(("unsent_files", files), mount.unsent_files)?;
+        let bytes = "Bytes of these writes";
+        out.gauge_of(("unsent_files", bytes), Unit::Bytes, mount.unsent_files_bytes)
     }
 
     fn daemon(&self, out: &mut Families<'_>) -> fmt::Result {

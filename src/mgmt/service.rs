@@ -198,8 +198,10 @@ pub struct Service {
     scanner: Scanner,
     scans: AtomicUsize,
     rpc: Arc<RpcServer>,
-    /// Clients of the server, and those it turned away.
-    pub(in crate::mgmt) clients: (AtomicUsize, AtomicUsize),
+    /// Clients of the server.
+    pub(in crate::mgmt) clients: AtomicUsize,
+    /// Clients it turned away.
+    pub(in crate::mgmt) turned_away: AtomicUsize,
 }
 
 impl std::fmt::Debug for Service {
@@ -219,8 +221,8 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (scans, rpc) = (AtomicUsize::new(0), RpcServer::new(clock.clone()));
-        let clients = Default::default();
-        Self { control, events, clock, policy, scanner, scans, rpc, clients }
+        let (clients, turned_away) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { control, events, clock, policy, scanner, scans, rpc, clients, turned_away }
     }
 
     /// The runtime its calls run through; other interfaces of the same server are registered there.
@@ -371,10 +373,10 @@ impl Service {
     }
 
     fn metrics(&self, call: &mut Call<'_>, asked: MetricsParameters) -> Result<(), Trouble> {
-        let (calls, (clients, turned_away)) = (self.rpc.counts(), &self.clients);
+        let calls = self.rpc.counts();
         let plane = PlaneNumbers {
-            clients: clients.load(Ordering::Relaxed) as u64,
-            clients_refused: turned_away.load(Ordering::Relaxed) as u64,
+            clients: self.clients.load(Ordering::Relaxed) as u64,
+            clients_refused: self.turned_away.load(Ordering::Relaxed) as u64,
             calls: calls.begun,
             calls_refused: calls.refused,
             events: self.events.last(),
