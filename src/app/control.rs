@@ -5,7 +5,7 @@ use crate::app::rpc::Remote;
 use crate::app::saved::MountRecord;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Replay};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
     Answer, CallResult, Check, ConfigScope, Detached, HandleInfo, Report, RequestInfo, State,
@@ -13,6 +13,7 @@ use crate::base::stop::{
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
+use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::rdbss::device::Device;
@@ -35,6 +36,8 @@ pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
     pub(in crate::app) clock: Arc<dyn Clock>,
+    /// When it began, by both clocks.
+    began: (Moment, f64),
     /// What has what did not reach the server.
     pub(in crate::app) keeper: Arc<Keeper>,
     pub(in crate::app) mounted: OnceLock<Mounted>,
@@ -57,10 +60,12 @@ impl HostControl {
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
+        let began = (clock.now(), unix_seconds(clock.wall()));
         Self {
             config,
             device,
             clock,
+            began,
             keeper,
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
@@ -109,6 +114,10 @@ impl HostControl {
         }
     }
 
+    fn front_defects(&self) -> u64 {
+        self.front_defects.get().map_or(0, |count| count())
+    }
+
     /// Is the mount in the namespace still?
     #[must_use]
     pub fn is_mounted(&self) -> bool {
@@ -155,7 +164,7 @@ impl Control for HostControl {
         let status = self.device.status();
         let now = self.clock.now();
         let unsent = self.keeper.summary();
-        let front_defects = self.front_defects.get().map_or(0, |count| count());
+        let front_defects = self.front_defects();
         MountStatus {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
@@ -191,6 +200,25 @@ impl Control for HostControl {
         match self.remote.get() {
             Some(remote) => remote.listen().map_err(ControlError::Refused),
             None => Ok(RpcStatus::NoEndpoints),
+        }
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let device = self.device.numbers();
+        let unsent = self.keeper.summary();
+        let (began, began_unix_s) = self.began;
+        MountNumbers {
+            name: self.config.name.clone(),
+            redirector: self.config.source.scheme().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_unix_s,
+            // Reckoned from one look at the calendar: the same number at every scrape.
+            state_since_unix_s: began_unix_s + device.state_since.since(began).as_secs_f64(),
+            mounted: self.is_mounted(),
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
+            front_defects: self.front_defects(),
+            device,
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod metrics;
 pub mod name;
 pub mod programs;
 pub mod queue;

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The states of a device (stop.md §1); `rdbss/lifecycle.rs` draws the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Registered, not serving; survivors of an earlier generation may still close.
+    #[default]
     Startable,
     /// The file system process is starting it; nothing is served yet.
     StartInProgress,

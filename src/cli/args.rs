@@ -51,6 +51,8 @@ pub enum Verb {
     Wait(WaitArgs),
     /// Show what happened to a mount, in order
     Events(EventsArgs),
+    /// Print the numbers of a mount, as Prometheus reads them
+    Metrics(MetricsArgs),
     /// Stop, wait and unmount
     Umount(UmountArgs),
     /// Let remote management listen again, stop it, or tell how it is
@@ -310,6 +312,27 @@ pub struct EventsArgs {
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
+}
+
+/// What `metrics --format` may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    #[default]
+    Openmetrics,
+    /// Prometheus's older text format, for node_exporter's textfile collector.
+    Prometheus,
+}
+
+/// `minirdr metrics`.
+#[derive(Clone, Debug, Args)]
+pub struct MetricsArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// How the text is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "openmetrics")]
+    pub format: Format,
 }
 
 /// `minirdr umount`.

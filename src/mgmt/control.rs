@@ -8,6 +8,7 @@ use crate::base::stop::{
     Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
+use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::MountStatus;
 use crate::mgmt::rpc::status::RpcStatus;
 use std::time::Duration;
@@ -42,6 +43,9 @@ pub enum ControlError {
 pub trait Control: Send + Sync {
     /// Everything about the mount at this moment.
     fn status(&self) -> MountStatus;
+
+    /// What is counted of it.
+    fn numbers(&self) -> MountNumbers;
 
     /// The names of its devices, as events have them: the mount's, where it has one device.
     fn devices(&self) -> Vec<String> {

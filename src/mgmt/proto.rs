@@ -66,6 +66,8 @@ methods! {
     Wait,
     /// The numbered events.
     Events,
+    /// Its numbers, as Prometheus reads them.
+    Metrics,
     /// What did not reach the server, and is kept.
     Unsent,
     /// Puts it on the server.
@@ -481,6 +483,34 @@ impl EventsReply {
         let status = if events.is_empty() { NO_MORE_ITEMS } else { 0 };
         Self { events, status, next }
     }
+}
+
+/// How the text of `Metrics` is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsFormat {
+    /// OpenMetrics 1.0.
+    #[default]
+    Openmetrics,
+    /// Prometheus's older text format, 0.0.4, which node_exporter's textfile collector takes.
+    Prometheus,
+}
+
+/// Parameters of `Metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsParameters {
+    /// Openmetrics unless it is given.
+    pub format: Option<MetricsFormat>,
+}
+
+/// Reply of `Metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsReply {
+    /// The text's media type, for who hands it on over HTTP.
+    pub content_type: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// Reply of `Handles`, in pages with `more`.

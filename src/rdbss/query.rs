@@ -119,7 +119,7 @@ impl Device {
             survivors: self.survivors.load(Ordering::Relaxed).max(0).cast_unsigned(),
             unsent_bytes: self.unsent_bytes(),
             refused_total: self.refusals.total(),
-            answered_total: self.counts.answered.load(Ordering::Relaxed),
+            answered_total: self.counts.answered(),
             late_total: self.counts.late.load(Ordering::Relaxed),
             arrived_total: self.counts.arrived.load(Ordering::Relaxed),
             unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),

@@ -264,6 +264,7 @@ impl Device {
         let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
         if let Action::Answer(result) = action {
             drop(inner);
+            self.calls.count(CallKind::Stop, result, None);
             return Ok(Answer::Done(self.plain_report(CallKind::Stop, result, asked_by, &options)));
         }
         let flips = serving && state == State::Draining;
@@ -273,6 +274,7 @@ impl Device {
         let refuses = options.refuse_if_busy && serving && inner.quiet();
         if refuses && !self.gate.close_unless(state, held) {
             drop(inner);
+            self.calls.count_busy();
             return Ok(Answer::Done(self.busy_report(asked_by, &options)));
         }
         let cancelled_start = match action {
@@ -312,6 +314,7 @@ impl Device {
         let options = StopOptions::default();
         if let Action::Answer(result) = action {
             drop(inner);
+            self.calls.count(CallKind::Start, result, None);
             return Ok(Answer::Done(self.plain_report(
                 CallKind::Start,
                 result,
@@ -426,6 +429,9 @@ impl Device {
 
     /// Stores a job's result, once, and tells everybody (stop.md §4 step 11).
     pub(in crate::rdbss) fn finish(&self, job: &Job, report: Report) {
+        let ran = !matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted);
+        let took = ran.then(|| self.clock.now().since(job.asked_at));
+        self.calls.count(job.kind, report.result, took);
         {
             let mut inner = self.control.lock();
             if inner.running.as_ref().is_some_and(|running| running.ticket == job.ticket) {
@@ -435,8 +441,6 @@ impl Device {
                 CallKind::Stop => &mut inner.last_stop,
                 CallKind::Start => &mut inner.last_start,
             };
-            let ran =
-                !matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted);
             if ran {
                 *last = Some(report.clone());
             }

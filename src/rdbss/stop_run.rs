@@ -212,6 +212,7 @@ impl<'a> StopRun<'a> {
             (options.mode, passed, options.on_deadline, first)
         };
         if first {
+            self.device.calls.count_deadline(policy);
             self.device.control.progressed();
             self.device.announce(Notice::Deadline { on_deadline: policy });
         }

@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, OnDeadline, Report,
     RequestInfo, State, StepTime, StopOptions,
@@ -12,6 +13,7 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
@@ -250,6 +252,12 @@ impl Control for Host {
 
     fn listen(&self) -> Result<RpcStatus, ControlError> {
         Ok(RpcStatus::NoEndpoints)
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.world().state.unwrap_or(State::Started);
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: "bk".to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {

@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, Report, RequestInfo,
     State, StopOptions,
@@ -13,6 +14,7 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
@@ -287,6 +289,12 @@ impl Control for Host {
 
     fn listen(&self) -> Result<RpcStatus, ControlError> {
         Ok(RpcStatus::NoEndpoints)
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.state();
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: NAME.to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {

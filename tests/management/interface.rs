@@ -13,8 +13,9 @@ use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
-    OverflowTag, PauseReply, ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall,
-    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ReplayParameters,
+    RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
+    UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -219,6 +220,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
+            Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
             Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
             _ => same(&name, &parameters, &()),
         }
@@ -239,6 +241,7 @@ fn parameters_and_results_are_the_codes() {
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
+            Method::Metrics => same(&name, &results, &MetricsReply::default()),
             Method::Unsent => same(&name, &results, &UnsentReply::default()),
             Method::Replay | Method::Discard => {
                 same(&name, &results, &UnsentDoneReply::default());
@@ -327,6 +330,7 @@ fn enumerations_are_the_codes() {
         UnsentResult::Failed,
     ];
     let phases = [RpcPhase::NotListening, RpcPhase::Listening, RpcPhase::Draining];
+    let formats = [MetricsFormat::Openmetrics, MetricsFormat::Prometheus];
     let expected = BTreeMap::from([
         ("State".to_owned(), words(&states)),
         ("CallResult".to_owned(), words(&results)),
@@ -336,6 +340,7 @@ fn enumerations_are_the_codes() {
         ("UnsentResult".to_owned(), words(&settled)),
         ("ConfigScope".to_owned(), words(&[ConfigScope::Mount])),
         ("RpcPhase".to_owned(), words(&phases)),
+        ("MetricsFormat".to_owned(), words(&formats)),
     ]);
     assert_eq!(read().enums, expected);
 }

@@ -6,6 +6,7 @@ mod events;
 mod handles;
 mod host;
 mod interface;
+mod metrics;
 mod noise;
 mod places;
 mod policy;
@@ -337,7 +338,8 @@ fn i6_nothing_happens_that_is_not_allowed() {
     }
     assert_eq!((host.effects(), host.state()), (0, State::Started), "nothing changed");
 
-    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Unsent"] {
+    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Metrics", "Unsent"]
+    {
         let strange = serde_json::to_string(&ask(&stranger, method, json!({}))).expect("JSON");
         assert!(!strange.contains("error\":\"io") && !strange.contains("secret"), "{strange}");
         let own = serde_json::to_string(&ask(&local(OWNER, &[]), method, json!({}))).expect("JSON");

@@ -15,6 +15,7 @@ mod hangs;
 mod history;
 mod kills;
 mod management;
+mod metrics;
 mod mounted;
 mod pages;
 #[path = "../model/reference.rs"]

@@ -221,6 +221,10 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
             ("minirdr wait bk --for running --timeout 30s", "until it serves, for 30 seconds"),
         ],
         "events" => &[("minirdr events bk -f --json", "one JSON object a line, as it happens")],
+        "metrics" => &[
+            ("minirdr metrics bk", "OpenMetrics text"),
+            ("minirdr metrics bk --format prometheus", "for node_exporter's textfile collector"),
+        ],
         "umount" => &[
             ("minirdr umount /mnt/bk", "returns when all is saved"),
             ("minirdr umount -f bk", "cancels what waits, and gives up after 5 s"),

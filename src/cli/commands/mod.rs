@@ -5,6 +5,7 @@ pub mod detach;
 pub mod events;
 pub mod generate;
 pub mod handles;
+pub mod metrics;
 pub mod mount;
 pub mod rpc;
 pub mod show;
