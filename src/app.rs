@@ -11,6 +11,7 @@ mod notify;
 pub mod options;
 mod redirector;
 mod rpc;
+pub mod saved;
 mod signals;
 pub mod source;
 pub mod unsent;

@@ -125,6 +125,7 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
