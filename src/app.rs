@@ -10,6 +10,7 @@ mod host;
 pub mod options;
 mod redirector;
 mod rpc;
+pub mod saved;
 mod signals;
 pub mod source;
 pub mod unsent;

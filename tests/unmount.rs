@@ -132,6 +132,46 @@ fn s6_a_redirector_that_hangs_does_not_keep_the_mount() {
     null.release();
 }
 
+/// S6 and stop.md §4 step 7: an unmount that hangs (the kernel waits for a server that does not
+/// answer) ends with the deadline like every callout, and the stop says that it is mounted still.
+#[test]
+fn s6_an_unmount_that_hangs_ends_with_the_deadline() {
+    let null = Null::inline();
+    let host = host(&null);
+    let (let_go, held) = std::sync::mpsc::channel();
+    let hanging = Arc::new(Hanging(std::sync::Mutex::new(Some(held))));
+    let cache = Arc::new(MountPoint::default());
+    host.device.attach_kernel(KernelSide { cache, registration: hanging.clone() });
+    let (deadline_s, on_deadline) = (Some(0.1), OnDeadline::Cancel);
+    let options = StopOptions { unmount: true, deadline_s, on_deadline, ..StopOptions::default() };
+    let report = host.stop_with(options);
+    assert_eq!((report.result, report.unmounted), (CallResult::Success, false));
+    let said = report.error.expect("it says so");
+    assert!(said.contains("did not end in time"), "{said}");
+    // And the lane is free: it starts again although the thread still hangs.
+    assert_eq!(host.start().result, CallResult::Success);
+    drop(let_go);
+    wait_until("it hangs no longer", || hanging.0.lock().expect("sound").is_none());
+}
+
+/// A mount point whose unmount hangs until the other end is dropped.
+struct Hanging(std::sync::Mutex<Option<std::sync::mpsc::Receiver<()>>>);
+
+impl FileSystemRegistration for Hanging {
+    fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
+        let held = self.0.lock().expect("sound");
+        // It ends with an error: nobody sends.
+        let _ = held.as_ref().map(std::sync::mpsc::Receiver::recv);
+        drop(held);
+        *self.0.lock().expect("sound") = None;
+        Ok(true)
+    }
+
+    fn has_ended(&self) -> bool {
+        false
+    }
+}
+
 /// A mount point that is busy while a handle is open.
 struct BusyUntilClosed {
     device: Arc<minirdr::rdbss::device::Device>,

@@ -3,6 +3,7 @@
 use crate::app::options::MountOptions;
 use crate::app::rpc::RpcOptions;
 use crate::app::source::Source;
+use crate::mgmt::authz::Policy;
 use std::path::PathBuf;
 
 /// What to mount, where, and how.
@@ -20,6 +21,8 @@ pub struct MountConfig {
     pub runtime_dir: PathBuf,
     /// Remote management.
     pub rpc: RpcOptions,
-    /// Where loss reports go.
+    /// Who may do what, as the options say: the daemon's user, and the group they name.
+    pub policy: Policy,
+    /// Where loss reports go, and the record of this mount.
     pub state_dir: PathBuf,
 }

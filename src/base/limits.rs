@@ -29,6 +29,10 @@ pub const FSP_CRITICAL_RUN_MAX: u32 = 16;
 
 /// Start and stop calls waiting for the control thread.
 pub const CONTROL_QUEUE_MAX: usize = 1024;
+/// Of these, so many are for root alone: nobody else can fill the queue against a shutdown.
+pub const CONTROL_QUEUE_RESERVED: usize = CONTROL_QUEUE_MAX / 4;
+/// How long a stop waits until what its device asked to keep is on disk; its report says so then.
+pub const CONFIG_SETTLE_WAIT: Duration = Duration::from_secs(10);
 /// Results of ended tickets kept for late waiters (management.md §3).
 pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Losses a stop's report names one by one; more are summed up in one.
@@ -42,6 +46,8 @@ pub const UNSENT_ENTRIES_MAX: usize = 1024;
 pub const UNSENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest record of one, in bytes: a path of PATH_MAX bytes, twice escaped, and an error.
 pub const UNSENT_RECORD_BYTES_MAX: u64 = 128 * 1024;
+/// Longest file of a device's configuration, in bytes: paths and options, escaped.
+pub const SAVED_BYTES_MAX: u64 = 1024 * 1024;
 /// A replay gives up on one request after this long, and keeps what it was to put on the server.
 pub const REPLAY_REQUEST_WAIT: Duration = Duration::from_secs(90);
 /// Events kept for readers that connect late or read slowly (management.md §3).
@@ -50,6 +56,8 @@ pub const EVENTS_KEPT: usize = 4096;
 /// Of these, so many results (`stopped`, `started`) and so many losses and survivors are kept when
 /// the rest has been overtaken.
 pub const EVENTS_LASTING_KEPT: usize = EVENTS_KEPT / 4;
+/// Devices with a queue of events of their own; further ones share one.
+pub const EVENT_DEVICES_MAX: usize = 16;
 /// Progress and refusals of one kind are told at most this often (management.md §3).
 pub const EVENTS_COALESCED_FOR: Duration = Duration::from_secs(1);
 /// Kinds of progress and refusal told apart at once; a further one is told uncoalesced.

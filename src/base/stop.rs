@@ -457,8 +457,22 @@ pub enum Notice {
         /// The policy that acted.
         on_deadline: OnDeadline,
     },
+    /// Something worth keeping changed, and is being put on disk; before the result of the stop it
+    /// belongs to can be seen.
+    SaveConfig {
+        /// What.
+        scope: ConfigScope,
+    },
     /// The mount vanished from the namespace by somebody else's hand.
     UnmountedOutside,
+}
+
+/// What of a device's configuration is worth keeping (RRAS SAVE_GLOBAL_CONFIG_INFO).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigScope {
+    /// How it is mounted, and whether it runs or was stopped in order.
+    Mount,
 }
 
 /// Seconds since the Unix epoch, negative before it.

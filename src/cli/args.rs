@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use remote::RpcArgs;
+pub use remote::{RpcAction, RpcVerbArgs};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub enum Verb {
     Events(EventsArgs),
     /// Stop, wait and unmount
     Umount(UmountArgs),
+    /// Let remote management listen again, stop it, or tell how it is
+    Rpc(RpcVerbArgs),
     /// List, replay or discard what a stop could not put on the server
     Unsent(UnsentArgs),
     /// Show it all in a minute: no server, no root, nothing left behind
@@ -301,6 +304,9 @@ pub struct EventsArgs {
     /// Only events after this number
     #[arg(long, value_name = "SEQ")]
     pub since: Option<u64>,
+    /// Only events of this device; of numbers that are lost every reader is told
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
@@ -606,6 +612,8 @@ mod tests {
             ("minirdr mount memory: /x --rpc ncalrpc:[/x] --rpc-allow-stop=10/8", "192.0.2.0/24"),
             ("minirdr mount memory: /x --rpc-allow-stop=::1", "--rpc"),
             ("minirdr wait bk --ticket x", "x"),
+            ("minirdr rpc bk", "<ACTION>"),
+            ("minirdr rpc bk halt", "listen, stop, status"),
             ("minirdr wait bk --ticket 1 --for running", "--for"),
             ("minirdr umount bk -f --deadline 1s", "--deadline"),
             ("minirdr unsent bk --replay --discard", "--discard"),

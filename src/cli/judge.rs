@@ -5,6 +5,7 @@
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{CallResult, Report, State, StepTime};
 use crate::base::units::{age, count, elapsed, size};
+use crate::cli::commands::rpc;
 use crate::cli::exit::Exit;
 use crate::cli::table::printable;
 use crate::cli::unsent;
@@ -153,7 +154,7 @@ pub fn stop_ended(
 ) -> Verdict {
     let result = result_word(report.result);
     let place = place(mount_point, report);
-    match report.result {
+    let mut verdict = match report.result {
         CallResult::Success if report.is_still_mounted() => {
             let line = format!("{name}: {}", error(report));
             Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
@@ -202,7 +203,17 @@ pub fn stop_ended(
             let line = format!("{name}: stop failed, running: {}", error(report));
             Verdict::new(Exit::FAILED, result, line)
         }
+    };
+    // What went wrong on the way, and did not keep it from stopping.
+    let told = report.is_still_mounted() || report.ticket.is_none();
+    let stopped = matches!(
+        report.result,
+        CallResult::Success | CallResult::HasOpenHandles | CallResult::Lost
+    );
+    if stopped && !told && report.error.is_some() {
+        verdict.lines.push(format!("  {}", error(report)));
     }
+    verdict
 }
 
 /// The deadline of a `stay` stop passed and it is not over (exit 11).
@@ -350,6 +361,9 @@ pub fn status(status: &MountStatus) -> Verdict {
     if status.defects_total > 0 {
         lines.push(format!("  {} seen; the log says more", count(status.defects_total, "defect")));
     }
+    lines.extend(access_text(status).map(|text| format!("  {text}")));
+    lines
+        .extend(status.rpc.iter().map(|state| format!("  remote management {}", rpc::text(state))));
     lines.push(format!(
         "  pid {}, uid {}, generation {}, {} answered, {} refused, version {}",
         status.pid,
@@ -368,6 +382,21 @@ pub fn status(status: &MountStatus) -> Verdict {
         | State::Sealing => Exit::DONE,
     };
     Verdict { exit, result: status.state.word(), lines, list_holders: false }
+}
+
+/// Who may command besides root and the owner, and what differs from the usual; nothing when
+/// nothing does.
+fn access_text(status: &MountStatus) -> Option<String> {
+    let said = |word: &String| {
+        let (key, _) = word.split_once('=')?;
+        match (key, status.control_gid) {
+            ("control_group", Some(gid)) => Some(format!("{word} (gid {gid})")),
+            ("control_allow" | "control_deny", _) => Some(word.clone()),
+            _ => None,
+        }
+    };
+    let words: Vec<String> = status.options.iter().filter_map(said).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The report of a stop in full (stop.md S7): what it counted, then the seconds of each step.
@@ -496,10 +525,7 @@ fn error(report: &Report) -> String {
 }
 
 fn asker(caller: Caller, with_pid: bool) -> String {
-    match caller.pid {
-        pid if pid != 0 && with_pid => format!("uid {} pid {pid}", caller.uid),
-        _ => format!("uid {}", caller.uid),
-    }
+    if with_pid { caller.to_string() } else { Caller { pid: 0, ..caller }.to_string() }
 }
 
 fn seconds(seconds: f64) -> String {

@@ -6,15 +6,16 @@
 use crate::base::clock::Clock;
 use crate::base::limits::{LISTED_MAX, PAGE_MAX, SCANS_MAX};
 use crate::base::stop::{HandleInfo, StopOptions};
-use crate::mgmt::authz::{Decision, Disclosure, Operation, Peer, Policy};
+use crate::mgmt::authz::{Decision, Operation, Peer, Policy};
 use crate::mgmt::control::{Control, ControlError};
+use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::merge::Merge;
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
-    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
-    UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
+    ListenReply, Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply,
+    StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -88,6 +89,7 @@ impl From<ControlError> for Trouble {
     fn from(error: ControlError) -> Self {
         let text = error.to_string();
         Self::Failure(match error {
+            ControlError::NotPermitted(_) => Failure::NotPermitted(text),
             ControlError::UnknownTicket(_) => Failure::UnknownTicket(text),
             ControlError::TooMany => Failure::TooMany(text),
             ControlError::Refused(_) => Failure::Refused(text),
@@ -323,7 +325,8 @@ impl Service {
                 call.finish(&PauseReply { result: self.control.resume(call.peer.caller())? })
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
-            Method::Events => self.events(call, parse(parameters)?),
+            Method::Events => self.events(call, &parse(parameters)?),
+            Method::Listen => self.listen(call, parse(parameters)?),
             Method::Shutdown => {
                 parse::<Nothing>(parameters)?;
                 let reply = self.shutdown(call);
@@ -340,6 +343,14 @@ impl Service {
                 call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
             }
         }
+    }
+
+    /// Lets remote management listen again. Not from inside one of its calls: this one came by the
+    /// control socket.
+    fn listen(&self, call: &mut Call<'_>, _: Nothing) -> Result<(), Trouble> {
+        let status = self.control.listen()?.code();
+        log::info!("listening asked by {:?}: {status}", call.peer);
+        call.finish(&ListenReply { status })
     }
 
     /// Stops the listening and unregisters all interfaces, from inside a call: without waiting. The

@@ -25,6 +25,7 @@ use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls,
 };
 use crate::rdbss::requests::RequestTable;
+use crate::rdbss::saving::Saving;
 use crate::rdbss::startstop::Control;
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
@@ -65,6 +66,7 @@ pub struct Device {
     pub(in crate::rdbss) refusals: Refusals,
     pub(in crate::rdbss) deferred: DeferredCloses,
     pub(in crate::rdbss) losses: Losses,
+    pub(in crate::rdbss) saving: Saving,
     /// Handles in the table that are orphans of an earlier generation. For a moment one too few: a
     /// handle may be closed between being orphaned and being counted.
     pub(in crate::rdbss) survivors: AtomicI64,
@@ -116,6 +118,7 @@ impl Device {
             refusals: Refusals::default(),
             deferred: DeferredCloses::default(),
             losses: Losses::default(),
+            saving: Saving::default(),
             survivors: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
             inline: AtomicUsize::new(0),

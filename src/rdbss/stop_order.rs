@@ -126,6 +126,7 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
@@ -316,7 +317,15 @@ impl StopRun<'_> {
     }
 
     fn unmount(&mut self, kernel: &KernelSide, lazy: bool) {
-        match kernel.registration.deregister(lazy) {
+        // The kernel writes back before it lets go, and a helper may have to be asked: bounded as
+        // foreign code is. One that is given up on goes on, and whoever serves the mount sees it
+        // end.
+        let registration = kernel.registration.clone();
+        let asked = self.call("umount", move || Ok(registration.deregister(lazy)));
+        let gone = asked.unwrap_or_else(|status| {
+            Err(DeregisterError::Failed(format!("unmounting it did not end in time ({status})")))
+        });
+        match gone {
             Ok(by_us) => {
                 self.report.unmounted = true;
                 if self.ends_soon(kernel) {

@@ -2,11 +2,13 @@
 //! management.md §7 that are about the control socket, by number.
 
 mod ending;
+mod events;
 mod handles;
 mod host;
 mod interface;
 mod noise;
 mod places;
+mod policy;
 mod remote;
 mod unsent;
 mod who_holds;
@@ -20,6 +22,7 @@ use minirdr::base::stop::{CallResult, Loss, Notice, OnDeadline, State, StopMode,
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy};
 use minirdr::mgmt::client::{Client, ClientError, Progress};
+use minirdr::mgmt::overrides::Overrides;
 use minirdr::mgmt::proto::{Event, EventKind, Method, Reply, Request, WaitParameters};
 use minirdr::mgmt::service::{Gone, Interest, Replies, Service};
 use serde_json::{Value, json};
@@ -306,7 +309,8 @@ fn i6_nothing_happens_that_is_not_allowed() {
         error: "gone".to_owned(),
         ..Loss::default()
     }));
-    let service = service(&host, Policy { owner: OWNER, group: Some(GROUP) });
+    let service =
+        service(&host, Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE });
     let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
     let ask = |peer: &Peer, method: &str, parameters: Value| -> Reply {
         ask_as(&service, peer, method, &parameters)

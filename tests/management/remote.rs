@@ -3,7 +3,7 @@
 
 use crate::host::{Host, NAME, eventually, own_policy, service};
 use minirdr::base::clock::{Clock, ManualClock, SystemClock};
-use minirdr::base::limits::{RPC_CONNECTIONS_MAX, RPC_MIDWAY_TIMEOUT};
+use minirdr::base::limits::{RPC_CALLS_MAX, RPC_CONNECTIONS_MAX, RPC_MIDWAY_TIMEOUT};
 use minirdr::base::stop::{State, StopOptions};
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy, RpcPolicy};
@@ -15,6 +15,7 @@ use minirdr::mgmt::dce::server::DceServer;
 use minirdr::mgmt::dce::service::{ManagementService, StopsMount};
 use minirdr::mgmt::dce::syntax::{MANAGEMENT, NDR32};
 use minirdr::mgmt::endpoint::Claim;
+use minirdr::mgmt::overrides::Overrides;
 use minirdr::mgmt::rpc::machine::{Listens, Phase};
 use minirdr::mgmt::rpc::runtime::RpcServer;
 use minirdr::mgmt::rpc::status::RpcStatus;
@@ -195,7 +196,7 @@ fn i6_local_users_may_what_the_table_says() {
         rpc.add_endpoint(std::sync::Weak::<Nobody>::new());
         let interface = rpc.register(Listens::WithServer);
         assert_eq!(rpc.listen(1, 8, true), RpcStatus::Ok);
-        let base = Policy { owner: OWNER, group: Some(GROUP) };
+        let base = Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE };
         let policy = RpcPolicy { base, may_stop: Vec::new() };
         let managed = ManagementService::new(Arc::clone(&rpc), policy, None);
         let call = rpc.begin(interface).expect("listens");
@@ -330,6 +331,8 @@ fn an_allowed_stop_can_stop_the_mount() {
     let mut client = Client::connect(remote.control.socket()).expect("answers throughout");
     let running = client.status().expect("answered").running.expect("a stop runs");
     assert_eq!((running.asked_by.uid, running.asked_by.pid), (u32::MAX, 0), "nobody");
+    let from = running.asked_by.remote.expect("S-79: with his address");
+    assert!(from.ip().is_loopback() && from.port() != 0, "{from}");
     let events = serde_json::to_string(&client.events(None).expect("answered")).expect("JSON");
     assert!(events.contains("stop_server_listening from 127.0.0.1:"), "{events}");
 }
@@ -447,6 +450,22 @@ fn connections_are_bounded() {
     drop(held);
     eventually("there is room again", || remote.server.connections() == 0);
     assert_eq!(remote.tcp().call(2, &[]), [0, 1]);
+}
+
+/// S-76: a call over the bound is told that the server is too busy, and its connection stays; it is
+/// never queued.
+#[test]
+fn calls_over_the_bound_are_told_so() {
+    let remote = serve(Choice::default());
+    let other = remote.rpc.register(Listens::WithServer);
+    let running: Vec<_> =
+        (0..RPC_CALLS_MAX).map(|_| remote.rpc.begin(other).expect("room")).collect();
+    let mut caller = remote.tcp();
+    caller.ask(2, &[]);
+    let status = fault::TOO_BUSY;
+    assert_eq!(caller.receive().expect("answered").body, Body::Fault { context: 0, status });
+    drop(running);
+    assert_eq!(caller.call(2, &[]), [0, 1], "there is room again");
 }
 
 /// S-76: a peer that begins a message and never ends it is dropped, however little it sends at a

@@ -6,6 +6,7 @@ pub mod events;
 pub mod generate;
 pub mod handles;
 pub mod mount;
+pub mod rpc;
 pub mod show;
 pub mod start;
 pub mod stop;
