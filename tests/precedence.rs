@@ -186,7 +186,7 @@ impl ConfigKeeper for Keeper {
     }
 }
 
-/// Invariant 9 of management.md: `save_config` is told before `stopped`, and what it is about is
+/// Management.md §7, 9: `save_config` is told before `stopped`, and what it is about is
 /// settled by then: when the event comes, which is before the result can be seen.
 #[test]
 fn i9_what_is_to_be_kept_is_kept_before_the_result() {

@@ -338,7 +338,6 @@ fn enumerations_are_the_codes() {
         ("StopMode".to_owned(), words(&modes)),
         ("OnDeadline".to_owned(), words(&deadlines)),
         ("UnsentResult".to_owned(), words(&settled)),
-        ("ConfigScope".to_owned(), words(&[ConfigScope::Mount])),
         ("RpcPhase".to_owned(), words(&phases)),
         ("MetricsFormat".to_owned(), words(&formats)),
     ]);
