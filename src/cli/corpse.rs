@@ -27,6 +27,8 @@ const END_WAIT: Duration = Duration::from_secs(5);
 /// The connection of a daemon that has ended is closed within this time.
 const ENDING_WAIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// While an answer is awaited.
+const LOOK_MEANWHILE: Duration = Duration::from_millis(100);
 
 /// How a mount is whose daemon was not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,16 @@ pub enum Pulse {
 }
 
 /// Feels a mount's pulse.
+///
+/// A daemon that is killed in this very moment may have read the question, and be kept from ending
+/// by the kernel: then neither the question nor this process would ever end. So it is looked for
+/// again while the answer is awaited, and let end.
 #[must_use]
-pub fn pulse(mount_point: &Path) -> Pulse {
+pub fn pulse(mount: &Mount) -> Pulse {
+    pulse_of(&mount.mount_point, || let_end(mount))
+}
+
+fn pulse_of(mount_point: &Path, meanwhile: impl Fn()) -> Pulse {
     let (sender, answer) = mpsc::sync_channel(1);
     let path = mount_point.to_owned();
     let asking = threads::spawn("corpse", move || {
@@ -50,14 +60,19 @@ pub fn pulse(mount_point: &Path) -> Pulse {
         let _ = sender.send(if refused { Pulse::Dead } else { Pulse::Alive });
     });
     let Ok(asking) = asking else { return Pulse::Silent };
-    match answer.recv_timeout(ANSWER_WAIT) {
-        Ok(pulse) => {
-            asking.join();
-            pulse
-        }
-        Err(_) => {
-            asking.abandon();
-            Pulse::Silent
+    let clock = SystemClock::new();
+    let until = clock.now().after(ANSWER_WAIT);
+    loop {
+        match answer.recv_timeout(LOOK_MEANWHILE) {
+            Ok(pulse) => {
+                asking.join();
+                return pulse;
+            }
+            Err(_) if clock.now() < until => meanwhile(),
+            Err(_) => {
+                asking.abandon();
+                return Pulse::Silent;
+            }
         }
     }
 }
@@ -151,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_answers_is_not_dead() {
-        assert_eq!(pulse(Path::new("/proc")), Pulse::Alive);
-        assert_eq!(pulse(Path::new("/nonexistent/mnt")), Pulse::Alive);
+        assert_eq!(pulse_of(Path::new("/proc"), || ()), Pulse::Alive);
+        assert_eq!(pulse_of(Path::new("/nonexistent/mnt"), || ()), Pulse::Alive);
     }
 
     /// A daemon that ends between the questions is found dead; a server that says the same for ever

@@ -356,7 +356,7 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
     let lost = mounts.iter().filter(is_lost);
     let pulse = |mount: &Mount| match corpse::is_dying(mount) {
         true => None,
-        false => Some(corpse::pulse(&mount.mount_point)),
+        false => Some(corpse::pulse(mount)),
     };
     findings.extend(lost.map(|mount| match pulse(mount) {
         None => dying_daemon(mount),

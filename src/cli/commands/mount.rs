@@ -246,7 +246,7 @@ fn in_use(mount: &Mount, mounts: &[Mount], environment: &Environment) -> Option<
         let name = target.name;
         return Some(format!("{name} serves {source} there; `minirdr umount {name}` first"));
     }
-    match corpse::pulse(&mount.mount_point) {
+    match corpse::pulse(mount) {
         Pulse::Dead => None,
         Pulse::Alive => Some(format!("{source} is there, served by a daemon not found here")),
         Pulse::Silent => Some(format!("{source} is there, and does not answer")),
