@@ -225,6 +225,10 @@ impl ControlDevice for TestControl {
         "state: running\n".to_owned()
     }
 
+    fn may_read(&self, _caller: Caller) -> bool {
+        true
+    }
+
     fn may_see(&self, _caller: Caller) -> bool {
         true
     }

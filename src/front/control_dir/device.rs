@@ -19,6 +19,9 @@ pub trait ControlDevice: Send + Sync {
     /// The text of `status`.
     fn status_text(&self) -> String;
 
+    /// May this caller read the state, the handles and the events at all?
+    fn may_read(&self, caller: Caller) -> bool;
+
     /// May this caller see paths and names of processes?
     fn may_see(&self, caller: Caller) -> bool;
 

@@ -86,11 +86,20 @@ impl ControlDirectory {
     /// Opens a file. `O_TRUNC` means nothing here.
     ///
     /// # Errors
-    /// EACCES for `control` unless who opens it may command: a mount may do without the kernel's
-    /// own check. ENFILE when too many are open.
+    /// EACCES for `control` unless who opens it may command, and for the files that tell unless he
+    /// may read: a mount may do without the kernel's own check, and its policy may deny what the
+    /// mode allows. ENFILE when too many are open.
     pub fn open(&self, file: ControlFile, caller: Caller) -> Result<(u64, Buffering), Status> {
         assert_no_locks("a question to the control device");
-        if file == ControlFile::Control && !self.device.may_command(caller) {
+        let may = match file {
+            // Its four names are known and the same everywhere.
+            ControlFile::Directory => true,
+            ControlFile::Status | ControlFile::Handles | ControlFile::Events => {
+                self.device.may_read(caller)
+            }
+            ControlFile::Control => self.device.may_command(caller),
+        };
+        if !may {
             return Err(Status::AccessDenied);
         }
         let full = || self.device.may_see(caller);
@@ -354,6 +363,27 @@ mod tests {
         assert_eq!((opens(0, 2), opens(1, 2), opens(5, 50)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(opens(5, 2), Err(Status::AccessDenied));
         assert!(fixture.directory.open(ControlFile::Status, CALLER).is_ok());
+    }
+
+    /// S-91: whom the policy does not let read is told nothing, whatever the mode of the file says.
+    #[test]
+    fn only_who_may_read_opens_what_tells() {
+        let fixture = fixture();
+        let opens = |file, uid| {
+            fixture.directory.open(file, Caller::local(0, uid, 6)).map(|(handle, _)| {
+                fixture.directory.release(handle);
+            })
+        };
+        for file in [ControlFile::Status, ControlFile::Handles, ControlFile::Events] {
+            assert_eq!(opens(file, 5), Ok(()), "{file:?}");
+            assert_eq!(
+                opens(file, TestDevice::MAY_NOT_READ),
+                Err(Status::AccessDenied),
+                "{file:?}"
+            );
+        }
+        assert_eq!(opens(ControlFile::Directory, TestDevice::MAY_NOT_READ), Ok(()));
+        assert_eq!(fixture.directory.open_handles(), 0);
     }
 
     /// Others may look, and see no paths.

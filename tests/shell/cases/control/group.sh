@@ -41,3 +41,16 @@ expect 0 member sh -c "echo stop >'$TEST_MNT/.minirdr/control'"
 expect 0 rdr wait t --for stopped
 expect 0 member sh -c "echo start >'$TEST_MNT/.minirdr/control'"
 expect 0 rdr wait t --for running
+expect 0 rdr umount t
+
+# Who may not read on the socket may not by file either; an abort is a stop there too.
+mount_rdr memory: -o allow_other,control_group=54321 -o control_deny=other:read \
+  -o control_allow=group:abort,control_deny=group:stop
+expect 5 user "$MINIRDR" status t
+for file in status handles events; do
+  assert_errno "Permission denied" user timeout 5 head -c 1 "$TEST_MNT/.minirdr/$file"
+  expect 0 member timeout 5 head -c 1 "$TEST_MNT/.minirdr/$file"
+done
+expect 5 member "$MINIRDR" stop t --mode abort
+expect 1 member sh -c "echo 'stop --mode abort' >'$TEST_MNT/.minirdr/control'"
+is_state running || fail "it is $(state)"
