@@ -178,8 +178,9 @@ impl ControlFiles {
     }
 
     fn carry_out(&self, caller: Caller, command: Command) -> Result<ControlReply, ControlError> {
+        let told = |report| ended(&self.policy.disclosure(&self.peer(caller)).apply(report));
         let called = |answer, what| match answer {
-            Answer::Done(report) => ended(&report),
+            Answer::Done(report) => told(report),
             Answer::Posted(ticket) => pending(ticket, what),
         };
         Ok(match command {
@@ -200,7 +201,7 @@ impl ControlFiles {
             Command::Query(Some(ticket)) => {
                 match self.control.wait_ticket(ticket, Duration::ZERO)? {
                     None => pending(ticket, "not over"),
-                    Some(report) => ended(&report),
+                    Some(report) => told(report),
                 }
             }
         })
@@ -227,8 +228,8 @@ fn paused(result: CallResult, word: &str) -> ControlReply {
 }
 
 impl ControlDevice for ControlFiles {
-    fn status_text(&self) -> String {
-        let status = self.control.status();
+    fn status_text(&self, full: bool) -> String {
+        let status = Disclosure::of(full).apply(self.control.status());
         let mut text = String::new();
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             // Writing to a String cannot fail.

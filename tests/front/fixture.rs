@@ -221,7 +221,7 @@ impl TestControl {
 }
 
 impl ControlDevice for TestControl {
-    fn status_text(&self) -> String {
+    fn status_text(&self, _full: bool) -> String {
         "state: running\n".to_owned()
     }
 

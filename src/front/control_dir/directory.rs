@@ -105,7 +105,7 @@ impl ControlDirectory {
         let full = || self.device.may_see(caller);
         let handle = match file {
             ControlFile::Directory => Handle::Directory,
-            ControlFile::Status => Handle::Snapshot(self.device.status_text().into_bytes()),
+            ControlFile::Status => Handle::Snapshot(self.device.status_text(full()).into_bytes()),
             ControlFile::Handles => Handle::Snapshot(self.device.handles_text(full()).into_bytes()),
             ControlFile::Events => {
                 let reader = Arc::new(Reader::new(full()));
@@ -390,13 +390,14 @@ mod tests {
     #[test]
     fn paths_are_for_those_who_may_see_them() {
         let fixture = fixture();
-        let text = |caller| {
-            let (handle, _) =
-                fixture.directory.open(ControlFile::Handles, caller).expect("may look");
+        let text = |file, caller| {
+            let (handle, _) = fixture.directory.open(file, caller).expect("may look");
             read(&fixture.directory, handle, 0)
         };
-        assert_eq!(text(OWNER), Ok(b"path".to_vec()));
-        assert_eq!(text(CALLER), Ok(b"\n".to_vec()));
+        assert_eq!(text(ControlFile::Handles, OWNER), Ok(b"path".to_vec()));
+        assert_eq!(text(ControlFile::Handles, CALLER), Ok(b"\n".to_vec()));
+        assert_eq!(text(ControlFile::Status, OWNER), Ok(b"runn".to_vec()));
+        assert_eq!(text(ControlFile::Status, CALLER), Ok(b"hidd".to_vec()));
     }
 
     #[test]

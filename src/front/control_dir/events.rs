@@ -328,8 +328,8 @@ pub(in crate::front) mod tests {
     }
 
     impl ControlDevice for TestDevice {
-        fn status_text(&self) -> String {
-            "running\n".to_owned()
+        fn status_text(&self, full: bool) -> String {
+            if full { "running\n".to_owned() } else { "hidden\n".to_owned() }
         }
 
         fn may_read(&self, caller: Caller) -> bool {

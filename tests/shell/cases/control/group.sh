@@ -54,3 +54,17 @@ done
 expect 5 member "$MINIRDR" stop t --mode abort
 expect 1 member sh -c "echo 'stop --mode abort' >'$TEST_MNT/.minirdr/control'"
 is_state running || fail "it is $(state)"
+
+# S-94: what went wrong is told to everybody, and where it did is a path.
+expect 0 rdr umount t
+mount_rdr memory: -o allow_other --rpc="ncalrpc:[$TEST_DIR/run/rpc]"
+rm -r "$TEST_DIR/state/minirdr/t" && touch "$TEST_DIR/state/minirdr/t"
+run rdr stop t --wait
+for ask in 'cat "$TEST_MNT/.minirdr/status"' '"$MINIRDR" status t --json' '"$MINIRDR" status t'; do
+  run user sh -c "$ask"
+  assert_has "$out" "its configuration is not kept"
+  assert_lacks "$out" "$TEST_DIR/state" "$TEST_DIR/run"
+  run sh -c "$ask"
+  assert_has "$out" "its configuration is not kept: " "$TEST_DIR/state/minirdr/t"
+done
+rm "$TEST_DIR/state/minirdr/t"
