@@ -280,16 +280,14 @@ fn runtime_directory(path: &Path) -> Finding {
 const SET_RUNTIME: &str = "set XDG_RUNTIME_DIR to a directory of your own";
 
 /// Records of mounts whose daemon is gone and did not end in order: killed, or the machine was.
-fn unfinished(state_dir: &Path, answering: &[(String, String)]) -> Vec<Finding> {
+fn unfinished(state_dir: &Path, is_living: &dyn Fn(&MountRecord) -> bool) -> Vec<Finding> {
     const CHECK: &str = "unfinished mount";
     let Ok(entries) = std::fs::read_dir(state_dir) else { return Vec::new() };
     let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     places.sort();
     let finding = |place: PathBuf| match MountRecord::read(&place) {
         Ok(record) => {
-            let record = record.filter(|record| {
-                !answering.iter().any(|(_, mount_point)| *mount_point == record.mount_point)
-            })?;
+            let record = record.filter(|record| !is_living(record))?;
             let text = |text: &str| printable(text.as_bytes());
             let (name, source) = (text(&record.name), text(&record.source));
             let how = match record.running {
@@ -319,7 +317,7 @@ fn quoted(word: &str) -> String {
 /// Sockets without a daemon and mounts without one.
 fn left_behind(environment: &Environment) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut answering = Vec::new();
+    let (mut answering, mut silent) = (Vec::new(), Vec::new());
     for socket in locate::all_sockets(environment, false) {
         match Client::connect(&socket.path).and_then(|mut client| client.status()) {
             Ok(status) => answering.push((status.device, status.mount_point)),
@@ -335,14 +333,16 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
                     ),
                 ));
             }
-            Err(error) => findings.push(Finding::warning(
-                "silent daemon",
-                locate::explain(&socket.name, &error).message,
-                "look at its log; if it hangs for good, kill it and run doctor again",
-            )),
+            Err(error) => {
+                findings.push(Finding::warning(
+                    "silent daemon",
+                    locate::explain(&socket.name, &error).message,
+                    "look at its log; if it hangs for good, kill it and run doctor again",
+                ));
+                silent.push(socket.name);
+            }
         }
     }
-    findings.extend(unfinished(&environment.state_dir, &answering));
     let mounts = locate::read_mounts().unwrap_or_default();
     // A normal user cannot ask other users' daemons, and must not call their mounts dead.
     let is_known = |mount: &Mount| environment.uid == 0 || mount.owner == Some(environment.uid);
@@ -354,11 +354,22 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
             })
     };
     let lost = mounts.iter().filter(is_lost);
-    let pulse = |mount: &Mount| match corpse::is_dying(mount) {
-        true => None,
-        false => Some(corpse::pulse(&mount.mount_point)),
+    let felt = |mount| match corpse::is_dying(mount) {
+        true => (mount, None),
+        false => (mount, Some(corpse::pulse(&mount.mount_point))),
     };
-    findings.extend(lost.map(|mount| match pulse(mount) {
+    let lost: Vec<(&Mount, Option<Pulse>)> = lost.map(felt).collect();
+    findings.extend(unfinished(&environment.state_dir, &|record| {
+        let served = |(mount, pulse): &(&Mount, Option<Pulse>)| {
+            matches!(pulse, Some(Pulse::Alive | Pulse::Silent))
+                && mount.mount_point.to_string_lossy() == record.mount_point
+        };
+        answering.iter().any(|(_, mount_point)| *mount_point == record.mount_point)
+            || silent.contains(&record.name)
+            || lost.iter().any(served)
+            || locate::is_held(&record.name, environment)
+    }));
+    findings.extend(lost.into_iter().map(|(mount, pulse)| match pulse {
         None => dying_daemon(mount),
         Some(Pulse::Dead) => dead_mount(mount, environment.uid),
         Some(Pulse::Alive) => unknown_daemon(mount, "its control socket was not found"),
@@ -506,6 +517,55 @@ mod tests {
         );
     }
 
+    /// S-93: a daemon that holds its name, or whose socket is there and gives no answer, has not
+    /// ended.
+    #[test]
+    fn s93_a_daemon_that_lives_is_not_unfinished() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (runtime_dir, state_dir) = (place.path().join("run"), place.path().join("state"));
+        std::fs::create_dir(&runtime_dir).expect("made");
+        for name in ["starting", "silent", "refuses", "gone"] {
+            let directory = state_dir.join(name);
+            std::fs::create_dir_all(&directory).expect("made");
+            let (name, mount_point) = (name.to_owned(), format!("/nonexistent/{name}"));
+            let record = MountRecord { name, mount_point, running: true, ..MountRecord::new() };
+            let text = serde_json::to_vec(&record).expect("JSON");
+            std::fs::write(directory.join("mount.json"), text).expect("written");
+        }
+        let bind = |name: &str| {
+            let socket = crate::mgmt::client::socket_path(&runtime_dir, name);
+            std::os::unix::net::UnixListener::bind(socket).expect("bound")
+        };
+        drop(bind("refuses"));
+        let silent = bind("silent");
+        // It closes what comes, without a word.
+        let closes = move || drop(silent.accept());
+        let closes = crate::base::threads::spawn("t-silent", closes).expect("room for a thread");
+        let lock = std::fs::File::create(runtime_dir.join("starting.lock")).expect("made");
+        let held = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&lock, held).expect("free");
+        // Nobody's mounts are this user's.
+        let environment = Environment {
+            uid: 4_242,
+            runtime_dir,
+            state_dir,
+            log: None,
+            journal: false,
+            path: None,
+            temporary_dir: PathBuf::from("/tmp"),
+            executable: PathBuf::from("/usr/bin/minirdr"),
+            manager: None,
+        };
+        let findings = left_behind(&environment);
+        closes.join();
+        let of = |check| {
+            let found = findings.iter().filter(move |finding| finding.check == check);
+            found.map(|finding| finding.detail.split(':').next().unwrap_or_default())
+        };
+        assert_eq!(of("unfinished mount").collect::<Vec<_>>(), ["gone", "refuses"]);
+        assert!(of("silent daemon").any(|name| name == "silent"), "{findings:?}");
+    }
+
     /// S-93: what a crash took away is told with the command that brings it back; what is served is
     /// not; what is no record is said.
     #[test]
@@ -529,8 +589,8 @@ mod tests {
         record("served", true);
         record("stopped", false);
         std::fs::create_dir_all(state.path().join("kept/unsent")).expect("made");
-        let answering = [("0:1".to_owned(), "/mnt/served".to_owned())];
-        let findings = unfinished(state.path(), &answering);
+        let living = |record: &MountRecord| record.name == "served";
+        let findings = unfinished(state.path(), &living);
         let details: Vec<&str> = findings.iter().map(|finding| finding.detail.as_str()).collect();
         assert_eq!(
             details,
@@ -544,7 +604,7 @@ mod tests {
         let again = "minirdr mount 'local:/srv/my data' /mnt/crashed --name crashed -o ro";
         assert!(cure.ends_with(again), "{cure}");
         std::fs::write(state.path().join("crashed/mount.json"), "{").expect("written");
-        let spoilt = unfinished(state.path(), &answering);
+        let spoilt = unfinished(state.path(), &living);
         assert!(spoilt[0].detail.contains("crashed/mount.json"), "{:?}", spoilt[0]);
     }
 }
