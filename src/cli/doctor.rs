@@ -8,6 +8,7 @@ use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::mountinfo::Mount;
 use crate::cli::print;
+use crate::cli::quote;
 use crate::cli::table::{Layout, printable};
 use crate::cli::view;
 use crate::mgmt::client::{Client, ClientError};
@@ -188,7 +189,8 @@ fn helper(path: Option<&OsStr>, is_root: bool) -> Finding {
     if metadata.uid() == 0 && metadata.mode() & 0o4000 != 0 {
         return Finding::ok(CHECK, format!("{shown}, setuid root"));
     }
-    absent(format!("{shown} is not setuid root"), &format!("chown root {shown}; chmod u+s {shown}"))
+    let path = quote::quoted(file.as_os_str().as_bytes()).unwrap_or_default();
+    absent(format!("{shown} is not setuid root"), &format!("chown root {path}; chmod u+s {path}"))
 }
 
 /// `user_allow_other` in /etc/fuse.conf: only `-o allow_other` of a normal user needs it.
@@ -296,22 +298,18 @@ fn unfinished(state_dir: &Path, is_living: &dyn Fn(&MountRecord) -> bool) -> Vec
             };
             let place = text(&record.mount_point);
             let detail = format!("{name}: {source} on {place} {how}");
-            let words: Vec<String> = record.command().iter().map(|word| quoted(word)).collect();
-            let again = format!("mount it again, or remove its record: {}", words.join(" "));
+            let words = record.command();
+            // What was no UTF-8 is not known any more.
+            let whole = !words.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER));
+            let words = words.iter().map(|word| word.as_bytes());
+            let again = quote::command(words).filter(|_| whole).map(|words| format!(": {words}"));
+            let again = again.unwrap_or_default();
+            let again = format!("mount it again, or remove its record{again}");
             Some(Finding::warning(CHECK, detail, again))
         }
         Err(error) => Some(Finding::warning(CHECK, error.line(), "remove what is not minirdr's")),
     };
     places.into_iter().filter_map(finding).collect()
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", printable(word.replace('\'', "'\\''").as_bytes())),
-    }
 }
 
 /// Sockets without a daemon and mounts without one.
@@ -324,19 +322,18 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
             Err(ClientError::Unreachable { source, .. })
                 if source.kind() == io::ErrorKind::ConnectionRefused =>
             {
+                let path = socket.path.as_os_str().as_bytes();
+                let remove = quote::command([&b"rm"[..], path]).unwrap_or_default();
                 findings.push(Finding::warning(
                     "stale socket",
-                    format!("{}: nobody listens", socket.path.display()),
-                    format!(
-                        "rm {}; the next mount of that name does it too",
-                        socket.path.display()
-                    ),
+                    format!("{}: nobody listens", printable(path)),
+                    format!("{remove}; the next mount of that name does it too"),
                 ));
             }
             Err(error) => {
                 findings.push(Finding::warning(
                     "silent daemon",
-                    locate::explain(&socket.name, &error).message,
+                    printable(locate::explain(&socket.name, &error).message.as_bytes()),
                     "look at its log; if it hangs for good, kill it and run doctor again",
                 ));
                 silent.push(socket.name);
@@ -401,12 +398,15 @@ fn dying_daemon(mount: &Mount) -> Finding {
 
 fn dead_mount(mount: &Mount, uid: u32) -> Finding {
     let shown = printable(mount.mount_point.as_os_str().as_bytes());
-    let command = if uid == 0 { "umount -l" } else { "fusermount3 -uz" };
-    Finding::warning(
-        "dead mount",
-        format!("{shown}: its daemon has died"),
-        format!("{command} '{}'", shown.replace('\'', "'\\''")),
-    )
+    let words = if uid == 0 { ["umount", "-l"] } else { ["fusermount3", "-uz"] };
+    let place = mount.mount_point.as_os_str().as_bytes();
+    let words = words.into_iter().map(str::as_bytes).chain([place]);
+    Finding {
+        check: "dead mount",
+        health: Health::Warning,
+        detail: format!("{shown}: its daemon has died"),
+        cure: quote::command(words),
+    }
 }
 
 #[cfg(test)]
@@ -511,7 +511,11 @@ mod tests {
             source: "memory:".to_owned(),
             owner: Some(0),
         };
-        assert_eq!(dead_mount(&mount, 0).cure.as_deref(), Some("umount -l '/mnt/it'\\''s'"));
+        let cure = |mount: &Mount| dead_mount(mount, 0).cure.expect("a command");
+        assert_eq!(cure(&mount), r"umount -l '/mnt/it'\''s'");
+        let odd = OsStr::from_bytes(b"/mnt/a\\b\xff");
+        let odd = Mount { mount_point: PathBuf::from(odd), ..mount.clone() };
+        assert_eq!(cure(&odd), r"umount -l $'/mnt/a\\b\377'");
         assert!(
             dead_mount(&mount, 7).cure.is_some_and(|cure| cure.starts_with("fusermount3 -uz "))
         );
@@ -603,6 +607,21 @@ mod tests {
         let cure = findings[0].cure.as_deref().expect("a cure");
         let again = "minirdr mount 'local:/srv/my data' /mnt/crashed --name crashed -o ro";
         assert!(cure.ends_with(again), "{cure}");
+        let odd = MountRecord {
+            name: "crashed".to_owned(),
+            source: r"local:/it's a\b".to_owned(),
+            mount_point: "/mnt/a\nb".to_owned(),
+            ..MountRecord::new()
+        };
+        let lossy = MountRecord { source: "local:/\u{fffd}".to_owned(), ..odd.clone() };
+        let cure = |record: &MountRecord| {
+            let text = serde_json::to_vec(record).expect("JSON");
+            std::fs::write(state.path().join("crashed/mount.json"), text).expect("written");
+            unfinished(state.path(), &living)[0].cure.clone().expect("a cure")
+        };
+        let again = r"minirdr mount 'local:/it'\''s a\b' $'/mnt/a\012b' --name crashed";
+        assert!(cure(&odd).ends_with(again), "{}", cure(&odd));
+        assert_eq!(cure(&lossy), "mount it again, or remove its record", "no command would be it");
         std::fs::write(state.path().join("crashed/mount.json"), "{").expect("written");
         let spoilt = unfinished(state.path(), &living);
         assert!(spoilt[0].detail.contains("crashed/mount.json"), "{:?}", spoilt[0]);
