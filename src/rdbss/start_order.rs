@@ -101,8 +101,16 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        if let Some(running) = &mut self.control.lock().running {
-            running.step = "start";
+        let overtaken = {
+            let mut inner = self.control.lock();
+            if let Some(running) = &mut inner.running {
+                running.step = "start";
+            }
+            inner.holds_root_up(job)
+        };
+        if overtaken {
+            // It was posted between the two looks, and found nothing to cancel.
+            self.cancel_requests(vec![context.clone()]);
         }
         match self.build(&context) {
             Ok(built) => {

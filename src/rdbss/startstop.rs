@@ -22,7 +22,7 @@ use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
-use crate::rdbss::precedence::room;
+use crate::rdbss::precedence::{outranks, room};
 use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
@@ -284,7 +284,7 @@ impl Device {
             _ => None,
         };
         let terms = Terms::of(options, now);
-        self.tighten(&mut inner, &terms);
+        self.tighten(&mut inner, &terms, asked_by);
         let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), terms, before);
         self.set_state(&mut inner, state);
         drop(inner);
@@ -331,12 +331,13 @@ impl Device {
 
     /// Every stop ahead of a later one is tightened: what waits behind it must have its turn in
     /// time.
-    fn tighten(&self, inner: &mut Inner, later: &Terms) {
-        let running =
-            inner.running.iter_mut().map(|call| (call.kind, call.ticket, &mut call.terms));
-        let queued = inner.queue.iter_mut().map(|job| (job.kind, job.ticket, &mut job.terms));
-        for (kind, ticket, terms) in running.chain(queued) {
-            if kind == CallKind::Stop && terms.tighten(later) {
+    fn tighten(&self, inner: &mut Inner, later: &Terms, asked_by: Caller) {
+        let running = inner.running.iter_mut();
+        let running = running.map(|call| (call.kind, call.ticket, call.asked_by, &mut call.terms));
+        let queued = inner.queue.iter_mut();
+        let queued = queued.map(|job| (job.kind, job.ticket, job.asked_by, &mut job.terms));
+        for (kind, ticket, by, terms) in running.chain(queued) {
+            if kind == CallKind::Stop && terms.tighten_for(later, outranks(by, asked_by)) {
                 log::info!("{}: the stop before (ticket {ticket}) was tightened", self.name);
             }
         }

@@ -1,11 +1,11 @@
 //! The order of a stop, step by step (stop.md §4). Runs on the control thread and nowhere else.
 
 use crate::base::clock::Moment;
-use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
+use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, UNMOUNT_WAIT, WRITE_BACK_WAIT};
 use crate::base::status::Status;
 use crate::base::stop::{
-    CallResult, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State, StopMode,
-    unix_seconds,
+    CallResult, ConfigScope, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State,
+    StopMode, unix_seconds,
 };
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
@@ -126,25 +126,29 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.tell_redirector_failed();
         self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
-        if let Some(status) = self.redirector_failed {
-            let why = format!("{REDIRECTOR_FAILED}{status}");
-            // That the mount is still there is said first.
-            self.report.error = Some(match self.report.error.take() {
-                Some(first) => format!("{first}; {why}"),
-                None => why,
-            });
-        }
         // A read that was given up on is no loss: nothing that was acknowledged is missing.
         if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
         } else if self.report.survivors_total > 0 {
             self.report.result = CallResult::HasOpenHandles;
         }
+    }
+
+    /// A mini-redirector's own stop that failed is told behind what was wrong before: that the
+    /// mount is still there is said first.
+    fn tell_redirector_failed(&mut self) {
+        let Some(status) = self.redirector_failed else { return };
+        let why = format!("{REDIRECTOR_FAILED}{status}");
+        self.report.error = Some(match self.report.error.take() {
+            Some(first) => format!("{first}; {why}"),
+            None => why,
+        });
     }
 
     // ---- steps 1 to 5 ---------------------------------------------------------------------------
@@ -321,7 +325,9 @@ impl StopRun<'_> {
         // foreign code is. One that is given up on goes on, and whoever serves the mount sees it
         // end.
         let registration = kernel.registration.clone();
-        let asked = self.call("umount", move || Ok(registration.deregister(lazy)));
+        let least = self.device.clock.now().after(UNMOUNT_WAIT);
+        let go_on = || self.may_wait(least);
+        let asked = call_bounded("umount", go_on, move || Ok(registration.deregister(lazy)));
         let gone = asked.unwrap_or_else(|status| {
             Err(DeregisterError::Failed(format!("unmounting it did not end in time ({status})")))
         });
@@ -471,5 +477,7 @@ impl StopRun<'_> {
         if reopened {
             self.device.announce(Notice::Resumed);
         }
+        // What was kept meanwhile may say that it is stopped.
+        self.device.save_config(ConfigScope::Mount);
     }
 }
