@@ -193,7 +193,7 @@ mod tests {
         }
     }
 
-    /// S-94: what went wrong is told, and where not; clients judge the rest as they would the whole.
+    /// S-94: what went wrong is told, and where not; clients judge the rest as they do the whole.
     #[test]
     fn an_error_ends_before_its_first_path() {
         for (error, told) in [

@@ -207,8 +207,8 @@ fn i6_local_users_may_what_the_table_says() {
     }
 }
 
-/// S-74: who may stop the listening over a Unix socket, and not the mount, stops the listening alone,
-/// whatever `--rpc-stop` says.
+/// S-74: who may stop the listening over a Unix socket, and not the mount, stops the listening
+/// alone, whatever `--rpc-stop` says.
 #[test]
 fn a_local_peer_stops_the_mount_only_if_he_may() {
     const OWNER: u32 = 1000;
