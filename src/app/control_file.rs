@@ -168,9 +168,19 @@ impl ControlFiles {
         peer::with_groups(caller, self.policy.group, &self.proc)
     }
 
+    /// As on the socket: who may not inquire may nothing, and an abort is a stop as well.
+    fn authorize(&self, asked: Operation, peer: &Peer) -> Decision {
+        let stop = (asked == Operation::Abort).then_some(Operation::Stop);
+        let all = [Some(Operation::Inquire), stop, Some(asked)].into_iter().flatten();
+        all.map(|operation| self.policy.authorize(operation, peer))
+            .find(|decision| *decision != Decision::Allow)
+            .unwrap_or(Decision::Allow)
+    }
+
     fn carry_out(&self, caller: Caller, command: Command) -> Result<ControlReply, ControlError> {
+        let told = |report| ended(&self.policy.disclosure(&self.peer(caller)).apply(report));
         let called = |answer, what| match answer {
-            Answer::Done(report) => ended(&report),
+            Answer::Done(report) => told(report),
             Answer::Posted(ticket) => pending(ticket, what),
         };
         Ok(match command {
@@ -191,7 +201,7 @@ impl ControlFiles {
             Command::Query(Some(ticket)) => {
                 match self.control.wait_ticket(ticket, Duration::ZERO)? {
                     None => pending(ticket, "not over"),
-                    Some(report) => ended(&report),
+                    Some(report) => told(report),
                 }
             }
         })
@@ -218,8 +228,8 @@ fn paused(result: CallResult, word: &str) -> ControlReply {
 }
 
 impl ControlDevice for ControlFiles {
-    fn status_text(&self) -> String {
-        let status = self.control.status();
+    fn status_text(&self, full: bool) -> String {
+        let status = Disclosure::of(full).apply(self.control.status());
         let mut text = String::new();
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
             // Writing to a String cannot fail.
@@ -251,13 +261,17 @@ impl ControlDevice for ControlFiles {
         text
     }
 
+    fn may_read(&self, caller: Caller) -> bool {
+        self.authorize(Operation::Read, &self.peer(caller)) == Decision::Allow
+    }
+
     fn may_see(&self, caller: Caller) -> bool {
         !self.policy.disclosure(&self.peer(caller)).hides()
     }
 
     fn may_command(&self, caller: Caller) -> bool {
         let peer = self.peer(caller);
-        COMMANDS.into_iter().any(|asked| self.policy.authorize(asked, &peer) == Decision::Allow)
+        COMMANDS.into_iter().any(|asked| self.authorize(asked, &peer) == Decision::Allow)
     }
 
     fn handles_text(&self, full: bool) -> String {
@@ -315,7 +329,7 @@ impl ControlDevice for ControlFiles {
             Ok(command) => command,
             Err(what) => return reply(Status::InvalidParameter.code(), 0, what),
         };
-        let asked = self.policy.authorize(command.operation(), &self.peer(caller));
+        let asked = self.authorize(command.operation(), &self.peer(caller));
         if let Decision::Deny(denial) = asked {
             return reply(Status::AccessDenied.code(), 0, denial.to_string());
         }

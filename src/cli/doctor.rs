@@ -8,6 +8,7 @@ use crate::cli::exit::{Exit, Trouble};
 use crate::cli::locate;
 use crate::cli::mountinfo::Mount;
 use crate::cli::print;
+use crate::cli::quote;
 use crate::cli::table::{Layout, printable};
 use crate::cli::view;
 use crate::mgmt::client::{Client, ClientError};
@@ -188,7 +189,8 @@ fn helper(path: Option<&OsStr>, is_root: bool) -> Finding {
     if metadata.uid() == 0 && metadata.mode() & 0o4000 != 0 {
         return Finding::ok(CHECK, format!("{shown}, setuid root"));
     }
-    absent(format!("{shown} is not setuid root"), &format!("chown root {shown}; chmod u+s {shown}"))
+    let path = quote::quoted(file.as_os_str().as_bytes()).unwrap_or_default();
+    absent(format!("{shown} is not setuid root"), &format!("chown root {path}; chmod u+s {path}"))
 }
 
 /// `user_allow_other` in /etc/fuse.conf: only `-o allow_other` of a normal user needs it.
@@ -280,16 +282,14 @@ fn runtime_directory(path: &Path) -> Finding {
 const SET_RUNTIME: &str = "set XDG_RUNTIME_DIR to a directory of your own";
 
 /// Records of mounts whose daemon is gone and did not end in order: killed, or the machine was.
-fn unfinished(state_dir: &Path, answering: &[(String, String)]) -> Vec<Finding> {
+fn unfinished(state_dir: &Path, is_living: &dyn Fn(&MountRecord) -> bool) -> Vec<Finding> {
     const CHECK: &str = "unfinished mount";
     let Ok(entries) = std::fs::read_dir(state_dir) else { return Vec::new() };
     let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     places.sort();
     let finding = |place: PathBuf| match MountRecord::read(&place) {
         Ok(record) => {
-            let record = record.filter(|record| {
-                !answering.iter().any(|(_, mount_point)| *mount_point == record.mount_point)
-            })?;
+            let record = record.filter(|record| !is_living(record))?;
             let text = |text: &str| printable(text.as_bytes());
             let (name, source) = (text(&record.name), text(&record.source));
             let how = match record.running {
@@ -298,8 +298,13 @@ fn unfinished(state_dir: &Path, answering: &[(String, String)]) -> Vec<Finding> 
             };
             let place = text(&record.mount_point);
             let detail = format!("{name}: {source} on {place} {how}");
-            let words: Vec<String> = record.command().iter().map(|word| quoted(word)).collect();
-            let again = format!("mount it again, or remove its record: {}", words.join(" "));
+            let words = record.command();
+            // What was no UTF-8 is not known any more.
+            let whole = !words.iter().any(|word| word.contains(char::REPLACEMENT_CHARACTER));
+            let words = words.iter().map(|word| word.as_bytes());
+            let again = quote::command(words).filter(|_| whole).map(|words| format!(": {words}"));
+            let again = again.unwrap_or_default();
+            let again = format!("mount it again, or remove its record{again}");
             Some(Finding::warning(CHECK, detail, again))
         }
         Err(error) => Some(Finding::warning(CHECK, error.line(), "remove what is not minirdr's")),
@@ -307,42 +312,34 @@ fn unfinished(state_dir: &Path, answering: &[(String, String)]) -> Vec<Finding> 
     places.into_iter().filter_map(finding).collect()
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", printable(word.replace('\'', "'\\''").as_bytes())),
-    }
-}
-
 /// Sockets without a daemon and mounts without one.
 fn left_behind(environment: &Environment) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut answering = Vec::new();
+    let (mut answering, mut silent) = (Vec::new(), Vec::new());
     for socket in locate::all_sockets(environment, false) {
         match Client::connect(&socket.path).and_then(|mut client| client.status()) {
             Ok(status) => answering.push((status.device, status.mount_point)),
             Err(ClientError::Unreachable { source, .. })
                 if source.kind() == io::ErrorKind::ConnectionRefused =>
             {
+                let path = socket.path.as_os_str().as_bytes();
+                let remove = quote::command([&b"rm"[..], path]).unwrap_or_default();
                 findings.push(Finding::warning(
                     "stale socket",
-                    format!("{}: nobody listens", socket.path.display()),
-                    format!(
-                        "rm {}; the next mount of that name does it too",
-                        socket.path.display()
-                    ),
+                    format!("{}: nobody listens", printable(path)),
+                    format!("{remove}; the next mount of that name does it too"),
                 ));
             }
-            Err(error) => findings.push(Finding::warning(
-                "silent daemon",
-                locate::explain(&socket.name, &error).message,
-                "look at its log; if it hangs for good, kill it and run doctor again",
-            )),
+            Err(error) => {
+                findings.push(Finding::warning(
+                    "silent daemon",
+                    printable(locate::explain(&socket.name, &error).message.as_bytes()),
+                    "look at its log; if it hangs for good, kill it and run doctor again",
+                ));
+                silent.push(socket.name);
+            }
         }
     }
-    findings.extend(unfinished(&environment.state_dir, &answering));
     let mounts = locate::read_mounts().unwrap_or_default();
     // A normal user cannot ask other users' daemons, and must not call their mounts dead.
     let is_known = |mount: &Mount| environment.uid == 0 || mount.owner == Some(environment.uid);
@@ -354,11 +351,22 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
             })
     };
     let lost = mounts.iter().filter(is_lost);
-    let pulse = |mount: &Mount| match corpse::is_dying(mount) {
-        true => None,
-        false => Some(corpse::pulse(mount)),
+    let felt = |mount| match corpse::is_dying(mount) {
+        true => (mount, None),
+        false => (mount, Some(corpse::pulse(mount))),
     };
-    findings.extend(lost.map(|mount| match pulse(mount) {
+    let lost: Vec<(&Mount, Option<Pulse>)> = lost.map(felt).collect();
+    findings.extend(unfinished(&environment.state_dir, &|record| {
+        let served = |(mount, pulse): &(&Mount, Option<Pulse>)| {
+            matches!(pulse, Some(Pulse::Alive | Pulse::Silent))
+                && mount.mount_point.to_string_lossy() == record.mount_point
+        };
+        answering.iter().any(|(_, mount_point)| *mount_point == record.mount_point)
+            || silent.contains(&record.name)
+            || lost.iter().any(served)
+            || locate::is_held(&record.name, environment)
+    }));
+    findings.extend(lost.into_iter().map(|(mount, pulse)| match pulse {
         None => dying_daemon(mount),
         Some(Pulse::Dead) => dead_mount(mount, environment.uid),
         Some(Pulse::Alive) => unknown_daemon(mount, "its control socket was not found"),
@@ -390,12 +398,15 @@ fn dying_daemon(mount: &Mount) -> Finding {
 
 fn dead_mount(mount: &Mount, uid: u32) -> Finding {
     let shown = printable(mount.mount_point.as_os_str().as_bytes());
-    let command = if uid == 0 { "umount -l" } else { "fusermount3 -uz" };
-    Finding::warning(
-        "dead mount",
-        format!("{shown}: its daemon has died"),
-        format!("{command} '{}'", shown.replace('\'', "'\\''")),
-    )
+    let words = if uid == 0 { ["umount", "-l"] } else { ["fusermount3", "-uz"] };
+    let place = mount.mount_point.as_os_str().as_bytes();
+    let words = words.into_iter().map(str::as_bytes).chain([place]);
+    Finding {
+        check: "dead mount",
+        health: Health::Warning,
+        detail: format!("{shown}: its daemon has died"),
+        cure: quote::command(words),
+    }
 }
 
 #[cfg(test)]
@@ -500,10 +511,63 @@ mod tests {
             source: "memory:".to_owned(),
             owner: Some(0),
         };
-        assert_eq!(dead_mount(&mount, 0).cure.as_deref(), Some("umount -l '/mnt/it'\\''s'"));
+        let cure = |mount: &Mount| dead_mount(mount, 0).cure.expect("a command");
+        assert_eq!(cure(&mount), r"umount -l '/mnt/it'\''s'");
+        let odd = OsStr::from_bytes(b"/mnt/a\\b\xff");
+        let odd = Mount { mount_point: PathBuf::from(odd), ..mount.clone() };
+        assert_eq!(cure(&odd), r"umount -l $'/mnt/a\\b\377'");
         assert!(
             dead_mount(&mount, 7).cure.is_some_and(|cure| cure.starts_with("fusermount3 -uz "))
         );
+    }
+
+    /// S-93: a daemon that holds its name, or whose socket is there and gives no answer, has not
+    /// ended.
+    #[test]
+    fn s93_a_daemon_that_lives_is_not_unfinished() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (runtime_dir, state_dir) = (place.path().join("run"), place.path().join("state"));
+        std::fs::create_dir(&runtime_dir).expect("made");
+        for name in ["starting", "silent", "refuses", "gone"] {
+            let directory = state_dir.join(name);
+            std::fs::create_dir_all(&directory).expect("made");
+            let (name, mount_point) = (name.to_owned(), format!("/nonexistent/{name}"));
+            let record = MountRecord { name, mount_point, running: true, ..MountRecord::new() };
+            let text = serde_json::to_vec(&record).expect("JSON");
+            std::fs::write(directory.join("mount.json"), text).expect("written");
+        }
+        let bind = |name: &str| {
+            let socket = crate::mgmt::client::socket_path(&runtime_dir, name);
+            std::os::unix::net::UnixListener::bind(socket).expect("bound")
+        };
+        drop(bind("refuses"));
+        let silent = bind("silent");
+        // It closes what comes, without a word.
+        let closes = move || drop(silent.accept());
+        let closes = crate::base::threads::spawn("t-silent", closes).expect("room for a thread");
+        let lock = std::fs::File::create(runtime_dir.join("starting.lock")).expect("made");
+        let held = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&lock, held).expect("free");
+        // Nobody's mounts are this user's.
+        let environment = Environment {
+            uid: 4_242,
+            runtime_dir,
+            state_dir,
+            log: None,
+            journal: false,
+            path: None,
+            temporary_dir: PathBuf::from("/tmp"),
+            executable: PathBuf::from("/usr/bin/minirdr"),
+            manager: None,
+        };
+        let findings = left_behind(&environment);
+        closes.join();
+        let of = |check| {
+            let found = findings.iter().filter(move |finding| finding.check == check);
+            found.map(|finding| finding.detail.split(':').next().unwrap_or_default())
+        };
+        assert_eq!(of("unfinished mount").collect::<Vec<_>>(), ["gone", "refuses"]);
+        assert!(of("silent daemon").any(|name| name == "silent"), "{findings:?}");
     }
 
     /// S-93: what a crash took away is told with the command that brings it back; what is served is
@@ -529,8 +593,8 @@ mod tests {
         record("served", true);
         record("stopped", false);
         std::fs::create_dir_all(state.path().join("kept/unsent")).expect("made");
-        let answering = [("0:1".to_owned(), "/mnt/served".to_owned())];
-        let findings = unfinished(state.path(), &answering);
+        let living = |record: &MountRecord| record.name == "served";
+        let findings = unfinished(state.path(), &living);
         let details: Vec<&str> = findings.iter().map(|finding| finding.detail.as_str()).collect();
         assert_eq!(
             details,
@@ -543,8 +607,23 @@ mod tests {
         let cure = findings[0].cure.as_deref().expect("a cure");
         let again = "minirdr mount 'local:/srv/my data' /mnt/crashed --name crashed -o ro";
         assert!(cure.ends_with(again), "{cure}");
+        let odd = MountRecord {
+            name: "crashed".to_owned(),
+            source: r"local:/it's a\b".to_owned(),
+            mount_point: "/mnt/a\nb".to_owned(),
+            ..MountRecord::new()
+        };
+        let lossy = MountRecord { source: "local:/\u{fffd}".to_owned(), ..odd.clone() };
+        let cure = |record: &MountRecord| {
+            let text = serde_json::to_vec(record).expect("JSON");
+            std::fs::write(state.path().join("crashed/mount.json"), text).expect("written");
+            unfinished(state.path(), &living)[0].cure.clone().expect("a cure")
+        };
+        let again = r"minirdr mount 'local:/it'\''s a\b' $'/mnt/a\012b' --name crashed";
+        assert!(cure(&odd).ends_with(again), "{}", cure(&odd));
+        assert_eq!(cure(&lossy), "mount it again, or remove its record", "no command would be it");
         std::fs::write(state.path().join("crashed/mount.json"), "{").expect("written");
-        let spoilt = unfinished(state.path(), &answering);
+        let spoilt = unfinished(state.path(), &living);
         assert!(spoilt[0].detail.contains("crashed/mount.json"), "{:?}", spoilt[0]);
     }
 }

@@ -83,15 +83,10 @@ impl Target {
         !exists(&self.socket)
     }
 
-    /// Does the daemon still hold its name's lock? It does until its process has ended, and so long
-    /// the next `mount` of that name would be refused (S-03). A lock that this user may not look at
-    /// is not waited for.
+    /// Does the daemon still hold its name's lock? So long the next `mount` of that name would be
+    /// refused (S-03).
     fn name_is_held(&self) -> bool {
-        let Ok(lock) = std::fs::File::open(self.socket.with_extension("lock")) else {
-            return false;
-        };
-        let probe = rustix::fs::FlockOperation::NonBlockingLockShared;
-        rustix::fs::flock(&lock, probe) == Err(rustix::io::Errno::WOULDBLOCK)
+        lock_is_held(&self.socket)
     }
 
     /// Connects to the daemon.
@@ -101,6 +96,21 @@ impl Target {
     pub fn connect(&self) -> Result<Client, Trouble> {
         Client::connect(&self.socket).map_err(|error| explain(&self.name, &error))
     }
+}
+
+/// Is the lock beside this socket held? A daemon holds it from before its socket is there until its
+/// process has ended. A lock that this user may not look at counts as free.
+fn lock_is_held(socket: &Path) -> bool {
+    let Ok(lock) = std::fs::File::open(socket.with_extension("lock")) else { return false };
+    let probe = rustix::fs::FlockOperation::NonBlockingLockShared;
+    rustix::fs::flock(&lock, probe) == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
+/// Does a process hold this name in one of the directories this user's sockets are in?
+#[must_use]
+pub fn is_held(name: &str, environment: &Environment) -> bool {
+    let mut directories = socket_directories(environment).into_iter();
+    directories.any(|directory| lock_is_held(&socket_path(&directory, name)))
 }
 
 /// Finds the daemon of a NAME or a mount point.

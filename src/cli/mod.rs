@@ -20,6 +20,7 @@ pub mod logging;
 pub mod mountinfo;
 pub mod print;
 pub mod progress;
+pub mod quote;
 pub mod run;
 pub mod table;
 pub mod unsent;

@@ -1,9 +1,10 @@
 //! What of an answer a peer may see (management.md §2): all of it, or numbers, users and times
 //! without paths and names of processes.
 
-use crate::base::stop::{Check, HandleInfo, Loss, Notice, Report, RequestInfo};
+use crate::base::stop::{Check, HandleInfo, Loss, Notice, REDIRECTOR_FAILED, Report, RequestInfo};
 use crate::base::unsent::UnsentEntry;
-use crate::mgmt::proto::{Event, EventKind, Holder, MountStatus};
+use crate::mgmt::dce::binding::Binding;
+use crate::mgmt::proto::{Event, EventKind, Holder, MountStatus, RpcState};
 
 /// How much of an answer a peer may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,30 @@ impl Redact for Report {
     fn redact(&mut self) {
         self.survivors.redact();
         self.losses.redact();
+        let failed = self.redirector_failed();
+        if let Some(error) = &mut self.error {
+            shorten(error);
+        }
+        // Clients judge a stop by it.
+        if let (true, false, Some(error)) = (failed, self.redirector_failed(), &mut self.error) {
+            error.push_str("; ");
+            error.push_str(REDIRECTOR_FAILED);
+            error.push_str(HIDDEN);
+        }
+    }
+}
+
+/// In the place of words that are hidden.
+const HIDDEN: &str = "hidden";
+
+/// Cuts a chain of reasons (`what: why: why`) off before the reason with the first path. A path may
+/// hold any byte, so nothing behind it is known to be none of its own.
+fn shorten(error: &mut String) {
+    let Some(path) = error.find('/') else { return };
+    error.truncate(path);
+    error.truncate(error.rfind([':', ';']).unwrap_or(0));
+    if error.is_empty() {
+        error.push_str(HIDDEN);
     }
 }
 
@@ -101,6 +126,19 @@ impl Redact for MountStatus {
         // The source and the mount point stay: every user reads them in /proc/self/mountinfo.
         self.last_stop.redact();
         self.last_start.redact();
+        self.rpc.redact();
+    }
+}
+
+impl Redact for RpcState {
+    fn redact(&mut self) {
+        for endpoint in &mut self.endpoints {
+            // A port is for everybody to see; a socket has a path.
+            if !matches!(endpoint.parse(), Ok(Binding::Tcp(_))) {
+                endpoint.truncate(endpoint.find(':').unwrap_or(0));
+            }
+        }
+        self.may_stop.clear();
     }
 }
 
@@ -123,5 +161,80 @@ impl<T: Redact> Redact for Vec<T> {
 impl<T: Redact> Redact for Option<T> {
     fn redact(&mut self) {
         self.iter_mut().for_each(Redact::redact);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Caller, Generation};
+    use crate::base::stop::{CallKind, CallResult};
+
+    fn failed(error: &str) -> Report {
+        Report {
+            ticket: None,
+            kind: CallKind::Stop,
+            result: CallResult::Success,
+            error: Some(error.to_owned()),
+            generation: Generation(1),
+            asked_by: Caller::default(),
+            reason: None,
+            ended_unix_s: 1.0,
+            drained: 0,
+            cancelled: 0,
+            abandoned: 0,
+            refused: 0,
+            survivors: Vec::new(),
+            survivors_total: 0,
+            flushed_bytes: 0,
+            losses: Vec::new(),
+            unmounted: false,
+            steps: Vec::new(),
+        }
+    }
+
+    /// S-94: what went wrong is told, and where not; clients judge the rest as they do the whole.
+    #[test]
+    fn an_error_ends_before_its_first_path() {
+        for (error, told) in [
+            (
+                "its configuration is not kept: /home/ana/x: not on disk",
+                "its configuration is not kept",
+            ),
+            (
+                "its configuration is not kept: writing /home/a: b; c: no space",
+                "its configuration is not kept",
+            ),
+            (
+                "stopped, but still mounted: the mount point is busy",
+                "stopped, but still mounted: the mount point is busy",
+            ),
+            ("stopped, but still mounted: /home/ana: EPERM", "stopped, but still mounted"),
+            ("still: /home/ana; MRxStop: EIO", "still; MRxStop: hidden"),
+            ("still; MRxStop: EIO", "still; MRxStop: EIO"),
+            ("opening /home/ana", "hidden"),
+        ] {
+            let full = failed(error);
+            let redacted = Disclosure::Redacted.apply(full.clone());
+            assert_eq!(redacted.error.as_deref(), Some(told));
+            assert_eq!(redacted.is_still_mounted(), full.is_still_mounted(), "{error}");
+            assert_eq!(redacted.redirector_failed(), full.redirector_failed(), "{error}");
+            assert_eq!(Disclosure::Full.apply(full.clone()), full);
+        }
+    }
+
+    /// S-94: ports are everybody's to see; sockets' paths and who may stop it are not.
+    #[test]
+    fn endpoints_are_told_without_paths() {
+        let endpoints = ["ncacn_ip_tcp:127.0.0.1[4135]", "ncalrpc:[/home/ana/t]", "odd/one"];
+        let full = RpcState {
+            endpoints: endpoints.map(str::to_owned).to_vec(),
+            may_stop: vec!["10.0.0.0/8".to_owned()],
+            calls_total: 7,
+            ..RpcState::default()
+        };
+        let redacted = Disclosure::Redacted.apply(full);
+        assert_eq!(redacted.endpoints, ["ncacn_ip_tcp:127.0.0.1[4135]", "ncalrpc", ""]);
+        assert_eq!((redacted.may_stop.len(), redacted.calls_total), (0, 7));
     }
 }

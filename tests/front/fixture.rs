@@ -221,8 +221,12 @@ impl TestControl {
 }
 
 impl ControlDevice for TestControl {
-    fn status_text(&self) -> String {
+    fn status_text(&self, _full: bool) -> String {
         "state: running\n".to_owned()
+    }
+
+    fn may_read(&self, _caller: Caller) -> bool {
+        true
     }
 
     fn may_see(&self, _caller: Caller) -> bool {

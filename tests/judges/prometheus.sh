@@ -23,13 +23,15 @@ trap end EXIT
 mount_with
 "$MINIRDR" metrics "$name" --format prometheus | promtool check metrics || fail "promtool check metrics"
 
-text=$work/text && mkdir "$text"
+text=$work/text/node-exporter && mkdir -p "$text"
 export MINIRDR
 write() { "$contrib/minirdr-textfile" "$text" || fail "minirdr-textfile"; }
 write
 exporter=$(free_port)
+# Two directories by one pattern, as the README has it.
+mkdir -p "$work/other/node-exporter" && echo 'minirdr_judge 1' >"$work/other/node-exporter/x.prom"
 prometheus-node-exporter --web.listen-address="127.0.0.1:$exporter" --collector.disable-defaults \
-  --collector.textfile --collector.textfile.directory="$text" >"$work/exporter.log" 2>&1 &
+  --collector.textfile --collector.textfile.directory="$work/*/node-exporter" >"$work/exporter.log" 2>&1 &
 pids+=("$!")
 # The example itself, quicker and on other ports.
 port=$(free_port)
@@ -45,6 +47,7 @@ query() {
 is() { [ "$(query "$1")" = "$2" ]; }
 
 wait_until is "minirdr_up{mount=\"$name\"}" 1 || fail "minirdr_up does not arrive"
+wait_until is minirdr_judge 1 || fail "the other directory is not read"
 wait_until is "minirdr_state{mount=\"$name\",state=\"started\"}" 1 || fail "the state does not arrive"
 is 'node_textfile_scrape_error' 0 || fail "node_exporter does not take the files"
 [ "$(curl -sf "http://127.0.0.1:$port/api/v1/rules" | jq '[.data.groups[].rules[]] | length')" -ge 8 ] ||

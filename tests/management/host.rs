@@ -104,7 +104,7 @@ pub fn report(kind: CallKind, result: CallResult, ticket: Option<TicketNumber>) 
         ticket,
         kind,
         result,
-        error: None,
+        error: Some("its configuration is not kept: /secret: no space".to_owned()),
         generation: Generation(1),
         asked_by: Caller::default(),
         reason: None,

@@ -4,7 +4,7 @@
 use crate::host::{Host, NAME, eventually, own_policy, service};
 use minirdr::base::clock::{Clock, ManualClock, SystemClock};
 use minirdr::base::limits::{RPC_CALLS_MAX, RPC_CONNECTIONS_MAX, RPC_MIDWAY_TIMEOUT};
-use minirdr::base::stop::{State, StopOptions};
+use minirdr::base::stop::{OnDeadline, State, StopOptions};
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy, RpcPolicy};
 use minirdr::mgmt::client::Client;
@@ -204,6 +204,49 @@ fn i6_local_users_may_what_the_table_says() {
         assert_eq!(answer, Ok(status.to_le_bytes().to_vec()), "{peer:?}");
         let phase = if status == 0 { Phase::NotListening } else { Phase::Listening };
         assert_eq!(rpc.phase(), phase, "{peer:?}");
+    }
+}
+
+/// S-74: who may stop the listening over a Unix socket, and not the mount, stops the listening
+/// alone, whatever `--rpc-stop` says.
+#[test]
+fn a_local_peer_stops_the_mount_only_if_he_may() {
+    const OWNER: u32 = 1000;
+    const GROUP: u32 = 50;
+    let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
+    let (drain, other) = (StopOptions::default(), local(7, &[7]));
+    let abort = StopOptions { on_deadline: OnDeadline::Abort, ..StopOptions::default() };
+    let member = local(7, &[7, GROUP]);
+    let network = Peer::Remote(([127, 0, 0, 1], 1).into());
+    for (peer, allowed, options, stops) in [
+        (&other, &["other:rpc-stop-listening"][..], &drain, false),
+        (&other, &["other:rpc-stop-listening", "other:stop"][..], &drain, true),
+        (&other, &["other:rpc-stop-listening", "other:stop"][..], &abort, false),
+        (&other, &["other:rpc-stop-listening", "other:abort"][..], &abort, false),
+        (&member, &[][..], &drain, true),
+        (&member, &[][..], &abort, false),
+        (&member, &["group:abort"][..], &abort, true),
+        (&local(OWNER, &[]), &[][..], &abort, true),
+        (&network, &[][..], &abort, true),
+    ] {
+        let rpc = RpcServer::new(SystemClock::shared());
+        rpc.add_endpoint(std::sync::Weak::<Nobody>::new());
+        let interface = rpc.register(Listens::WithServer);
+        assert_eq!(rpc.listen(1, 8, true), RpcStatus::Ok);
+        let mut base = Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE };
+        for word in allowed {
+            base.overrides.take(word, true).expect(word);
+        }
+        let may_stop = vec!["127.0.0.1".parse().expect("a network")];
+        let host = Arc::new(Host::new());
+        let stops_mount = StopsMount { control: host.clone(), options: options.clone() };
+        let policy = RpcPolicy { base, may_stop };
+        let managed = ManagementService::new(Arc::clone(&rpc), policy, Some(stops_mount));
+        let call = rpc.begin(interface).expect("listens");
+        let answer = managed.call(&call, peer, 3, ByteOrder::Little, &[]);
+        assert_eq!(answer, Ok(vec![0; 4]), "{peer:?} {allowed:?}");
+        assert_eq!(rpc.phase(), Phase::NotListening, "{peer:?} {allowed:?}");
+        assert_eq!(host.effects(), usize::from(stops), "{peer:?} {allowed:?} {options:?}");
     }
 }
 

@@ -188,7 +188,8 @@ impl Manager {
         };
         assert_eq!(status.code(), Some(code), "{:?}", self.texts());
         self.hears("the last word", |word| {
-            word.value("STATUS").is_some_and(|status| !status.starts_with("ending"))
+            let midway = |status: &str| status == "starting" || status.starts_with("ending");
+            word.value("STATUS").is_some_and(|status| !midway(status))
         });
     }
 
@@ -231,6 +232,7 @@ fn pid(pid: Pid) -> u32 {
 }
 
 /// S-80: READY comes when the mount answers and not before, once, however long the server takes.
+/// The delay is for a READY that comes too early: it would find nothing mounted.
 #[test]
 fn ready_comes_with_the_mount() {
     if !can_mount() {
@@ -242,7 +244,6 @@ fn ready_comes_with_the_mount() {
         assert!(!starting.mounted && !starting.says("READY=1"), "{starting:?}");
         let ready = manager.hears("READY", |word| word.says("READY=1"));
         assert!(ready.mounted, "{ready:?}");
-        assert!(ready.at.since(starting.at) >= Duration::from_millis(500), "{ready:?}");
         assert_eq!(ready.value("STATUS"), Some("running: 0 requests, 0 handles, 0 B unsent"));
         let status = manager.mounted.status();
         assert_eq!(status["state"], "running", "its socket answers at that moment: {status}");
@@ -252,6 +253,27 @@ fn ready_comes_with_the_mount() {
         let main = pid(manager.main());
         assert_eq!(manager.count(|word| word.from != main), 0, "{:?}", manager.words());
     }
+}
+
+/// S-80: a start that hangs is not ready, as long as it hangs and when it is ended.
+#[test]
+fn a_start_that_hangs_is_never_ready() {
+    if !can_mount() {
+        return;
+    }
+    let mut manager = Manager::new();
+    manager.variables.push(("MINIRDR_LOG", "debug".to_owned()));
+    manager.start("faulty:memory:", "start=hang", &["-f"]);
+    let starting = manager.status("starting");
+    assert!(!starting.mounted, "{starting:?}");
+    let log = manager.mounted.log();
+    wait_until("it is in its start", || {
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("-> StartInProgress"))
+    });
+    manager.signal(Signal::TERM);
+    manager.ends(1);
+    assert_eq!(manager.count(|word| word.text.contains("READY")), 0, "{:?}", manager.texts());
+    assert_eq!(manager.count(|word| word.mounted), 0, "{:?}", manager.words());
 }
 
 /// S-80: a mount that fails is never ready, and says why.

@@ -16,8 +16,11 @@ pub struct ControlReply {
 /// The host behind the control files. Every method is called on a thread that serves the kernel,
 /// with no lock of the front's held, and must return soon: it may not wait for the mount.
 pub trait ControlDevice: Send + Sync {
-    /// The text of `status`.
-    fn status_text(&self) -> String;
+    /// The text of `status`; unless `full`, without paths.
+    fn status_text(&self, full: bool) -> String;
+
+    /// May this caller read the state, the handles and the events at all?
+    fn may_read(&self, caller: Caller) -> bool;
 
     /// May this caller see paths and names of processes?
     fn may_see(&self, caller: Caller) -> bool;

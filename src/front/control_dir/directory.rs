@@ -86,17 +86,26 @@ impl ControlDirectory {
     /// Opens a file. `O_TRUNC` means nothing here.
     ///
     /// # Errors
-    /// EACCES for `control` unless who opens it may command: a mount may do without the kernel's
-    /// own check. ENFILE when too many are open.
+    /// EACCES for `control` unless who opens it may command, and for the files that tell unless he
+    /// may read: a mount may do without the kernel's own check, and its policy may deny what the
+    /// mode allows. ENFILE when too many are open.
     pub fn open(&self, file: ControlFile, caller: Caller) -> Result<(u64, Buffering), Status> {
         assert_no_locks("a question to the control device");
-        if file == ControlFile::Control && !self.device.may_command(caller) {
+        let may = match file {
+            // Its four names are known and the same everywhere.
+            ControlFile::Directory => true,
+            ControlFile::Status | ControlFile::Handles | ControlFile::Events => {
+                self.device.may_read(caller)
+            }
+            ControlFile::Control => self.device.may_command(caller),
+        };
+        if !may {
             return Err(Status::AccessDenied);
         }
         let full = || self.device.may_see(caller);
         let handle = match file {
             ControlFile::Directory => Handle::Directory,
-            ControlFile::Status => Handle::Snapshot(self.device.status_text().into_bytes()),
+            ControlFile::Status => Handle::Snapshot(self.device.status_text(full()).into_bytes()),
             ControlFile::Handles => Handle::Snapshot(self.device.handles_text(full()).into_bytes()),
             ControlFile::Events => {
                 let reader = Arc::new(Reader::new(full()));
@@ -356,17 +365,39 @@ mod tests {
         assert!(fixture.directory.open(ControlFile::Status, CALLER).is_ok());
     }
 
+    /// S-91: whom the policy does not let read is told nothing, whatever the mode of the file says.
+    #[test]
+    fn only_who_may_read_opens_what_tells() {
+        let fixture = fixture();
+        let opens = |file, uid| {
+            fixture.directory.open(file, Caller::local(0, uid, 6)).map(|(handle, _)| {
+                fixture.directory.release(handle);
+            })
+        };
+        for file in [ControlFile::Status, ControlFile::Handles, ControlFile::Events] {
+            assert_eq!(opens(file, 5), Ok(()), "{file:?}");
+            assert_eq!(
+                opens(file, TestDevice::MAY_NOT_READ),
+                Err(Status::AccessDenied),
+                "{file:?}"
+            );
+        }
+        assert_eq!(opens(ControlFile::Directory, TestDevice::MAY_NOT_READ), Ok(()));
+        assert_eq!(fixture.directory.open_handles(), 0);
+    }
+
     /// Others may look, and see no paths.
     #[test]
     fn paths_are_for_those_who_may_see_them() {
         let fixture = fixture();
-        let text = |caller| {
-            let (handle, _) =
-                fixture.directory.open(ControlFile::Handles, caller).expect("may look");
+        let text = |file, caller| {
+            let (handle, _) = fixture.directory.open(file, caller).expect("may look");
             read(&fixture.directory, handle, 0)
         };
-        assert_eq!(text(OWNER), Ok(b"path".to_vec()));
-        assert_eq!(text(CALLER), Ok(b"\n".to_vec()));
+        assert_eq!(text(ControlFile::Handles, OWNER), Ok(b"path".to_vec()));
+        assert_eq!(text(ControlFile::Handles, CALLER), Ok(b"\n".to_vec()));
+        assert_eq!(text(ControlFile::Status, OWNER), Ok(b"runn".to_vec()));
+        assert_eq!(text(ControlFile::Status, CALLER), Ok(b"hidd".to_vec()));
     }
 
     #[test]

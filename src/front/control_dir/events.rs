@@ -311,6 +311,9 @@ pub(in crate::front) mod tests {
     type Mutex2<T> = std::sync::Mutex<T>;
 
     impl TestDevice {
+        /// A user who may not read.
+        pub const MAY_NOT_READ: u32 = 9;
+
         pub fn event(&self, line: &str) {
             self.events.lock().unwrap().push(line.to_owned());
             let wake = self.wake.lock().unwrap().clone();
@@ -325,8 +328,12 @@ pub(in crate::front) mod tests {
     }
 
     impl ControlDevice for TestDevice {
-        fn status_text(&self) -> String {
-            "running\n".to_owned()
+        fn status_text(&self, full: bool) -> String {
+            if full { "running\n".to_owned() } else { "hidden\n".to_owned() }
+        }
+
+        fn may_read(&self, caller: Caller) -> bool {
+            caller.uid != Self::MAY_NOT_READ
         }
 
         fn may_see(&self, caller: Caller) -> bool {

@@ -8,7 +8,7 @@ use crate::base::clock::Moment;
 use crate::base::limits::RPC_DENIALS_LOGGED_EVERY;
 use crate::base::stop::StopOptions;
 use crate::base::sync::{Mutex, Rank};
-use crate::mgmt::authz::{Decision, Denial, Peer, RpcPolicy};
+use crate::mgmt::authz::{Decision, Denial, Operation, Peer, RpcPolicy};
 use crate::mgmt::control::Control;
 use crate::mgmt::dce::interface::{Answer, Management, STATISTICS};
 use crate::mgmt::dce::ndr::ByteOrder;
@@ -144,6 +144,9 @@ impl ManagementService {
 
     /// Stops the listening. Who begins the drain stops the mount as well, where that is wanted; who
     /// joins one does not stop it once more.
+    ///
+    /// A local peer must be one who could stop the mount by itself: the right to stop the listening
+    /// is not that one. For a network both are one thing, which `--rpc-allow-stop` allows.
     fn stop(&self, call: &Call, peer: &Peer) -> RpcStatus {
         let stopping = self.rpc.stop_listening(Some(call));
         log::warn!("remote management: {peer:?} asked to stop the listening: {stopping:?}");
@@ -152,7 +155,13 @@ impl ManagementService {
         {
             let reason = Some(match peer {
                 Peer::Remote(address) => format!("stop_server_listening from {address}"),
-                Peer::Local { .. } => "stop_server_listening".to_owned(),
+                Peer::Local { .. } => {
+                    if let Decision::Deny(denial) = self.may_stop_mount(options, peer) {
+                        log::warn!("remote management: the mount is not stopped: {denial}");
+                        return stopping.status();
+                    }
+                    "stop_server_listening".to_owned()
+                }
             });
             match control.stop(peer.caller(), StopOptions { reason, ..options.clone() }) {
                 Ok(answer) => log::info!("remote management: the mount stops: {answer:?}"),
@@ -161,5 +170,13 @@ impl ManagementService {
             }
         }
         stopping.status()
+    }
+
+    /// As `minirdr stop` is asked: a stop, and for one that aborts that as well.
+    fn may_stop_mount(&self, options: &StopOptions, peer: &Peer) -> Decision {
+        match self.policy.authorize(Operation::Stop, peer) {
+            Decision::Allow => self.policy.authorize(Operation::of_stop(options), peer),
+            denied @ Decision::Deny(_) => denied,
+        }
     }
 }

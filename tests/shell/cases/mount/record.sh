@@ -18,6 +18,15 @@ assert_has "$kinds" "dispatcher_spun_down save_config stopped"
 expect 0 rdr start t
 wait_until "it is written again" runs true
 pid=$(daemon_pid)
+say "one that lives is not unfinished: its socket elsewhere, or gone"
+run env XDG_RUNTIME_DIR="$TEST_DIR/elsewhere" "$MINIRDR" doctor
+assert_has "$out" "unknown daemon"
+assert_lacks "$out" "unfinished"
+mv "$TEST_DIR/run/minirdr/t.sock" "$TEST_DIR/t.sock"
+run rdr doctor
+assert_has "$out" "unknown daemon"
+assert_lacks "$out" "unfinished"
+mv "$TEST_DIR/t.sock" "$TEST_DIR/run/minirdr/t.sock"
 kill -9 "$pid"
 wait_until "the daemon is gone" ended "$pid"
 run rdr doctor
