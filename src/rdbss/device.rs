@@ -98,7 +98,7 @@ impl Device {
     /// # Errors
     /// The system's, when it has no room for a thread.
     pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
-        let clock = registration.clock;
+        let (clock, tag) = (registration.clock, registration.options.tag);
         let device = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             name: registration.name,
@@ -110,7 +110,7 @@ impl Device {
             gate: Arc::new(Gate::new()),
             control: Control::default(),
             tickets: Tickets::default(),
-            handles: HandleTable::new(),
+            handles: HandleTable::tagged(tag),
             requests: RequestTable::default(),
             counts: Arc::default(),
             refusals: Refusals::default(),
@@ -122,7 +122,7 @@ impl Device {
             scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
-            fcbs: FcbTable::new(),
+            fcbs: FcbTable::new(tag),
             root: OnceLock::new(),
             last_known: Mutex::new(Rank::Leaf, LastKnown::default()),
             kernel: OnceLock::new(),

@@ -6,6 +6,7 @@ use crate::base::sync::{Mutex, Rank};
 use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{Observer, UncProvider};
+use crate::rdbss::objects::number_space::Tag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub struct DeviceOptions {
     pub start_limit: Duration,
     /// A delayed close is made when no open has wanted it for so long (ScavengerTimeout).
     pub scavenger_timeout: Duration,
+    /// Which device of its mount it is; no two of a mount have the same.
+    pub tag: Tag,
 }
 
 impl Default for DeviceOptions {
@@ -87,6 +90,7 @@ impl Default for DeviceOptions {
             survivors: SurvivorPolicy::default(),
             start_limit: Duration::from_secs(60),
             scavenger_timeout: SCAVENGER_TIMEOUT,
+            tag: Tag::SOLE,
         }
     }
 }
