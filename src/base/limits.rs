@@ -90,6 +90,10 @@ pub const DELAYED_REQUESTS_MAX: usize = 4096;
 /// Bytes of the writes among them.
 pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Names the kernel is told one by one to forget; for more it is told to forget all.
+pub const NOTIFIER_NAMES_MAX: usize = 1024;
+/// A prefix that changes hands waits so long for the kernel to be told.
+pub const HAND_OVER_SETTLE_WAIT: Duration = Duration::from_secs(5);
 /// Longest name in a mount's namespace, in bytes (POSIX PATH_MAX).
 pub const NET_NAME_BYTES_MAX: usize = 4096;
 /// Providers of one mount.

@@ -361,7 +361,7 @@ impl Device {
             Operation::SetAttributes { node, handle, set } => {
                 self.set_attributes(context, &node, handle, set)
             }
-            Operation::QueryVolume => self.query_volume(context),
+            Operation::QueryVolume { .. } => self.query_volume(context),
             Operation::GetExtendedAttribute { node, name } => {
                 self.get_extended_attribute(context, &node, &name)
             }
@@ -440,7 +440,7 @@ impl Device {
     fn answer_stopped(&self, operation: &Operation<'_>) -> Result<Answer, Status> {
         let known = *self.last_known.lock();
         match operation {
-            Operation::QueryVolume => Ok(Answer::Volume(known.volume.unwrap_or_default())),
+            Operation::QueryVolume { .. } => Ok(Answer::Volume(known.volume.unwrap_or_default())),
             Operation::GetAttributes { .. } => {
                 known.root.map(Answer::Attributes).ok_or(Status::RedirectorNotStarted)
             }
@@ -477,7 +477,7 @@ impl Operation<'_> {
             | Self::Open { .. }
             | Self::Create { .. }
             | Self::OpenDirectory { .. }
-            | Self::QueryVolume
+            | Self::QueryVolume { .. }
             | Self::GetExtendedAttribute { .. }
             | Self::ListExtendedAttributes { .. }
             | Self::SetExtendedAttribute { .. }
@@ -527,7 +527,7 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { node, .. }
             | Self::RemoveExtendedAttribute { node, .. }
             | Self::Access { node, .. } => Subject::Node(node.clone()),
-            Self::QueryVolume => Subject::Volume,
+            Self::QueryVolume { .. } => Subject::Volume,
         }
     }
 }

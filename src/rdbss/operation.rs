@@ -203,7 +203,10 @@ pub enum Operation<'a> {
         with_files: bool,
     },
     /// STATFS.
-    QueryVolume,
+    QueryVolume {
+        /// Of the device this file is on.
+        node: Node,
+    },
     /// GETXATTR.
     GetExtendedAttribute {
         /// The file.
@@ -307,7 +310,7 @@ impl Operation<'_> {
                 OperationClass::Create { opens: true }
             }
             Self::GetAttributes { node, handle: None } if node.is_root() => OperationClass::Device,
-            Self::QueryVolume => OperationClass::Device,
+            Self::QueryVolume { .. } => OperationClass::Device,
             Self::GetAttributes { handle: Some(_), .. }
             | Self::SetAttributes { handle: Some(_), .. }
             | Self::Read { .. }
@@ -347,7 +350,7 @@ impl Operation<'_> {
             | Self::Read { .. }
             | Self::OpenDirectory { .. }
             | Self::ReadDirectory { .. }
-            | Self::QueryVolume
+            | Self::QueryVolume { .. }
             | Self::GetExtendedAttribute { .. }
             | Self::ListExtendedAttributes { .. }
             | Self::Access { .. }
@@ -407,7 +410,7 @@ impl Operation<'_> {
             Self::Synchronize { .. } => "fsync",
             Self::OpenDirectory { .. } => "opendir",
             Self::ReadDirectory { .. } => "readdir",
-            Self::QueryVolume => "statfs",
+            Self::QueryVolume { .. } => "statfs",
             Self::GetExtendedAttribute { .. } => "getxattr",
             Self::ListExtendedAttributes { .. } => "listxattr",
             Self::SetExtendedAttribute { .. } => "setxattr",
@@ -452,7 +455,6 @@ impl Operation<'_> {
             ($($variant:ident { $($field:ident),* }),+ $(,)?) => {
                 match self {
                     $(Self::$variant { $($field),* } => Operation::$variant { $($field),* },)+
-                    Self::QueryVolume => Operation::QueryVolume,
                     Self::Write { handle, offset, data, write_back, kill_privileges } => {
                         let data = WriteData::Shared(data.shared());
                         Operation::Write { handle, offset, data, write_back, kill_privileges }
@@ -477,6 +479,7 @@ impl Operation<'_> {
             Release { handle },
             Synchronize { handle, data_only },
             OpenDirectory { node },
+            QueryVolume { node },
             ReadDirectory { handle, from, budget_bytes, with_files },
             GetExtendedAttribute { node, name },
             ListExtendedAttributes { node },

@@ -144,7 +144,7 @@ impl<T> HandleTable<T> {
 
     /// Is it a number of this table's?
     fn is_ours(&self, number: HandleNumber) -> bool {
-        Tag::of_handle(number) == Some(self.tag)
+        Tag::of_handle(number) == self.tag
     }
 
     /// The value of a number; `None` if it was removed, however long ago.
@@ -330,7 +330,7 @@ mod tests {
         let tag = |number| Tag::new(number).expect("small enough");
         let tables = [HandleTable::tagged(tag(1)), HandleTable::tagged(tag(127))];
         let [one, other] = tables.each_ref().map(|table| table.insert(Arc::new(1)).expect("room"));
-        assert_eq!(Tag::of_handle(one), Some(tag(1)));
+        assert_eq!(Tag::of_handle(one), tag(1));
         assert!(tables[0].get(one).is_some() && tables[1].get(other).is_some());
         assert!(tables[1].get(one).is_none() && tables[1].remove(one).is_none());
         assert!(!tables[0].set_aside(other));
@@ -353,7 +353,7 @@ mod tests {
         for round in 0..3 {
             let number = table.insert(Arc::new(round)).expect("room");
             assert_eq!(split(number).1 == index, round == 0, "used once more, then retired");
-            assert_eq!(Tag::of_handle(number), Some(Tag::MAX));
+            assert_eq!(Tag::of_handle(number), Tag::MAX);
             table.remove(number).expect("it is there");
         }
     }

@@ -43,8 +43,14 @@ impl Tag {
 
     /// Whose handle it is.
     #[must_use]
-    pub const fn of_handle(handle: HandleNumber) -> Option<Self> {
-        Self::new((handle.0 >> TAG_SHIFT) as u8)
+    pub const fn of_handle(handle: HandleNumber) -> Self {
+        Self((handle.0 >> TAG_SHIFT) as u8)
+    }
+
+    /// Whose file it is, in a mount of several devices: a mount's only device uses all the bits.
+    #[must_use]
+    pub const fn of_node(node: NodeNumber) -> Self {
+        Self((node.0 >> TAG_SHIFT) as u8)
     }
 
     /// What is on top of its handles' numbers.
@@ -125,7 +131,7 @@ mod tests {
                 prop_assert_eq!(node.0 & (HASHED - 1), number);
             }
             let handle = HandleNumber(one.handle_bits() | (another & ((1 << TAG_SHIFT) - 1)));
-            prop_assert_eq!(Tag::of_handle(handle), Some(one));
+            prop_assert_eq!((Tag::of_handle(handle), Tag::of_node(node)), (one, one));
         }
     }
 }

@@ -1,0 +1,22 @@
+//! A mount of several providers: what it is made from, and the parts that are not of one device
+//! (namespace.md).
+
+pub mod directories;
+pub mod kernel_names;
+pub mod provider;
+
+use crate::app::source::Source;
+pub use crate::mup::net_name::NetName;
+
+/// One provider, as a configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// Its name; unique in its mount.
+    pub name: String,
+    /// Where it is shown: at least one, none the root, none inside another's.
+    pub prefixes: Vec<NetName>,
+    /// What it shows.
+    pub source: Source,
+    /// Options of its mini-redirector.
+    pub options: Vec<(String, String)>,
+}
