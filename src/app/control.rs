@@ -283,6 +283,7 @@ mod tests {
             clock: clock.clone(),
             observer: Arc::new(Deaf),
             unc_provider: None,
+            dependents: None,
         };
         let device = registry.register(registration).expect("the first of its name");
         let config = MountConfig {

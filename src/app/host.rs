@@ -121,6 +121,7 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
         clock: clock.clone(),
         observer: publisher.clone(),
         unc_provider: None,
+        dependents: None,
     };
     let device =
         registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;

@@ -3,6 +3,7 @@
 
 pub mod directories;
 pub mod kernel_names;
+pub mod members;
 pub mod provider;
 
 use crate::app::source::Source;

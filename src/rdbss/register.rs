@@ -5,7 +5,7 @@ use crate::base::limits::{RELEASE_GRACE, REQUEST_DEADLINE, SCAVENGER_TIMEOUT};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::device::Device;
-use crate::rdbss::notice::{Observer, UncProvider};
+use crate::rdbss::notice::{Dependents, Observer, UncProvider};
 use crate::rdbss::objects::number_space::Tag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +115,8 @@ pub struct Registration {
     pub observer: Arc<dyn Observer>,
     /// The router's seam; not asked when `dont_provide_uncs`.
     pub unc_provider: Option<Arc<dyn UncProvider>>,
+    /// Those that start and stop with it.
+    pub dependents: Option<Arc<dyn Dependents>>,
 }
 
 /// Why a registration or its end was refused.
