@@ -1,6 +1,7 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::namespace::members::Members;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Replay};
 use crate::base::clock::Clock;
@@ -30,6 +31,8 @@ pub struct Mounted {
 pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
+    /// The shares, in a mount of several providers: then the device is the mount's own.
+    pub(in crate::app) members: Option<Arc<Members>>,
     pub(in crate::app) clock: Arc<dyn Clock>,
     /// What has what did not reach the server.
     pub(in crate::app) keeper: Arc<Keeper>,
@@ -48,12 +51,14 @@ impl HostControl {
     pub fn new(
         config: MountConfig,
         device: Arc<Device>,
+        members: Option<Arc<Members>>,
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
         Self {
             config,
             device,
+            members,
             clock,
             keeper,
             mounted: OnceLock::new(),
@@ -125,7 +130,7 @@ impl Control for HostControl {
         let now = self.clock.now();
         let unsent = self.keeper.summary();
         let front_defects = self.front_defects.get().map_or(0, |count| count());
-        MountStatus {
+        let mut whole = MountStatus {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
             redirector: self.config.source.scheme().to_owned(),
@@ -151,23 +156,42 @@ impl Control for HostControl {
             unsent_files: unsent.files,
             unsent_files_bytes: unsent.bytes,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            providers: Vec::new(),
+        };
+        if let Some(members) = &self.members {
+            members.add_to_status(&mut whole);
         }
+        whole
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
-        self.device.visit_handles(visit);
+        let mut goes_on = true;
+        self.device.visit_handles(|handle| {
+            goes_on = visit(handle);
+            goes_on
+        });
+        if let Some(members) = self.members.as_ref().filter(|_| goes_on) {
+            members.visit_handles(visit);
+        }
     }
 
     fn requests(&self) -> Vec<RequestInfo> {
-        self.device.requests()
+        let mut requests = self.device.requests();
+        requests.extend(self.members.iter().flat_map(|members| members.requests()));
+        requests
     }
 
     fn check(&self) -> Check {
-        self.device.check()
+        let mut check = self.device.check();
+        if let Some(members) = &self.members {
+            members.add_to_check(&mut check);
+        }
+        check
     }
 
     fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
-        let detached = self.device.detach(asked_by, handle);
+        let of_a_share = || self.members.as_ref()?.detach(asked_by, handle);
+        let detached = self.device.detach(asked_by, handle).or_else(of_a_share);
         detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 
@@ -184,11 +208,21 @@ impl Control for HostControl {
     }
 
     fn pause(&self, _: Caller) -> Result<CallResult, ControlError> {
-        Ok(self.device.pause()?)
+        let result = self.device.pause()?;
+        if let Some(members) = &self.members {
+            members.set_paused(true);
+        }
+        Ok(result)
     }
 
     fn resume(&self, _: Caller) -> Result<CallResult, ControlError> {
-        Ok(self.device.resume()?)
+        let paused = self.device.state() == State::Paused;
+        let result = self.device.resume()?;
+        // A stop that is taken back takes theirs back itself.
+        if let Some(members) = self.members.as_ref().filter(|_| paused) {
+            members.set_paused(false);
+        }
+        Ok(result)
     }
 
     fn wait_ticket(
@@ -297,7 +331,7 @@ mod tests {
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
-        Arc::new(HostControl::new(config, device, clock, keeper))
+        Arc::new(HostControl::new(config, device, None, clock, keeper))
     }
 
     /// What a stop of ours took away is not mounted any more; what was busy is still.

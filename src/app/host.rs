@@ -127,7 +127,7 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
         registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
     device.attach_keeper(keeper.clone());
     let host = Host {
-        control: Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper)),
+        control: Arc::new(HostControl::new(config, device.clone(), None, clock.clone(), keeper)),
         device,
         registry,
         events,

@@ -3,6 +3,7 @@
 
 pub mod directories;
 pub mod kernel_names;
+pub mod listing;
 pub mod members;
 pub mod provider;
 

@@ -5,6 +5,7 @@ use crate::app::events::Publisher;
 use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::provider::{Registration, Share};
 use crate::app::redirector;
+use crate::app::source::Source;
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{Answer, CallResult, HandleInfo, Report, State, StopOptions};
@@ -14,6 +15,7 @@ use crate::mgmt::events::EventQueue;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mup::net_name::NetName;
 use crate::mup::router::Router;
+use crate::mup::upcalls::ProviderHandle;
 use crate::rdbss::device::{Device, KernelSide};
 use crate::rdbss::notice::{Dependents, FileSystemRegistration, KernelCache, LossKeeper};
 use crate::rdbss::objects::number_space::Tag;
@@ -36,6 +38,8 @@ pub struct Shown {
     pub provider: String,
     /// Where it is shown.
     pub prefix: NetName,
+    /// What it shows.
+    pub source: Source,
     /// The device.
     pub device: Arc<Device>,
     registration: Arc<Registration>,
@@ -44,8 +48,14 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Its handle at the router, while its prefix is its.
+    #[must_use]
+    pub fn owner(&self) -> Option<ProviderHandle> {
+        self.registration.handle()
+    }
+
     /// A path below its root as the mount has it.
-    fn path(&self, below: &[u8]) -> Vec<u8> {
+    pub(in crate::app) fn path(&self, below: &[u8]) -> Vec<u8> {
         let mut path = self.prefix.to_path();
         // Paths in reports have no leading slash.
         path.remove(0);
@@ -211,6 +221,7 @@ impl Members {
             name: name.clone(),
             provider: config.name.clone(),
             prefix: prefix.clone(),
+            source: config.source.clone(),
             device,
             registration: tie,
             stopping: Mutex::new(Rank::Leaf, None),
