@@ -6,6 +6,7 @@ pub mod kernel_names;
 pub mod listing;
 pub mod members;
 pub mod provider;
+pub mod share_keeper;
 
 use crate::app::source::Source;
 pub use crate::mup::net_name::NetName;

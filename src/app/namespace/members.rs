@@ -4,14 +4,16 @@ use crate::app::error::AppError;
 use crate::app::events::Publisher;
 use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::provider::{Registration, Share};
+use crate::app::namespace::share_keeper::ShareKeeper;
 use crate::app::redirector;
 use crate::app::source::Source;
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{Answer, CallResult, HandleInfo, Report, State, StopOptions};
+use crate::base::stop::{Answer, CallResult, HandleInfo, Loss, Report, State, StopOptions};
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::front::namespace::{Member, Namespace};
 use crate::mgmt::events::EventQueue;
+use crate::mrx::calldown::Capabilities;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mup::net_name::NetName;
 use crate::mup::router::Router;
@@ -56,14 +58,7 @@ impl Shown {
 
     /// A path below its root as the mount has it.
     pub(in crate::app) fn path(&self, below: &[u8]) -> Vec<u8> {
-        let mut path = self.prefix.to_path();
-        // Paths in reports have no leading slash.
-        path.remove(0);
-        if !below.is_empty() {
-            path.push(b'/');
-            path.extend_from_slice(below);
-        }
-        path
+        self.prefix.path_of(below)
     }
 
     /// The same for a handle.
@@ -208,7 +203,11 @@ impl Members {
             dependents: None,
         });
         let device = device.map_err(|error| AppError::failed(error.to_string()))?;
-        device.attach_keeper(self.parts.keeper.clone());
+        device.attach_keeper(Arc::new(ShareKeeper {
+            tag: device.tag(),
+            prefix: prefix.clone(),
+            keeper: self.parts.keeper.clone(),
+        }));
         let member = Member::new(device.clone());
         tie.attach(member.clone());
         if let Some(namespace) = self.namespace.get()
@@ -372,6 +371,33 @@ impl Dependents for Members {
 }
 
 impl Members {
+    /// What every share can do.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        let each = self.all().into_iter().map(|shown| shown.device.capabilities());
+        let both = |one: Capabilities, other: Capabilities| Capabilities {
+            locks: one.locks && other.locks,
+            posix_acl: one.posix_acl && other.posix_acl,
+            ..one
+        };
+        each.reduce(both).unwrap_or_default()
+    }
+
+    /// The kernel's connection has ended: closes what is open, each within `limit`.
+    pub fn gone_within(&self, limit: Duration) -> u64 {
+        self.all().iter().map(|shown| shown.device.connection_gone_within(limit)).sum()
+    }
+
+    /// What was lost since the last reports.
+    #[must_use]
+    pub fn take_losses(&self) -> Vec<Loss> {
+        let of = |shown: &Arc<Shown>| {
+            let losses = shown.device.take_losses().into_iter();
+            losses.map(|loss| Loss { path: shown.path(&loss.path), ..loss }).collect::<Vec<_>>()
+        };
+        self.all().iter().flat_map(of).collect()
+    }
+
     fn left(&self, until: Moment) -> Duration {
         until.since(self.parts.clock.now())
     }

@@ -132,6 +132,8 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         runtime_dir: environment.runtime_dir.clone(),
         name,
         source,
+        providers: Vec::new(),
+        config_file: None,
         mount_point,
         options,
         rpc,
