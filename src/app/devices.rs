@@ -19,7 +19,7 @@ use crate::mup::net_name::NetName;
 use crate::mup::router::{Outside, Router, RouterOptions};
 use crate::mup::upcalls::{ProviderHandle, Upstream};
 use crate::rdbss::device::{Device, KernelSide};
-use crate::rdbss::notice::{FileSystemRegistration, LossKeeper};
+use crate::rdbss::notice::{Dependents, FileSystemRegistration, LossKeeper};
 use crate::rdbss::operation::Dispatcher;
 use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls, Registry, SurvivorPolicy,
@@ -103,7 +103,7 @@ impl Devices {
             made
         });
         let registry = Registry::default();
-        let device = register(&registry, &given, factory, Some(members.clone()))?;
+        let device = register(&registry, &given, factory, Some(members.dependents()))?;
         let namespace = Arc::new(Namespace::new(device.clone(), router));
         members.attach(namespace.clone());
         let names = Some((names, directories));
@@ -172,7 +172,7 @@ fn register(
     registry: &Registry,
     given: &Given<'_>,
     factory: RedirectorFactory,
-    members: Option<Arc<Members>>,
+    dependents: Option<Arc<dyn Dependents>>,
 ) -> Result<Arc<Device>, AppError> {
     let registration = Registration {
         name: given.config.name.clone(),
@@ -182,7 +182,7 @@ fn register(
         clock: given.clock.clone(),
         observer: given.publisher.clone(),
         unc_provider: None,
-        dependents: members.map(|members| members as _),
+        dependents,
     };
     let registered = registry.register(registration);
     let device = registered.map_err(|error| AppError::failed(error.to_string()))?;

@@ -114,9 +114,9 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
         publisher: publisher.clone(),
         keeper: keeper.clone(),
     })?;
-    let (device, members) = (devices.device.clone(), devices.members.clone());
+    let device = devices.device.clone();
     let host = Host {
-        control: Arc::new(HostControl::new(config, device.clone(), members, clock.clone(), keeper)),
+        control: Arc::new(HostControl::new(config, &devices, clock.clone(), keeper)),
         device,
         devices,
         events,

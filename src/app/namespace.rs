@@ -7,6 +7,7 @@ pub mod listing;
 pub mod members;
 pub mod provider;
 pub mod share_keeper;
+pub mod together;
 
 use crate::app::source::Source;
 pub use crate::mup::net_name::NetName;

@@ -110,16 +110,11 @@ impl NetName {
         below.is_some_and(|rest| rest.first().is_none_or(|&byte| byte == MARK))
     }
 
-    /// Where something below it is, as reports have paths: from the mount's root, without a leading
-    /// slash.
+    /// As reports have paths: from the mount's root, without a leading slash.
     #[must_use]
-    pub fn path_of(&self, below: &[u8]) -> Vec<u8> {
+    pub fn to_relative(&self) -> Vec<u8> {
         let mut path = self.to_path();
         path.remove(0);
-        if !path.is_empty() && !below.is_empty() {
-            path.push(b'/');
-        }
-        path.extend_from_slice(below);
         path
     }
 

@@ -103,6 +103,7 @@ impl Device {
     /// The system's, when it has no room for a thread.
     pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
         let (clock, tag) = (registration.clock, registration.options.tag);
+        let shown_at = registration.options.shown_at.clone();
         let device = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             name: registration.name,
@@ -127,7 +128,7 @@ impl Device {
             scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
-            fcbs: FcbTable::new(tag),
+            fcbs: FcbTable::new(tag, shown_at),
             root: OnceLock::new(),
             last_known: Mutex::new(Rank::Leaf, LastKnown::default()),
             kernel: OnceLock::new(),
@@ -157,6 +158,14 @@ impl Device {
     pub fn capabilities(&self) -> Capabilities {
         let view = self.view.read().clone();
         view.map(|view| view.instance().capabilities).unwrap_or_default()
+    }
+
+    /// A path below the share's root, as its mini-redirector says it, as the mount has it.
+    pub(in crate::rdbss) fn told_path(&self, below: Vec<u8>) -> Vec<u8> {
+        match &self.options.shown_at[..] {
+            [] => below,
+            at => [at, b"/", &below].concat(),
+        }
     }
 
     /// Which device of its mount it is.

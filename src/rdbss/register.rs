@@ -80,6 +80,9 @@ pub struct DeviceOptions {
     pub scavenger_timeout: Duration,
     /// Which device of its mount it is; no two of a mount have the same.
     pub tag: Tag,
+    /// Where the mount shows its share, as paths are told: from the mount's root without a leading
+    /// slash, empty for all of the mount.
+    pub shown_at: Vec<u8>,
 }
 
 impl Default for DeviceOptions {
@@ -91,6 +94,7 @@ impl Default for DeviceOptions {
             start_limit: Duration::from_secs(60),
             scavenger_timeout: SCAVENGER_TIMEOUT,
             tag: Tag::SOLE,
+            shown_at: Vec::new(),
         }
     }
 }

@@ -55,7 +55,7 @@ impl Upcalls for DeviceUpcalls {
         let Some(device) = self.device.upgrade() else { return };
         device.lost(LostWrite {
             identity: FileIdentity { number: 0, generation: 0 },
-            path: loss.path,
+            path: device.told_path(loss.path),
             span: None,
             bytes: loss.bytes,
             append: false,

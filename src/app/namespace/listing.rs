@@ -1,5 +1,4 @@
-//! What the management plane is shown of a mount's shares: numbers added up, paths as the mount
-//! has them.
+//! What the management plane is shown of a mount's shares: numbers added up, lists joined.
 
 use crate::app::namespace::members::{Members, Shown};
 use crate::base::ids::{Caller, HandleNumber};
@@ -7,7 +6,6 @@ use crate::base::limits::LISTED_MAX;
 use crate::base::stop::{CallResult, Check, Detached, HandleInfo, RequestInfo, State};
 use crate::mgmt::proto::{MountStatus, ProviderStatus};
 use crate::rdbss::objects::number_space::Tag;
-use std::sync::Arc;
 
 impl Shown {
     fn status(&self) -> ProviderStatus {
@@ -25,10 +23,6 @@ impl Shown {
             survivors: status.survivors,
             unsent_bytes: status.unsent_bytes,
         }
-    }
-
-    fn request(&self, request: RequestInfo) -> RequestInfo {
-        RequestInfo { path: self.path(&request.path), ..request }
     }
 }
 
@@ -56,7 +50,7 @@ impl Members {
                 return;
             }
             shown.device.visit_handles(|handle| {
-                goes_on = visit(shown.handle(handle));
+                goes_on = visit(handle);
                 goes_on
             });
         }
@@ -65,11 +59,7 @@ impl Members {
     /// Requests in flight, device by device.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestInfo> {
-        let of = |shown: &Arc<Shown>| {
-            let requests = shown.device.requests().into_iter();
-            requests.map(|request| shown.request(request)).collect::<Vec<_>>()
-        };
-        self.all().iter().flat_map(of).collect()
+        self.all().iter().flat_map(|shown| shown.device.requests()).collect()
     }
 
     /// Adds what a stop of the shares would meet.
@@ -77,13 +67,11 @@ impl Members {
         for shown in self.all() {
             let check = shown.device.check();
             let room = LISTED_MAX.saturating_sub(whole.handles.len());
-            let handles = check.handles.into_iter().take(room);
-            whole.handles.extend(handles.map(|handle| shown.handle(handle)));
+            whole.handles.extend(check.handles.into_iter().take(room));
             whole.handles_total += check.handles_total;
             whole.opening += check.opening;
             let room = LISTED_MAX.saturating_sub(whole.requests.len());
-            let requests = check.requests.into_iter().take(room);
-            whole.requests.extend(requests.map(|request| shown.request(request)));
+            whole.requests.extend(check.requests.into_iter().take(room));
             whole.requests_total += check.requests_total;
         }
         let busy = whole.handles_total > 0 || whole.opening > 0;
@@ -97,8 +85,7 @@ impl Members {
     pub fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Option<Detached> {
         let tag = Tag::of_handle(handle);
         let shown = self.all().into_iter().find(|shown| shown.device.tag() == tag)?;
-        let detached = shown.device.detach(asked_by, handle)?;
-        Some(Detached { handle: shown.handle(detached.handle), ..detached })
+        shown.device.detach(asked_by, handle)
     }
 
     /// Refuses new opens everywhere, or lets them pass again.

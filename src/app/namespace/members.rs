@@ -1,20 +1,23 @@
-//! The devices that show the shares of a mount, and what starts and stops with the mount.
+//! The devices that show the shares of a mount.
+//!
+//! A provider with several prefixes has a device for each. The first leads: the others are its
+//! dependents, so that a stop or start of the provider is one call with one result.
 
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
 use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::provider::{Registration, Share};
 use crate::app::namespace::share_keeper::ShareKeeper;
+use crate::app::namespace::together::{Together, Which};
 use crate::app::redirector;
 use crate::app::source::Source;
-use crate::base::clock::{Clock, Moment};
-use crate::base::ids::{Caller, TicketNumber};
-use crate::base::stop::{Answer, CallResult, HandleInfo, Loss, Report, State, StopOptions};
+use crate::base::clock::Clock;
+use crate::base::ids::TicketNumber;
+use crate::base::stop::Loss;
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::front::namespace::{Member, Namespace};
 use crate::mgmt::events::EventQueue;
-use crate::mrx::calldown::Capabilities;
-use crate::mrx::calldown::MiniRedirector;
+use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mup::net_name::NetName;
 use crate::mup::router::Router;
 use crate::mup::upcalls::ProviderHandle;
@@ -24,13 +27,9 @@ use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::register::{
     self, DeviceOptions, RedirectorFactory, RegistrationControls, Registry,
 };
-use crate::rdbss::ticket::TicketState;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
-
-/// Whoever waits for several devices looks at each so often.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A device with its place in the mount.
 pub struct Shown {
@@ -44,9 +43,11 @@ pub struct Shown {
     pub source: Source,
     /// The device.
     pub device: Arc<Device>,
+    /// The first of its provider: its calls are the provider's.
+    pub leads: bool,
     registration: Arc<Registration>,
-    /// The stop that the mount's own stop asked it for.
-    stopping: Mutex<Option<TicketNumber>>,
+    /// The stop that a stop of what it depends on asked it for.
+    pub(super) stopping: Mutex<Option<TicketNumber>>,
 }
 
 impl Shown {
@@ -54,29 +55,6 @@ impl Shown {
     #[must_use]
     pub fn owner(&self) -> Option<ProviderHandle> {
         self.registration.handle()
-    }
-
-    /// A path below its root as the mount has it.
-    pub(in crate::app) fn path(&self, below: &[u8]) -> Vec<u8> {
-        self.prefix.path_of(below)
-    }
-
-    /// The same for a handle.
-    pub fn handle(&self, handle: HandleInfo) -> HandleInfo {
-        HandleInfo { path: self.path(&handle.path), ..handle }
-    }
-
-    /// The same for a report.
-    pub fn report(&self, report: Report) -> Report {
-        let mut report = report;
-        for loss in &mut report.losses {
-            loss.path = self.path(&loss.path);
-        }
-        report.survivors = report.survivors.into_iter().map(|handle| self.handle(handle)).collect();
-        if let Some(error) = &mut report.error {
-            *error = format!("{}: {error}", self.name);
-        }
-        report
     }
 }
 
@@ -86,7 +64,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where what happens is told.
     pub events: Arc<EventQueue>,
-    /// How a device behaves; its tag is its own.
+    /// How a device behaves; its tag and place are its own.
     pub options: DeviceOptions,
     /// What keeps what was lost.
     pub keeper: Arc<dyn LossKeeper>,
@@ -96,26 +74,25 @@ pub struct Parts {
 
 /// The devices that show the shares of one mount.
 pub struct Members {
-    parts: Parts,
+    this: Weak<Self>,
+    pub(super) parts: Parts,
     registry: Registry,
     namespace: OnceLock<Arc<Namespace<Share>>>,
     kernel: OnceLock<(Arc<dyn KernelCache>, Arc<dyn FileSystemRegistration>)>,
     all: RwLock<BTreeMap<String, Arc<Shown>>>,
-    /// The mount has been up: from now on it starts without those that do not.
-    was_up: OnceLock<()>,
 }
 
 impl Members {
     /// No device yet.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             parts,
             registry: Registry::default(),
             namespace: OnceLock::new(),
             kernel: OnceLock::new(),
             all: RwLock::new(Rank::Registry, BTreeMap::new()),
-            was_up: OnceLock::new(),
         })
     }
 
@@ -134,7 +111,12 @@ impl Members {
         for shown in self.all() {
             self.give_kernel(&shown.device);
         }
-        let _ = self.was_up.set(());
+    }
+
+    /// Is the mount up? Then it starts without those that do not.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.kernel.get().is_some()
     }
 
     fn give_kernel(&self, device: &Device) {
@@ -144,28 +126,37 @@ impl Members {
         }
     }
 
+    /// Those that start and stop with the mount's own device.
+    #[must_use]
+    pub fn dependents(&self) -> Arc<dyn Dependents> {
+        Arc::new(Together { members: self.this.clone(), which: Which::Leaders })
+    }
+
     /// All of them, by name.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Shown>> {
         self.all.read().values().cloned().collect()
     }
 
-    /// The devices of a provider.
+    /// The devices of a provider, the first of them first.
     #[must_use]
     pub fn of(&self, provider: &str) -> Vec<Arc<Shown>> {
-        self.all().into_iter().filter(|shown| shown.provider == provider).collect()
+        let mut of: Vec<_> = self.all();
+        of.retain(|shown| shown.provider == provider);
+        of.sort_by_key(|shown| !shown.leads);
+        of
     }
 
-    /// Makes the devices of a provider; they are not started yet.
+    /// Makes the devices of a provider; they are not started yet. The first that is returned leads.
     ///
     /// # Errors
     /// One line; nothing is left.
     pub fn add(&self, config: &ProviderConfig) -> Result<Vec<Arc<Shown>>, AppError> {
         let factory = redirector::factory(&config.source, &config.options, &self.parts.clock)?;
         let factory: Arc<RedirectorFactory> = Arc::new(factory);
-        let mut made = Vec::new();
-        for prefix in &config.prefixes {
-            match self.add_share(config, prefix, &factory) {
+        let mut made: Vec<Arc<Shown>> = Vec::new();
+        for (at, prefix) in config.prefixes.iter().enumerate() {
+            match self.add_share(config, (prefix, at == 0), &factory) {
                 Ok(shown) => made.push(shown),
                 Err(error) => {
                     made.iter().for_each(|shown| self.remove(shown));
@@ -179,35 +170,36 @@ impl Members {
     fn add_share(
         &self,
         config: &ProviderConfig,
-        prefix: &NetName,
+        (prefix, leads): (&NetName, bool),
         factory: &Arc<RedirectorFactory>,
     ) -> Result<Arc<Shown>, AppError> {
-        let name = match config.prefixes.len() {
-            1 => config.name.clone(),
-            _ => format!("{}:{prefix}", config.name),
-        };
+        let provider = config.name.clone();
+        let name = if leads { provider.clone() } else { format!("{provider}:{prefix}") };
         let tie = Registration::new(name.clone(), self.parts.router.clone(), prefix.clone());
-        let factory = factory.clone();
+        let (tag, factory) = (self.free_tag()?, factory.clone());
         let make = move || -> Arc<dyn MiniRedirector> { factory() };
+        let which = Which::Followers(provider.clone());
+        let followers = Together { members: self.this.clone(), which };
+        let has_followers = leads && config.prefixes.len() > 1;
         let device = self.registry.register(register::Registration {
             name: name.clone(),
             controls: RegistrationControls::default(),
             factory: Box::new(make),
-            options: DeviceOptions { tag: self.free_tag()?, ..self.parts.options.clone() },
+            options: DeviceOptions {
+                tag,
+                shown_at: prefix.to_relative(),
+                ..self.parts.options.clone()
+            },
             clock: self.parts.clock.clone(),
             observer: Arc::new(Publisher {
                 device: name.clone(),
                 events: self.parts.events.clone(),
             }),
             unc_provider: Some(tie.clone()),
-            dependents: None,
+            dependents: has_followers.then(|| Arc::new(followers) as _),
         });
         let device = device.map_err(|error| AppError::failed(error.to_string()))?;
-        device.attach_keeper(Arc::new(ShareKeeper {
-            tag: device.tag(),
-            prefix: prefix.clone(),
-            keeper: self.parts.keeper.clone(),
-        }));
+        device.attach_keeper(Arc::new(ShareKeeper { tag, keeper: self.parts.keeper.clone() }));
         let member = Member::new(device.clone());
         tie.attach(member.clone());
         if let Some(namespace) = self.namespace.get()
@@ -218,10 +210,11 @@ impl Members {
         self.give_kernel(&device);
         let shown = Arc::new(Shown {
             name: name.clone(),
-            provider: config.name.clone(),
+            provider,
             prefix: prefix.clone(),
             source: config.source.clone(),
             device,
+            leads,
             registration: tie,
             stopping: Mutex::new(Rank::Leaf, None),
         });
@@ -248,129 +241,6 @@ impl Members {
         drop(removed);
     }
 
-    /// Waits until a device has started, or has not.
-    fn started(&self, shown: &Shown, called: Answer<Report>) -> Result<(), String> {
-        let report = match called {
-            Answer::Done(report) => report,
-            Answer::Posted(ticket) => loop {
-                match shown.device.wait_ticket(ticket, LOOK_EVERY) {
-                    TicketState::Open => {}
-                    TicketState::Ended(report) => break *report,
-                    TicketState::Unknown => return Err(format!("{}: no result", shown.name)),
-                }
-            },
-        };
-        match report.result {
-            CallResult::Success | CallResult::AlreadyStarted => Ok(()),
-            _ => Err(format!(
-                "{}: {}",
-                shown.name,
-                report.error.unwrap_or_else(|| "the start failed".to_owned())
-            )),
-        }
-    }
-}
-
-impl Dependents for Members {
-    fn stop(&self, asked_by: Caller, options: &StopOptions) -> bool {
-        let options = StopOptions { unmount: false, lazy: false, ..options.clone() };
-        let mut asked = Vec::new();
-        for shown in self.all() {
-            match shown.device.stop(asked_by, options.clone()) {
-                Ok(Answer::Posted(ticket)) => {
-                    *shown.stopping.lock() = Some(ticket);
-                    asked.push(shown);
-                }
-                Ok(Answer::Done(report)) if report.result.is_stopped() => {}
-                // Busy, and it is to be left alone then.
-                Ok(Answer::Done(_)) => {
-                    asked.iter().for_each(|shown| self.go_on(shown, asked_by));
-                    return false;
-                }
-                Err(error) => log::error!("{}: {error}", shown.name),
-            }
-        }
-        true
-    }
-
-    fn wait_stopped(&self, limit: Duration) -> Option<Vec<Report>> {
-        let until = self.parts.clock.now().after(limit);
-        let mut reports = Vec::new();
-        for shown in self.all() {
-            let ticket = *shown.stopping.lock();
-            let Some(ticket) = ticket else { continue };
-            match shown.device.wait_ticket(ticket, self.left(until)) {
-                TicketState::Open => return None,
-                // Taken back by itself: the mount's stop will be, which has the same deadline.
-                TicketState::Ended(report) if !report.result.is_stopped() => {
-                    shown.device.wait_state(|_| false, self.left(until));
-                    return None;
-                }
-                TicketState::Ended(report) => reports.push(shown.report(*report)),
-                TicketState::Unknown => log::error!("{}: its stop has no result", shown.name),
-            }
-        }
-        for shown in self.all() {
-            *shown.stopping.lock() = None;
-        }
-        Some(reports)
-    }
-
-    fn resume(&self, asked_by: Caller) {
-        for shown in self.all() {
-            let asked = shown.stopping.lock().take().is_some();
-            if asked {
-                self.go_on(&shown, asked_by);
-            }
-        }
-    }
-
-    fn start(&self, asked_by: Caller) -> Result<Vec<String>, String> {
-        let all = self.all();
-        let called: Vec<_> = all.iter().map(|shown| shown.device.start(asked_by)).collect();
-        let mut without = Vec::new();
-        for (shown, called) in all.iter().zip(called) {
-            let started = match called {
-                Ok(called) => self.started(shown, called),
-                Err(error) => Err(format!("{}: {error}", shown.name)),
-            };
-            if let Err(why) = started {
-                without.push(why);
-            }
-        }
-        if without.is_empty() || self.was_up.get().is_some() {
-            return Ok(without);
-        }
-        let why = without.join("; ");
-        let options = StopOptions::default();
-        self.stop(asked_by, &options);
-        while self.wait_stopped(LOOK_EVERY).is_none() {}
-        Err(why)
-    }
-
-    fn survivors(&self, max: usize) -> (Vec<HandleInfo>, u64) {
-        let (mut listed, mut total) = (Vec::new(), 0);
-        for shown in self.all() {
-            total += shown.device.status().open_handles;
-            shown.device.visit_handles(&mut |handle| {
-                if listed.len() >= max {
-                    return false;
-                }
-                listed.push(shown.handle(handle));
-                true
-            });
-        }
-        (listed, total)
-    }
-
-    fn connection_gone(&self) {
-        for shown in self.all() {
-            shown.device.connection_gone();
-        }
-    }
-}
-
-impl Members {
     /// What every share can do.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -391,27 +261,6 @@ impl Members {
     /// What was lost since the last reports.
     #[must_use]
     pub fn take_losses(&self) -> Vec<Loss> {
-        let of = |shown: &Arc<Shown>| {
-            let losses = shown.device.take_losses().into_iter();
-            losses.map(|loss| Loss { path: shown.path(&loss.path), ..loss }).collect::<Vec<_>>()
-        };
-        self.all().iter().flat_map(of).collect()
-    }
-
-    fn left(&self, until: Moment) -> Duration {
-        until.since(self.parts.clock.now())
-    }
-
-    /// Takes the stop of a device back, or starts it again if that is over.
-    fn go_on(&self, shown: &Shown, asked_by: Caller) {
-        *shown.stopping.lock() = None;
-        if let Err(error) = shown.device.resume() {
-            log::error!("{}: {error}", shown.name);
-        }
-        if !matches!(shown.device.state(), State::Started | State::Paused)
-            && let Err(error) = shown.device.start(asked_by)
-        {
-            log::error!("{}: {error}", shown.name);
-        }
+        self.all().iter().flat_map(|shown| shown.device.take_losses()).collect()
     }
 }

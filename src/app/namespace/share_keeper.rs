@@ -1,8 +1,6 @@
-//! What keeps lost data, as a share's device sees it: the losses of all shares are kept together,
-//! by the paths the mount has them under.
+//! What keeps lost data, as a share's device sees it: the losses of all shares are kept together.
 
 use crate::base::ids::LossNumber;
-use crate::mup::net_name::NetName;
 use crate::rdbss::notice::{Kept, LossKeeper, LostWrite};
 use crate::rdbss::objects::number_space::Tag;
 use std::sync::Arc;
@@ -12,8 +10,6 @@ use std::time::Duration;
 pub struct ShareKeeper {
     /// Every device counts its losses from 1.
     pub tag: Tag,
-    /// Where the share is.
-    pub prefix: NetName,
     /// What keeps them all.
     pub keeper: Arc<dyn LossKeeper>,
 }
@@ -26,8 +22,7 @@ impl ShareKeeper {
 
 impl LossKeeper for ShareKeeper {
     fn keep(&self, number: LossNumber, lost: LostWrite) {
-        let path = self.prefix.path_of(&lost.path);
-        self.keeper.keep(self.number(number), LostWrite { path, ..lost });
+        self.keeper.keep(self.number(number), lost);
     }
 
     fn arrived(&self, number: LossNumber) {
