@@ -106,6 +106,32 @@ fn a_close_that_was_put_off_does_not_keep_the_mount() {
     assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
 
+/// S6: the same where `MRxStop` is given up on at the deadline, which is told.
+///
+/// The mount stayed, and that it did was not told: the one error took the other's place.
+#[test]
+fn s6_a_redirector_that_hangs_does_not_keep_the_mount() {
+    let null = Null::posted();
+    let host = host(&null);
+    let file = host.lookup(&host.root(), "f").expect("exists");
+    let handle = host.open(&file, Access::Read).expect("opens");
+    let mount_point = Arc::new(BusyUntilClosed { device: host.device.clone(), tries: 0.into() });
+    let (cache, registration) = (mount_point.clone(), mount_point.clone());
+    host.device.attach_kernel(KernelSide { cache, registration });
+    null.hold("stop", Hold::Stubbornly);
+    let (deadline_s, on_deadline) = (Some(0.5), OnDeadline::Cancel);
+    let options = StopOptions { unmount: true, deadline_s, on_deadline, ..StopOptions::default() };
+    let ticket = host.post_stop(options);
+    wait_until("MRxStop runs", || null.inside("stop") == 1);
+    let close = host.submit(Operation::Release { handle });
+    let report = host.wait(ticket);
+    assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
+    assert_eq!((report.result, report.unmounted), (CallResult::Success, true), "{report:?}");
+    assert_eq!(report.error.as_deref(), Some("MRxStop: the server did not answer in time"));
+    assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
+    null.release();
+}
+
 /// S6 and stop.md §4 step 7: an unmount that hangs (the kernel waits for a server that does not
 /// answer) ends with the deadline like every callout, and the stop says that it is mounted still.
 #[test]

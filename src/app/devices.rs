@@ -3,7 +3,6 @@
 
 use crate::app::config::MountConfig;
 use crate::app::error::AppError;
-use crate::app::events::Publisher;
 use crate::app::namespace::directories::{Directories, DirectoryRedirector};
 use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::members::{Members, Parts};
@@ -19,7 +18,7 @@ use crate::mup::net_name::NetName;
 use crate::mup::router::{Outside, Router, RouterOptions};
 use crate::mup::upcalls::{ProviderHandle, Upstream};
 use crate::rdbss::device::{Device, KernelSide};
-use crate::rdbss::notice::{Dependents, FileSystemRegistration, LossKeeper};
+use crate::rdbss::notice::{Dependents, FileSystemRegistration, LossKeeper, Observer};
 use crate::rdbss::operation::Dispatcher;
 use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls, Registry, SurvivorPolicy,
@@ -36,7 +35,7 @@ pub struct Given<'a> {
     /// What happens is told there.
     pub events: &'a Arc<EventQueue>,
     /// Hears what the mount's own device does.
-    pub publisher: Arc<Publisher>,
+    pub publisher: Arc<dyn Observer>,
     /// What is lost is kept there.
     pub keeper: Arc<dyn LossKeeper>,
 }

@@ -43,6 +43,8 @@ pub(in crate::rdbss) struct StopRun<'a> {
     pub dependents: Vec<Report>,
     /// Handles whose commits were given up on: each one's bytes are lost once.
     pub given_up: BTreeSet<HandleNumber>,
+    /// Why `MRxStop` failed.
+    pub redirector_failed: Option<Status>,
 }
 
 impl<'a> StopRun<'a> {
@@ -62,6 +64,7 @@ impl<'a> StopRun<'a> {
             last_progress: (0, 0, 0),
             dependents: Vec::new(),
             given_up: BTreeSet::new(),
+            redirector_failed: None,
         }
     }
 
@@ -212,6 +215,7 @@ impl<'a> StopRun<'a> {
             (options.mode, passed, options.on_deadline, first)
         };
         if first {
+            self.device.calls.count_deadline(policy);
             self.device.control.progressed();
             self.device.announce(Notice::Deadline { on_deadline: policy });
         }
