@@ -288,6 +288,8 @@ mod tests {
         let config = MountConfig {
             name: "bk".to_owned(),
             source: Source::Memory,
+            providers: Vec::new(),
+            config_file: None,
             mount_point: "/mnt/bk".into(),
             options,
             runtime_dir: "/run/minirdr".into(),
