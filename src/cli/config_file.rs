@@ -2,15 +2,15 @@
 //! on SIGHUP. It is taken as a whole or refused as a whole, with one line: `FILE:LINE: what is
 //! wrong, what would be right`.
 //!
-//! docs/NAMESPACE.md is its reference. [`document`] knows TOML and the keys, [`directories`] what
-//! of this machine the sources need; what providers of one mount may be, `app` decides.
+//! docs/NAMESPACE.md is its reference. `document` knows TOML and the keys, `directories` what of
+//! this machine the sources need; what providers of one mount may be, `app` decides.
 
 mod directories;
 mod document;
 #[cfg(test)]
 mod tests;
 
-pub use document::parse;
+pub use document::{Lines, Parsed, parse};
 
 use crate::app::NamespaceConfig;
 use crate::base::limits::CONFIG_FILE_BYTES_MAX;
