@@ -4,6 +4,7 @@
 mod config;
 mod control;
 mod control_file;
+mod devices;
 mod error;
 mod events;
 mod host;

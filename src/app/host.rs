@@ -5,10 +5,9 @@
 use crate::app::config::MountConfig;
 use crate::app::control::{HostControl, Mounted, Place};
 use crate::app::control_file::ControlFiles;
+use crate::app::devices::{Devices, Given};
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
-use crate::app::options::{MountOptions, Survivors};
-use crate::app::redirector;
 use crate::app::rpc;
 use crate::app::signals::{self, SignalThread};
 use crate::app::unsent::keeper::Keeper;
@@ -27,11 +26,8 @@ use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::Scanner;
 use crate::mgmt::server::Server;
 use crate::mgmt::service::Service;
-use crate::rdbss::device::{Device, KernelSide};
+use crate::rdbss::device::Device;
 use crate::rdbss::notice::Observer;
-use crate::rdbss::register::{
-    DeviceOptions, Registration, RegistrationControls, Registry, SurvivorPolicy,
-};
 use crate::rdbss::ticket::TicketState;
 use rustix::mount::MountFlags;
 use rustix::process::{Resource, Rlimit};
@@ -108,7 +104,6 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     refuse_to_serve_itself(&config)?;
     prepare_process();
     let clock = SystemClock::shared();
-    let factory = redirector::factory(&config.source, &config.options.redirector_options, &clock)?;
     // The name is claimed before anything can be seen of the mount: two daemons never share one.
     let claim =
         Claim::take(&config.runtime_dir, &config.name).map_err(|error| AppError::caused(&error))?;
@@ -116,23 +111,18 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
         .map_err(|error| AppError::failed(format!("no thread for what is unsent: {error}")))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
     let publisher = Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
-    let registry = Registry::default();
-    let registration = Registration {
-        name: config.name.clone(),
-        controls: RegistrationControls { dont_provide_uncs: true, ..Default::default() },
-        factory,
-        options: device_options(&config.options),
-        clock: clock.clone(),
-        observer: publisher.clone(),
-        unc_provider: None,
-    };
-    let device =
-        registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
-    device.attach_keeper(keeper.clone());
+    let devices = Devices::make(Given {
+        config: &config,
+        clock: &clock,
+        events: &events,
+        publisher: publisher.clone(),
+        keeper: keeper.clone(),
+    })?;
+    let device = devices.device.clone();
     let host = Host {
-        control: Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper)),
+        control: Arc::new(HostControl::new(config, &devices, clock.clone(), keeper)),
         device,
-        registry,
+        devices,
         events,
         publisher,
         clock,
@@ -161,7 +151,7 @@ fn refuse_to_serve_itself(config: &MountConfig) -> Result<(), AppError> {
 struct Host {
     control: Arc<HostControl>,
     device: Arc<Device>,
-    registry: Registry,
+    devices: Devices,
     events: Arc<EventQueue>,
     publisher: Arc<Publisher>,
     clock: Arc<dyn Clock>,
@@ -283,18 +273,14 @@ impl Host {
             life.change(|ending| ending.gone = true);
         });
         let mount = Mount::start(
-            &front_config(config, self.device.capabilities(), &self.clock),
-            self.device.clone(),
+            &front_config(config, self.devices.capabilities(), &self.clock),
+            self.devices.dispatcher.clone(),
             Some(files),
             gone,
         )?;
-        self.device.attach_kernel(KernelSide {
-            cache: mount.kernel_cache(),
-            registration: Arc::new(Place {
-                registration: mount.registration(),
-                control: Arc::downgrade(&self.control),
-            }),
-        });
+        let place =
+            Place { registration: mount.registration(), control: Arc::downgrade(&self.control) };
+        self.devices.attach_kernel(&mount, Arc::new(place));
         let _ = self.control.front_defects.set(mount.defect_counter());
         let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
         Ok(mount)
@@ -355,7 +341,7 @@ impl Host {
         }
         if gone {
             let limit = self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE);
-            let released = self.device.connection_gone_within(limit);
+            let released = self.devices.connection_gone_within(limit);
             if released > 0 {
                 log::info!("{released} handles were open when the mount went away");
             }
@@ -384,13 +370,11 @@ impl Host {
     fn take_down(self) -> ExitReport {
         // A start that failed half-way has left it Startable; a mount that failed, Started.
         self.last_stop("not mounted");
-        if let Err(error) = self.registry.unregister(self.device.name()) {
-            log::error!("{error}");
-        }
+        self.devices.shut_down();
         let last = self.device.status().last_stop;
         let mut losses = last.map(|report| report.losses).unwrap_or_default();
         // What survivors lost after it is in no report.
-        losses.extend(self.device.take_losses());
+        losses.extend(self.devices.take_losses());
         let name = self.device.name();
         let lines: Vec<String> = losses
             .iter()
@@ -417,17 +401,6 @@ fn prepare_process() {
         if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
             log::warn!("the limit of open descriptors stays at {:?}: {error}", now.current);
         }
-    }
-}
-
-fn device_options(options: &MountOptions) -> DeviceOptions {
-    DeviceOptions {
-        request_deadline: options.request_deadline,
-        survivors: match options.survivors {
-            Survivors::Reclaim => SurvivorPolicy::Reclaim,
-            Survivors::Stale => SurvivorPolicy::Stale,
-        },
-        ..DeviceOptions::default()
     }
 }
 

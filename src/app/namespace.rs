@@ -5,7 +5,11 @@ pub mod changes;
 pub mod check;
 pub mod directories;
 pub mod kernel_names;
+pub mod listing;
+pub mod members;
 pub mod provider;
+pub mod share_keeper;
+pub mod together;
 
 use crate::app::source::Source;
 pub use crate::mup::net_name::NetName;

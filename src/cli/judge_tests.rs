@@ -72,6 +72,7 @@ pub fn mount(state: State) -> MountStatus {
         unsent_files: 0,
         unsent_files_bytes: 0,
         version: "0.1.0".to_owned(),
+        providers: Vec::new(),
     }
 }
 

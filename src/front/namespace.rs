@@ -18,6 +18,7 @@ use crate::mup::net_name::NetName;
 use crate::mup::resolve::Resolution;
 use crate::mup::router::Router;
 use crate::mup::upcalls::Provider;
+use crate::rdbss::device::Device;
 use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::operation::{
     Answer, Dispatcher, Node, NodeAnswer, Operation, OperationClass, Responder,
@@ -29,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A device that shows one share of a mount.
 pub struct Member {
     tag: Tag,
-    device: Arc<dyn Dispatcher>,
+    device: Arc<Device>,
     /// It owns its prefix. Once it does not, only what is owed still gets to it.
     current: AtomicBool,
 }
@@ -37,8 +38,8 @@ pub struct Member {
 impl Member {
     /// A device whose prefix has yet to be taken.
     #[must_use]
-    pub fn new(tag: Tag, device: Arc<dyn Dispatcher>) -> Arc<Self> {
-        Arc::new(Self { tag, device, current: AtomicBool::new(false) })
+    pub fn new(device: Arc<Device>) -> Arc<Self> {
+        Arc::new(Self { tag: device.tag(), device, current: AtomicBool::new(false) })
     }
 
     /// Its prefix was taken, or released.
@@ -46,10 +47,10 @@ impl Member {
         self.current.store(current, Ordering::Release);
     }
 
-    /// The root of its share.
+    /// The root of its share, once it was started for the first time.
     #[must_use]
-    pub fn root(&self) -> Node {
-        self.device.root()
+    pub fn root(&self) -> Option<Node> {
+        self.device.known_root()
     }
 }
 
@@ -101,7 +102,10 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
             }
             Ok((Resolution::Share(share), path)) if share.rest(&path).next().is_none() => {
                 let member = share.route.share();
-                let root = member.root();
+                // Its prefix is taken before its server answers.
+                let Some(root) = member.root() else {
+                    return responder.respond(Err(Status::RedirectorNotStarted));
+                };
                 let found = Box::new(RootFound { root: root.clone(), responder });
                 let attributes = Operation::GetAttributes { node: root, handle: None };
                 member.device.submit(caller, attributes, found);

@@ -110,6 +110,14 @@ impl NetName {
         below.is_some_and(|rest| rest.first().is_none_or(|&byte| byte == MARK))
     }
 
+    /// As reports have paths: from the mount's root, without a leading slash.
+    #[must_use]
+    pub fn to_relative(&self) -> Vec<u8> {
+        let mut path = self.to_path();
+        path.remove(0);
+        path
+    }
+
     /// As people write it: `/` for the root.
     #[must_use]
     pub fn to_path(&self) -> Vec<u8> {

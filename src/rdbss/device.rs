@@ -15,10 +15,13 @@ use crate::rdbss::fsp::Fsp;
 use crate::rdbss::gate::Gate;
 use crate::rdbss::lifecycle::Refused;
 use crate::rdbss::losses::Losses;
-use crate::rdbss::notice::{FileSystemRegistration, KernelCache, Observer, UncProvider};
+use crate::rdbss::notice::{
+    Dependents, FileSystemRegistration, KernelCache, Observer, UncProvider,
+};
 use crate::rdbss::objects::fcb_table::FcbTable;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::handles::HandleTable;
+use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::objects::v_net_root::VNetRoot;
 use crate::rdbss::operation::Node;
 use crate::rdbss::register::{
@@ -56,6 +59,7 @@ pub struct Device {
     pub(in crate::rdbss) clock: Arc<dyn Clock>,
     pub(in crate::rdbss) observer: Arc<dyn Observer>,
     pub(in crate::rdbss) unc_provider: Option<Arc<dyn UncProvider>>,
+    pub(in crate::rdbss) dependents: Option<Arc<dyn Dependents>>,
     pub(in crate::rdbss) gate: Arc<Gate>,
     pub(in crate::rdbss) control: Control,
     pub(in crate::rdbss) tickets: Tickets,
@@ -99,6 +103,7 @@ impl Device {
     /// The system's, when it has no room for a thread.
     pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
         let (clock, tag) = (registration.clock, registration.options.tag);
+        let shown_at = registration.options.shown_at.clone();
         let device = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             name: registration.name,
@@ -107,6 +112,7 @@ impl Device {
             options: registration.options,
             observer: registration.observer,
             unc_provider: registration.unc_provider,
+            dependents: registration.dependents,
             gate: Arc::new(Gate::new()),
             control: Control::default(),
             tickets: Tickets::default(),
@@ -122,7 +128,7 @@ impl Device {
             scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
-            fcbs: FcbTable::new(tag),
+            fcbs: FcbTable::new(tag, shown_at),
             root: OnceLock::new(),
             last_known: Mutex::new(Rank::Leaf, LastKnown::default()),
             kernel: OnceLock::new(),
@@ -152,6 +158,26 @@ impl Device {
     pub fn capabilities(&self) -> Capabilities {
         let view = self.view.read().clone();
         view.map(|view| view.instance().capabilities).unwrap_or_default()
+    }
+
+    /// A path below the share's root, as its mini-redirector says it, as the mount has it.
+    pub(in crate::rdbss) fn told_path(&self, below: Vec<u8>) -> Vec<u8> {
+        match &self.options.shown_at[..] {
+            [] => below,
+            at => [at, b"/", &below].concat(),
+        }
+    }
+
+    /// Which device of its mount it is.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        self.options.tag
+    }
+
+    /// The root of its share, once it was started for the first time.
+    #[must_use]
+    pub fn known_root(&self) -> Option<Node> {
+        self.root.get().cloned()
     }
 
     /// The device's name.

@@ -246,6 +246,44 @@ impl Device {
         asked_by: Caller,
         options: StopOptions,
     ) -> Result<Answer<Report>, CallError> {
+        // Asked first, so that a busy one leaves everything as it was.
+        let asked_first = options.refuse_if_busy;
+        if asked_first && !self.stop_dependents(asked_by, &options) {
+            return Ok(Answer::Done(self.busy_report(asked_by, &options)));
+        }
+        let called = self.stop_this(asked_by, options.clone());
+        match &called {
+            Ok(Answer::Posted(_)) if !asked_first => {
+                self.stop_dependents(asked_by, &options);
+            }
+            Ok(Answer::Done(report)) if asked_first && !report.result.is_stopped() => {
+                self.resume_dependents(asked_by);
+            }
+            Err(_) if asked_first => self.resume_dependents(asked_by),
+            Ok(_) | Err(_) => {}
+        }
+        called
+    }
+
+    /// True without dependents.
+    fn stop_dependents(&self, asked_by: Caller, options: &StopOptions) -> bool {
+        crate::base::sync::assert_no_locks("stopping the dependents");
+        self.dependents.as_ref().is_none_or(|dependents| dependents.stop(asked_by, options))
+    }
+
+    pub(in crate::rdbss) fn resume_dependents(&self, asked_by: Caller) {
+        crate::base::sync::assert_no_locks("resuming the dependents");
+        if let Some(dependents) = &self.dependents {
+            dependents.resume(asked_by);
+        }
+    }
+
+    /// The stop of this device alone.
+    fn stop_this(
+        &self,
+        asked_by: Caller,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, CallError> {
         let now = self.clock.now();
         let mut inner = self.control.lock();
         if inner.closed {

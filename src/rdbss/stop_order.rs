@@ -63,7 +63,6 @@ impl StopRun<'_> {
         match self.before_point_of_no_return(grace) {
             Ok(()) => {
                 self.after_point_of_no_return();
-                self.count();
             }
             Err(Ended::RolledBack) => {
                 self.count();
@@ -87,6 +86,7 @@ impl StopRun<'_> {
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
+        self.wait_for_dependents()?;
         // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
         self.device.write_pages_back();
         self.settle_kernel()?;
@@ -125,6 +125,8 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.count();
+        self.add_dependents();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
@@ -267,6 +269,36 @@ impl StopRun<'_> {
         }
     }
 
+    /// Those that stop with this device do so side by side, on the same terms; it goes no further
+    /// than they have.
+    fn wait_for_dependents(&mut self) -> Result<(), Ended> {
+        let Some(dependents) = self.device.dependents.clone() else { return Ok(()) };
+        self.begin("dependents");
+        loop {
+            self.look()?;
+            if let Some(reports) = dependents.wait_stopped(self.slice()) {
+                self.dependents = reports;
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the dependents' stops came to is what this one came to.
+    fn add_dependents(&mut self) {
+        for theirs in std::mem::take(&mut self.dependents) {
+            let report = &mut self.report;
+            report.drained += theirs.drained;
+            report.cancelled += theirs.cancelled;
+            report.abandoned += theirs.abandoned;
+            report.refused += theirs.refused;
+            report.flushed_bytes += theirs.flushed_bytes;
+            report.losses.extend(theirs.losses);
+            if report.error.is_none() {
+                report.error = theirs.error;
+            }
+        }
+    }
+
     /// Step 4: the last running close. No new one is counted any more.
     fn wait_closes(&mut self) -> Result<(), Ended> {
         loop {
@@ -362,6 +394,15 @@ impl StopRun<'_> {
     /// The file system is gone and nothing can be open any more: what the table still holds are
     /// RELEASEs that were queued and never come (fuse.md 2.1).
     fn close_the_rest(&self) {
+        if let Some(dependents) = self.device.dependents.clone() {
+            let gone = move || {
+                dependents.connection_gone();
+                Ok(())
+            };
+            if let Err(status) = self.call("close", gone) {
+                log::warn!("{}: closing what was open: {status}", self.device.name);
+            }
+        }
         if self.device.handles.is_empty() {
             return;
         }
@@ -416,6 +457,12 @@ impl StopRun<'_> {
         });
         (self.report.survivors, self.report.survivors_total) =
             self.device.handle_list(SURVIVORS_LISTED_MAX);
+        if let Some(dependents) = &self.device.dependents {
+            let room = SURVIVORS_LISTED_MAX.saturating_sub(self.report.survivors.len());
+            let (survivors, total) = dependents.survivors(room);
+            self.report.survivors.extend(survivors);
+            self.report.survivors_total += total;
+        }
         if self.report.survivors_total > 0 {
             self.device.announce(Notice::Survivors { handles: self.report.survivors_total });
         }
@@ -454,6 +501,7 @@ impl StopRun<'_> {
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
+        self.device.resume_dependents(self.job.asked_by);
         self.end_step();
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =

@@ -242,6 +242,7 @@ impl Control for Host {
             unsent_files: world.unsent.len() as u64,
             unsent_files_bytes: world.unsent.iter().map(|entry| entry.bytes).sum(),
             version: "0.1.0".to_owned(),
+            providers: Vec::new(),
         }
     }
 

@@ -108,6 +108,7 @@ impl Host {
             clock,
             observer: notices.clone(),
             unc_provider: None,
+            dependents: None,
         };
         let device = registry.register(registration).expect("a fresh registry");
         let caller = Caller { pid: 0, uid: 1000, gid: 1000 };

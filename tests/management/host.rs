@@ -279,6 +279,7 @@ impl Control for Host {
             unsent_files: 0,
             unsent_files_bytes: 0,
             version: "0".to_owned(),
+            providers: Vec::new(),
         }
     }
 

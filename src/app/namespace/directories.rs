@@ -58,7 +58,7 @@ impl Listing for Router<Share> {
 
     fn share_number(&self, name: &NetName) -> Option<u64> {
         let share = self.provider(self.owner(name).ok()?).ok()?;
-        Some(share.member().root().number().0)
+        Some(share.member()?.root()?.number().0)
     }
 }
 

@@ -11,19 +11,26 @@ use crate::mup::net_name::NetName;
 use crate::mup::router::Router;
 use crate::mup::upcalls::{Claim, Provider, ProviderHandle};
 use crate::rdbss::notice::UncProvider;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One share.
 pub struct Share {
     prefix: NetName,
-    member: Arc<Member>,
+    /// Known before its device is started for the first time.
+    member: OnceLock<Arc<Member>>,
 }
 
 impl Share {
-    /// The root of the share, which the kernel is shown at the prefix.
+    /// The device, once there is one.
     #[must_use]
-    pub fn member(&self) -> &Arc<Member> {
-        &self.member
+    pub fn member(&self) -> Option<&Arc<Member>> {
+        self.member.get()
+    }
+
+    fn set_current(&self, current: bool) {
+        if let Some(member) = self.member.get() {
+            member.set_current(current);
+        }
     }
 }
 
@@ -44,7 +51,7 @@ impl Provider for Share {
     }
 
     fn create_net_root(&self, _: &Arc<()>, _: &NetName) -> Result<Arc<Member>, Status> {
-        Ok(self.member.clone())
+        self.member.get().cloned().ok_or(Status::RedirectorNotStarted)
     }
 
     fn create_v_net_root(&self, _: &Arc<Arc<Member>>, _: Caller) -> Result<(), Status> {
@@ -65,14 +72,14 @@ pub struct Registration {
 impl Registration {
     /// The tie of the device `name`, which is not registered yet.
     #[must_use]
-    pub fn new(
-        name: String,
-        router: Arc<Router<Share>>,
-        prefix: NetName,
-        member: Arc<Member>,
-    ) -> Arc<Self> {
-        let share = Arc::new(Share { prefix, member });
+    pub fn new(name: String, router: Arc<Router<Share>>, prefix: NetName) -> Arc<Self> {
+        let share = Arc::new(Share { prefix, member: OnceLock::new() });
         Arc::new(Self { name, router, share, handle: Mutex::new(Rank::Leaf, None) })
+    }
+
+    /// The device it is the tie of. Once, before that is started.
+    pub fn attach(&self, member: Arc<Member>) {
+        let _ = self.share.member.set(member);
     }
 
     /// Its handle while it is registered; never the same again.
@@ -87,7 +94,7 @@ impl UncProvider for Registration {
         let registered = self.router.register(&self.name, self.share.clone());
         let handle = registered.map_err(|refused| refused.to_string())?;
         // Before the first name can be resolved to it.
-        self.share.member.set_current(true);
+        self.share.set_current(true);
         match self.router.take(handle, &self.share.prefix) {
             Ok(hand_over) => {
                 if !hand_over.settled {
@@ -97,7 +104,7 @@ impl UncProvider for Registration {
                 Ok(())
             }
             Err(refused) => {
-                self.share.member.set_current(false);
+                self.share.set_current(false);
                 if let Err(error) = self.router.deregister(handle) {
                     log::error!("{}: {error}", self.name);
                 }
@@ -109,7 +116,7 @@ impl UncProvider for Registration {
     fn deregister(&self) -> Vec<String> {
         let Some(handle) = self.handle.lock().take() else { return Vec::new() };
         let withdrawn = self.router.withdraw(handle);
-        self.share.member.set_current(false);
+        self.share.set_current(false);
         match withdrawn {
             Ok(released) => {
                 for (prefix, hand_over) in &released {

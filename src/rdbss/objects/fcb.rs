@@ -166,7 +166,8 @@ impl Fcb {
                 break;
             }
         }
-        let mut path = Vec::new();
+        let table = self.table.upgrade();
+        let mut path = table.map(|table| table.shown_at().to_vec()).unwrap_or_default();
         for name in names.iter().rev() {
             if !path.is_empty() {
                 path.push(b'/');

@@ -23,20 +23,29 @@ type Names = RwLock<HashMap<(NodeNumber, Name), Weak<Fcb>>>;
 pub struct FcbTable {
     this: Weak<Self>,
     tag: Tag,
+    /// What every path begins with.
+    shown_at: Vec<u8>,
     shards: [Shard; SHARDS],
     names: [Names; SHARDS],
 }
 
 impl FcbTable {
-    /// An empty table, whose files' numbers have this tag.
+    /// An empty table, whose files' numbers have this tag, and whose paths begin with `shown_at`.
     #[must_use]
-    pub fn new(tag: Tag) -> Arc<Self> {
+    pub fn new(tag: Tag, shown_at: Vec<u8>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             tag,
+            shown_at,
             shards: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
             names: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
         })
+    }
+
+    /// Where the mount shows the share: without a leading slash, empty for all of it.
+    #[must_use]
+    pub fn shown_at(&self) -> &[u8] {
+        &self.shown_at
     }
 
     fn shard(&self, number: NodeNumber) -> &Shard {

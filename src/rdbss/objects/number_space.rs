@@ -12,7 +12,7 @@
 //! all 64 bits of them, but for 0 and 1, which FUSE keeps for no file and the root. The highest bit is never set with another tag: the numbers of the control
 //! files are up there.
 
-use crate::base::ids::{HandleNumber, NodeNumber};
+use crate::base::ids::{HandleNumber, LossNumber, NodeNumber};
 
 /// Bits below a tag.
 const TAG_SHIFT: u32 = 56;
@@ -39,6 +39,12 @@ impl Tag {
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
+    }
+
+    /// A loss of its device, among those of the whole mount.
+    #[must_use]
+    pub const fn loss(self, number: LossNumber) -> LossNumber {
+        LossNumber(self.handle_bits() | number.0)
     }
 
     /// Whose handle it is.
