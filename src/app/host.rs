@@ -97,10 +97,6 @@ impl Life {
 /// # Errors
 /// [`AppError`] with its exit code; nothing is left behind.
 pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport, AppError> {
-    if !config.providers.is_empty() {
-        let what = "several providers under one mount cannot be served yet";
-        return Err(AppError::failed(format!("{}: {what}", config.source)));
-    }
     refuse_to_serve_itself(&config)?;
     prepare_process();
     let clock = SystemClock::shared();
