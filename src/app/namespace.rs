@@ -1,6 +1,8 @@
 //! A mount of several providers: what it is made from, and the parts that are not of one device
 //! (namespace.md).
 
+pub mod changes;
+pub mod check;
 pub mod directories;
 pub mod kernel_names;
 pub mod listing;
@@ -11,6 +13,15 @@ pub mod together;
 
 use crate::app::source::Source;
 pub use crate::mup::net_name::NetName;
+
+/// What a configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceConfig {
+    /// The mount's name, unless `--name` or `-o name=` says another.
+    pub name: Option<String>,
+    /// Its providers, in the order in which they are asked.
+    pub providers: Vec<ProviderConfig>,
+}
 
 /// One provider, as a configuration names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -121,6 +121,11 @@ pub const HAND_OVER_SETTLE_WAIT: Duration = Duration::from_secs(5);
 pub const NET_NAME_BYTES_MAX: usize = 4096;
 /// Providers of one mount.
 pub const PROVIDERS_MAX: usize = 1024;
+/// Prefixes of the providers that one mount is configured with, all together: each is a share, a
+/// device with a tag of its own (7 bits; 0 is the router's, 127 is not given).
+pub const SHARES_MAX: usize = 126;
+/// Largest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Prefixes of one mount.
 pub const PREFIXES_MAX: usize = 65_536;
 /// Names whose claims, or whose refusals, the router remembers.
@@ -240,6 +245,11 @@ const _: () = assert!(
 );
 const _: () =
     assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
+const _: () = assert!(SHARES_MAX <= PROVIDERS_MAX, "every share is a provider of the router");
+const _: () = assert!(
+    CONFIG_FILE_BYTES_MAX > 2 * (SHARES_MAX * NET_NAME_BYTES_MAX) as u64,
+    "as many prefixes as there may be, of the greatest length, must fit"
+);
 const _: () = assert!(RPC_FRAGMENT_BYTES_MIN <= RPC_FRAGMENT_BYTES_MAX);
 const _: () = assert!(
     RPC_CALLS_MAX as usize >= RPC_CONNECTIONS_MAX,
