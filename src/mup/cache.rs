@@ -6,7 +6,8 @@
 //!
 //! Many parts, each behind a lock of its own: slots in a row, found by a hash table of their
 //! numbers, and chained by tenure. Bounded by *second chance*: when a part is full, a hand goes
-//! round and takes the first name that has expired or was not asked for since it last came by.
+//! round and takes the first name that has expired, or that nobody has asked for again since it was
+//! put there or since the hand last came by.
 //!
 //! What a name leads to is never dropped with a lock held: it may be the last reference to a
 //! provider's objects.
@@ -74,7 +75,7 @@ struct Slot<R> {
     route: Option<Arc<R>>,
     before: u32,
     after: u32,
-    /// Was it asked for since the hand last came by?
+    /// Was it asked for since it came, or since the hand last came by?
     used: AtomicBool,
 }
 
@@ -139,7 +140,7 @@ impl<R> Names<R> {
             route,
             before: NONE,
             after: NONE,
-            used: AtomicBool::new(true),
+            used: AtomicBool::new(false),
         };
         let rehash = |slot: &Slot<R>| self.hash(slot.tenure, &slot.name);
         let dropped = part.put(hash, slot, self.names_in_part_max, now, rehash);

@@ -259,9 +259,10 @@ fn banned(file: &Source, ban: &Ban, findings: &mut Vec<Finding>) {
 }
 
 /// Where a new state, event or operation must choose: the whole file, or these functions of it.
-const BY_NAME: [(&str, &[&str]); 4] = [
+const BY_NAME: [(&str, &[&str]); 5] = [
     ("src/rdbss/lifecycle.rs", &[]),
     ("src/rdbss/gate.rs", &[]),
+    ("src/mup/handover.rs", &["step"]),
     ("src/rdbss/operation.rs", &["class"]),
     ("src/rdbss/dispatch.rs", &["handle", "subject"]),
 ];
