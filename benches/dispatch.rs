@@ -10,6 +10,18 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use minirdr::rdbss::operation::operand::Access;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Time of `rounds` rounds on each of `threads` threads at once.
+fn on_threads(threads: usize, rounds: u64, body: impl Fn() + Sync) -> Duration {
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..rounds).for_each(|_| body()));
+        }
+    });
+    begin.elapsed()
+}
 
 fn dispatch(bench: &mut Criterion) {
     let null = Null::inline();
@@ -27,6 +39,15 @@ fn dispatch(bench: &mut Criterion) {
     bench.bench_function("dispatch/lookup", |b| {
         b.iter(|| black_box(host.lookup(&root, "f")).expect("finds"));
     });
+    for threads in [2, 4] {
+        bench.bench_function(&format!("dispatch/read_1_{threads}_threads"), |b| {
+            b.iter_custom(|rounds| {
+                on_threads(threads, rounds, || {
+                    black_box(host.read(handle, 0, 1)).expect("reads");
+                })
+            });
+        });
+    }
     bench.bench_function("bare/read_4k", |b| b.iter(|| black_box(null.bare_read(4096))));
     host.release(handle).expect("closes");
 

@@ -64,7 +64,7 @@ fn remote(bench: &mut Criterion) {
     let bindings = [Binding::Tcp(([127, 0, 0, 1], 0).into()), Binding::Local(socket.clone())];
     let listeners = bindings.iter().map(|one| one.open().expect("free")).collect();
     let rpc = RpcServer::new(SystemClock::shared());
-    let base = Policy { owner: rustix::process::getuid().as_raw(), group: None };
+    let base = Policy::of_owner(rustix::process::getuid().as_raw());
     let policy = RpcPolicy { base, may_stop: Vec::new() };
     let service = ManagementService::new(rpc, policy, None);
     let server = DceServer::start(listeners, service, SystemClock::shared()).expect("room");

@@ -11,7 +11,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # program:package. fuse3 is needed to run, gcc to build; the rest only serves the tests.
 wanted="fusermount3:fuse3 cc:gcc curl:curl ps:procps git:git python3:python3 jq:jq rsync:rsync
-        sqlite3:sqlite3 getfattr:attr setpriv:util-linux man:man-db make:make"
+        sqlite3:sqlite3 getfattr:attr setpriv:util-linux man:man-db make:make systemd-analyze:systemd"
 missing=()
 for pair in $wanted; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")

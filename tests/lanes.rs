@@ -145,7 +145,7 @@ impl Waiting {
     }
 
     fn caller(&self) -> Caller {
-        Caller { pid: self.0.id(), uid: 1000, gid: 1000 }
+        Caller::local(self.0.id(), 1000, 1000)
     }
 
     /// Stopped, it takes no signal: what is sent stays pending, as it does in a blocked request.

@@ -8,7 +8,7 @@ mod checker;
 use checker::{FOREVER, check};
 use loom::sync::mpsc::{Receiver, Sender, channel};
 use loom::thread;
-use minirdr::base::clock::Moment;
+use minirdr::base::clock::{ManualClock, Moment};
 use minirdr::base::ids::{Caller, SerialNumber};
 use minirdr::base::status::Status;
 use minirdr::base::stop::State;
@@ -16,7 +16,7 @@ use minirdr::base::sync::atomic::{AtomicUsize, Ordering};
 use minirdr::mrx::upcall::RequestContext;
 use minirdr::rdbss::context::{Arrival, Context, ContextCounts, Subject};
 use minirdr::rdbss::gate::Gate;
-use minirdr::rdbss::operation::{Answer, Responder};
+use minirdr::rdbss::operation::{Answer, OperationKind, Responder};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,12 +51,14 @@ impl Rig {
         let gate = Arc::new(Gate::new());
         gate.drive(State::StartInProgress);
         gate.drive(State::Started);
-        let (counts, replies) = (Arc::new(ContextCounts::default()), Replies::default());
+        let clock = Arc::new(ManualClock::new());
+        let (counts, replies) = (Arc::new(ContextCounts::new(clock)), Replies::default());
         let pass = gate.enter_normal(false).expect("started");
         let arrival = Arrival {
             serial: SerialNumber(1),
             caller: Caller::default(),
             operation: "read",
+            kind: Some(OperationKind::Read),
             subject: Subject::Volume,
             arrived: Moment(0),
             deadline: None,
@@ -100,7 +102,7 @@ fn one_answer_and_one_pass() {
         assert!(!abandoned || reply != Ok(()), "its caller got what it asked for");
         assert_eq!(rig.gate.view().normals, 0);
         assert!(!rig.context.is_counted());
-        assert_eq!(rig.counts.answered.load(Ordering::Relaxed), 1);
+        assert_eq!(rig.counts.answered(), 1);
         let (done, cancelled, late) =
             (&rig.counts.completed, &rig.counts.cancelled, &rig.counts.late);
         assert!(done.load(Ordering::Relaxed) + cancelled.load(Ordering::Relaxed) <= 1);

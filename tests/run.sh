@@ -33,7 +33,9 @@ step loom model loom gate queue context mup
 step shuttle model shuttle control objects mup
 step build cargo build --quiet --release --locked
 step shell env MINIRDR="$PWD/target/release/minirdr" tests/shell/run.sh
-step judge env MINIRDR="$PWD/target/release/minirdr" tests/judges/impacket.sh
+for judge in impacket varlink varlinkctl openmetrics; do
+  step "$judge" env MINIRDR="$PWD/target/release/minirdr" "tests/judges/$judge.sh"
+done
 
 printf '\n== summary\n'
 printf '%s\n' "${summary[@]}"

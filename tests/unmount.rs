@@ -7,7 +7,7 @@ use common::null::{Hold, Null, NullRedirector};
 use common::{Host, LIMIT, wait_until};
 use minirdr::base::ids::NodeNumber;
 use minirdr::base::status::Status;
-use minirdr::base::stop::{CallResult, StopOptions};
+use minirdr::base::stop::{CallResult, OnDeadline, StopOptions};
 use minirdr::rdbss::device::KernelSide;
 use minirdr::rdbss::notice::{DeregisterError, FileSystemRegistration, KernelCache};
 use minirdr::rdbss::operation::Operation;
@@ -104,6 +104,72 @@ fn a_close_that_was_put_off_does_not_keep_the_mount() {
     let report = host.wait(ticket);
     assert_eq!((report.result, report.unmounted, report.error), (CallResult::Success, true, None));
     assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
+}
+
+/// S6: the same where `MRxStop` is given up on at the deadline, which is told.
+///
+/// The mount stayed, and that it did was not told: the one error took the other's place.
+#[test]
+fn s6_a_redirector_that_hangs_does_not_keep_the_mount() {
+    let null = Null::posted();
+    let host = host(&null);
+    let file = host.lookup(&host.root(), "f").expect("exists");
+    let handle = host.open(&file, Access::Read).expect("opens");
+    let mount_point = Arc::new(BusyUntilClosed { device: host.device.clone(), tries: 0.into() });
+    let (cache, registration) = (mount_point.clone(), mount_point.clone());
+    host.device.attach_kernel(KernelSide { cache, registration });
+    null.hold("stop", Hold::Stubbornly);
+    let (deadline_s, on_deadline) = (Some(0.5), OnDeadline::Cancel);
+    let options = StopOptions { unmount: true, deadline_s, on_deadline, ..StopOptions::default() };
+    let ticket = host.post_stop(options);
+    wait_until("MRxStop runs", || null.inside("stop") == 1);
+    let close = host.submit(Operation::Release { handle });
+    let report = host.wait(ticket);
+    assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
+    assert_eq!((report.result, report.unmounted), (CallResult::Success, true), "{report:?}");
+    assert_eq!(report.error.as_deref(), Some("MRxStop: the server did not answer in time"));
+    assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
+    null.release();
+}
+
+/// S6 and stop.md §4 step 7: an unmount that hangs (the kernel waits for a server that does not
+/// answer) ends with the deadline like every callout, and the stop says that it is mounted still.
+#[test]
+fn s6_an_unmount_that_hangs_ends_with_the_deadline() {
+    let null = Null::inline();
+    let host = host(&null);
+    let (let_go, held) = std::sync::mpsc::channel();
+    let hanging = Arc::new(Hanging(std::sync::Mutex::new(Some(held))));
+    let cache = Arc::new(MountPoint::default());
+    host.device.attach_kernel(KernelSide { cache, registration: hanging.clone() });
+    let (deadline_s, on_deadline) = (Some(0.1), OnDeadline::Cancel);
+    let options = StopOptions { unmount: true, deadline_s, on_deadline, ..StopOptions::default() };
+    let report = host.stop_with(options);
+    assert_eq!((report.result, report.unmounted), (CallResult::Success, false));
+    let said = report.error.expect("it says so");
+    assert!(said.contains("did not end in time"), "{said}");
+    // And the lane is free: it starts again although the thread still hangs.
+    assert_eq!(host.start().result, CallResult::Success);
+    drop(let_go);
+    wait_until("it hangs no longer", || hanging.0.lock().expect("sound").is_none());
+}
+
+/// A mount point whose unmount hangs until the other end is dropped.
+struct Hanging(std::sync::Mutex<Option<std::sync::mpsc::Receiver<()>>>);
+
+impl FileSystemRegistration for Hanging {
+    fn deregister(&self, _lazy: bool) -> Result<bool, DeregisterError> {
+        let held = self.0.lock().expect("sound");
+        // It ends with an error: nobody sends.
+        let _ = held.as_ref().map(std::sync::mpsc::Receiver::recv);
+        drop(held);
+        *self.0.lock().expect("sound") = None;
+        Ok(true)
+    }
+
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 /// A mount point that is busy while a handle is open.

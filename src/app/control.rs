@@ -1,16 +1,21 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::rpc::Remote;
+use crate::app::saved::MountRecord;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Replay};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
-    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
+    Answer, CallResult, Check, ConfigScope, Detached, HandleInfo, Report, RequestInfo, State,
+    StopOptions, unix_seconds,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, WaitFor};
+use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, RunningCall};
+use crate::mgmt::rpc::status::RpcStatus;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::startstop::{CallError, Running};
@@ -31,6 +36,8 @@ pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
     pub(in crate::app) clock: Arc<dyn Clock>,
+    /// When it began, by both clocks.
+    began: (Moment, f64),
     /// What has what did not reach the server.
     pub(in crate::app) keeper: Arc<Keeper>,
     pub(in crate::app) mounted: OnceLock<Mounted>,
@@ -38,6 +45,8 @@ pub struct HostControl {
     pub(in crate::app) gone: AtomicBool,
     /// The mount is out of the namespace, and a stop of ours knows it.
     pub(in crate::app) unmounted: AtomicBool,
+    /// Remote management, once the mount is up.
+    pub(in crate::app) remote: OnceLock<Remote>,
     /// Defects of the front: panics in handlers, replaced workers.
     pub(in crate::app) front_defects: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -51,15 +60,41 @@ impl HostControl {
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
+        let began = (clock.now(), unix_seconds(clock.wall()));
         Self {
             config,
             device,
             clock,
+            began,
             keeper,
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
             front_defects: OnceLock::new(),
+            remote: OnceLock::new(),
+        }
+    }
+
+    /// The file of a scope, as it is to be kept now.
+    pub(in crate::app) fn saved(&self, scope: ConfigScope) -> Option<Vec<u8>> {
+        let content = match scope {
+            ConfigScope::Mount => serde_json::to_vec(&self.record()),
+        };
+        content.inspect_err(|error| log::error!("{}: {scope:?}: {error}", self.config.name)).ok()
+    }
+
+    fn record(&self) -> MountRecord {
+        let status = self.device.status();
+        MountRecord {
+            name: self.config.name.clone(),
+            source: self.config.source.to_string(),
+            mount_point: self.config.mount_point.to_string_lossy().into_owned(),
+            options: self.config.options.words(),
+            rpc: self.config.rpc.words(),
+            generation: status.generation.0,
+            running: matches!(status.state, State::Started | State::Paused),
+            saved_unix_s: unix_seconds(self.clock.wall()),
+            ..MountRecord::new()
         }
     }
 
@@ -77,6 +112,10 @@ impl HostControl {
                 .deadline
                 .map(|deadline| deadline.since(now).as_secs_f64()),
         }
+    }
+
+    fn front_defects(&self) -> u64 {
+        self.front_defects.get().map_or(0, |count| count())
     }
 
     /// Is the mount in the namespace still?
@@ -115,6 +154,7 @@ impl From<CallError> for ControlError {
         match error {
             CallError::TooMany => Self::TooMany,
             CallError::Closed => Self::Refused("the mount is going away".to_owned()),
+            CallError::RootsStop(_) => Self::NotPermitted(error.to_string()),
         }
     }
 }
@@ -124,7 +164,7 @@ impl Control for HostControl {
         let status = self.device.status();
         let now = self.clock.now();
         let unsent = self.keeper.summary();
-        let front_defects = self.front_defects.get().map_or(0, |count| count());
+        let front_defects = self.front_defects();
         MountStatus {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
@@ -137,6 +177,7 @@ impl Control for HostControl {
             state_age_s: now.since(status.state_since).as_secs_f64(),
             pid: std::process::id(),
             uid: rustix::process::geteuid().as_raw(),
+            control_gid: self.config.policy.group,
             options: self.config.options.words(),
             requests_in_flight: status.requests_in_flight,
             open_handles: status.open_handles,
@@ -150,7 +191,34 @@ impl Control for HostControl {
             last_start: status.last_start,
             unsent_files: unsent.files,
             unsent_files_bytes: unsent.bytes,
+            rpc: self.remote.get().and_then(Remote::state),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn listen(&self) -> Result<RpcStatus, ControlError> {
+        match self.remote.get() {
+            Some(remote) => remote.listen().map_err(ControlError::Refused),
+            None => Ok(RpcStatus::NoEndpoints),
+        }
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let device = self.device.numbers();
+        let unsent = self.keeper.summary();
+        let (began, began_unix_s) = self.began;
+        MountNumbers {
+            name: self.config.name.clone(),
+            redirector: self.config.source.scheme().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_unix_s,
+            // Reckoned from one look at the calendar: the same number at every scrape.
+            state_since_unix_s: began_unix_s + device.state_since.since(began).as_secs_f64(),
+            mounted: self.is_mounted(),
+            unsent_files: unsent.files,
+            unsent_files_bytes: unsent.bytes,
+            front_defects: self.front_defects(),
+            device,
         }
     }
 
@@ -187,8 +255,8 @@ impl Control for HostControl {
         Ok(self.device.pause()?)
     }
 
-    fn resume(&self, _: Caller) -> Result<CallResult, ControlError> {
-        Ok(self.device.resume()?)
+    fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
+        Ok(self.device.resume_for(asked_by)?)
     }
 
     fn wait_ticket(
@@ -243,11 +311,15 @@ mod tests {
     use super::*;
     use crate::app::options::MountOptions;
     use crate::app::redirector;
+    use crate::app::saved::Saver;
     use crate::app::source::Source;
     use crate::base::clock::SystemClock;
     use crate::base::stop::Notice;
+    use crate::base::sync::{Mutex, Rank};
+    use crate::mgmt::authz::Policy;
     use crate::rdbss::notice::Observer;
     use crate::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
+    use crate::rdbss::saving::ConfigKeeper;
 
     struct Deaf;
 
@@ -271,6 +343,14 @@ mod tests {
     }
 
     fn host(registry: &Registry, state: &tempfile::TempDir) -> Arc<HostControl> {
+        host_with(registry, state, Arc::new(Deaf))
+    }
+
+    fn host_with(
+        registry: &Registry,
+        state: &tempfile::TempDir,
+        observer: Arc<dyn Observer>,
+    ) -> Arc<HostControl> {
         let clock = SystemClock::shared();
         let options = MountOptions::default();
         let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
@@ -281,7 +361,7 @@ mod tests {
             factory,
             options: DeviceOptions::default(),
             clock: clock.clone(),
-            observer: Arc::new(Deaf),
+            observer,
             unc_provider: None,
         };
         let device = registry.register(registration).expect("the first of its name");
@@ -293,6 +373,8 @@ mod tests {
             runtime_dir: "/run/minirdr".into(),
             state_dir: state.path().join("bk"),
             rpc: crate::app::RpcOptions::default(),
+            policy: Policy::of_owner(0),
+            notify: None,
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
@@ -319,6 +401,56 @@ mod tests {
         let refused = control.start(Caller::default()).expect_err("there is no mount");
         assert_eq!(refused.to_string(), "the mount point is gone: mount it again");
         registry.unregister("bk").expect("never started");
+    }
+
+    /// Reads the record whenever a result is announced, on the control thread: nobody has it
+    /// before.
+    struct Reading {
+        state_dir: std::path::PathBuf,
+        seen: Mutex<Vec<Option<bool>>>,
+    }
+
+    impl Observer for Reading {
+        fn notice(&self, _: crate::base::ids::Generation, notice: Notice) {
+            if matches!(notice, Notice::Stopped { .. }) {
+                let record = MountRecord::read(&self.state_dir).expect("readable");
+                self.seen.lock().push(record.map(|record| record.running));
+            }
+        }
+    }
+
+    /// S-93, invariant 9: when a stop's result comes, the record on disk says that it was stopped.
+    #[test]
+    fn i9_the_record_is_on_disk_when_the_result_comes() {
+        let registry = Registry::default();
+        let state = tempfile::tempdir().expect("a directory");
+        let state_dir = state.path().join("bk");
+        let seen = Mutex::new(Rank::Leaf, Vec::new());
+        let observer = Arc::new(Reading { state_dir: state_dir.clone(), seen });
+        let control = host_with(&registry, &state, observer.clone());
+        let weak = Arc::downgrade(&control);
+        let content = Box::new(move |scope| weak.upgrade().and_then(|host| host.saved(scope)));
+        let saver = Saver::start(state_dir.clone(), control.clock.clone(), content);
+        let saver = saver.expect("room for a thread");
+        let device = &control.device;
+        device.attach_config_keeper(saver.clone());
+        let limit = Duration::from_secs(20);
+        for round in 1..=3 {
+            let started = device.start(Caller::default()).expect("taken");
+            let Answer::Posted(ticket) = started else { panic!("over at once") };
+            assert!(matches!(device.wait_ticket(ticket, limit), TicketState::Ended(_)));
+            assert_eq!(saver.settle(limit), Ok(()));
+            let record = MountRecord::read(&state_dir).expect("readable").expect("there");
+            assert!(record.running && record.generation == round, "{record:?}");
+            let stopped = device.stop(Caller::default(), StopOptions::default()).expect("taken");
+            let Answer::Posted(ticket) = stopped else { panic!("over at once") };
+            let TicketState::Ended(report) = device.wait_ticket(ticket, limit) else {
+                panic!("never ended");
+            };
+            assert_eq!((report.result, report.error), (CallResult::Success, None));
+        }
+        assert_eq!(*observer.seen.lock(), [Some(false); 3]);
+        registry.unregister("bk").expect("stopped");
     }
 
     /// What goes wrong in the front counts as much as what does in the core.

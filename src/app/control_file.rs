@@ -9,7 +9,10 @@ use crate::base::units::parse_duration;
 use crate::front::control_dir::device::{ControlDevice, ControlReply};
 use crate::mgmt::authz::{Decision, Operation, Peer, Policy};
 use crate::mgmt::control::{Control, ControlError};
+use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::events::{Cursor, EventQueue};
+use crate::mgmt::peer;
+use crate::mgmt::proc::Proc;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,8 @@ pub struct ControlFiles {
     pub events: Arc<EventQueue>,
     /// Who may do what.
     pub policy: Policy,
+    /// Where callers' groups are read.
+    pub proc: Proc,
 }
 
 /// One line written to `control`, understood.
@@ -146,13 +151,23 @@ fn result_line(report: &Report) -> String {
 
 fn refused(error: &ControlError) -> ControlReply {
     let status = match error {
+        ControlError::NotPermitted(_) => Status::AccessDenied,
         ControlError::TooMany => Status::InsufficientResources,
         ControlError::UnknownTicket(_) | ControlError::Refused(_) => Status::InvalidParameter,
     };
     reply(status.code(), 0, error.to_string())
 }
 
+/// What `control` can be asked for, beside what everybody may.
+const COMMANDS: [Operation; 5] =
+    [Operation::Stop, Operation::Abort, Operation::Start, Operation::Pause, Operation::Resume];
+
 impl ControlFiles {
+    /// The caller with his groups. What the kernel says of a request is the thread's own.
+    fn peer(&self, caller: Caller) -> Peer {
+        peer::with_groups(caller, self.policy.group, &self.proc)
+    }
+
     fn carry_out(&self, caller: Caller, command: Command) -> Result<ControlReply, ControlError> {
         let called = |answer, what| match answer {
             Answer::Done(report) => ended(&report),
@@ -222,8 +237,13 @@ impl ControlDevice for ControlFiles {
         if let Some(running) = &status.running {
             line("ticket", &running.ticket);
             line("step", &running.step);
-            line("asked_by_uid", &running.asked_by.uid);
-            line("asked_by_pid", &running.asked_by.pid);
+            match running.asked_by.remote {
+                Some(from) => line("asked_by_remote", &from),
+                None => {
+                    line("asked_by_uid", &running.asked_by.uid);
+                    line("asked_by_pid", &running.asked_by.pid);
+                }
+            }
         }
         if let Some(stop) = &status.last_stop {
             line("last_stop", &result_line(stop));
@@ -231,7 +251,17 @@ impl ControlDevice for ControlFiles {
         text
     }
 
-    fn handles_text(&self) -> String {
+    fn may_see(&self, caller: Caller) -> bool {
+        !self.policy.disclosure(&self.peer(caller)).hides()
+    }
+
+    fn may_command(&self, caller: Caller) -> bool {
+        let peer = self.peer(caller);
+        COMMANDS.into_iter().any(|asked| self.policy.authorize(asked, &peer) == Decision::Allow)
+    }
+
+    fn handles_text(&self, full: bool) -> String {
+        let disclosure = Disclosure::of(full);
         let mut text = String::from("PID\tUID\tKIND\tMODE\tAGE_S\tUNSENT\tPATH\n");
         let (mut listed, mut more) = (0, 0_u64);
         self.control.handles(&mut |handle| {
@@ -239,6 +269,7 @@ impl ControlDevice for ControlFiles {
                 more += 1;
                 return true;
             }
+            let handle = disclosure.apply(handle);
             let _ = writeln!(
                 text,
                 "{}\t{}\t{}\t{}\t{:.0}\t{}\t{}",
@@ -260,12 +291,14 @@ impl ControlDevice for ControlFiles {
         text
     }
 
-    fn events_after(&self, cursor: u64) -> (Vec<u8>, u64) {
+    fn events_after(&self, cursor: u64, full: bool) -> (Vec<u8>, u64) {
+        let disclosure = Disclosure::of(full);
         let mut place = Cursor::after(cursor);
         let (mut lines, mut last) = (Vec::new(), cursor);
         for _ in 0..EVENTS_A_READ {
             let Some(event) = self.events.read(&mut place) else { break };
             last = last.max(event.seq);
+            let event = disclosure.apply(event);
             match serde_json::to_vec(&event) {
                 Ok(line) => {
                     lines.extend_from_slice(&line);
@@ -282,8 +315,8 @@ impl ControlDevice for ControlFiles {
             Ok(command) => command,
             Err(what) => return reply(Status::InvalidParameter.code(), 0, what),
         };
-        let peer = Peer::Local { pid: caller.pid, uid: caller.uid, gids: vec![caller.gid] };
-        if let Decision::Deny(denial) = self.policy.authorize(command.operation(), &peer) {
+        let asked = self.policy.authorize(command.operation(), &self.peer(caller));
+        if let Decision::Deny(denial) = asked {
             return reply(Status::AccessDenied.code(), 0, denial.to_string());
         }
         self.carry_out(caller, command).unwrap_or_else(|error| refused(&error))

@@ -7,24 +7,30 @@ use crate::app::control::{HostControl, Mounted, Place};
 use crate::app::control_file::ControlFiles;
 use crate::app::error::AppError;
 use crate::app::events::Publisher;
+use crate::app::notify::notifier::Notifier;
+use crate::app::notify::watchdog::Watchdog;
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
-use crate::app::rpc;
+use crate::app::rpc::{self, Remote};
+use crate::app::saved::Saver;
 use crate::app::signals::{self, SignalThread};
 use crate::app::unsent::keeper::Keeper;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::TicketNumber;
 use crate::base::limits::{EVENTS_COALESCED_FOR, SIGNAL_STOP_DEADLINE};
-use crate::base::stop::{Answer, CallResult, Loss, Notice, Report, State, StopMode, StopOptions};
+use crate::base::stop::{
+    Answer, CallResult, ConfigScope, Loss, Notice, Report, State, StopMode, StopOptions,
+};
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::front::options as front;
 use crate::front::session::{Ended, Mount};
 use crate::mgmt::authz::Policy;
+use crate::mgmt::client::socket_path;
 use crate::mgmt::control::Control;
-use crate::mgmt::dce::server::DceServer;
 use crate::mgmt::endpoint::Claim;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::Scanner;
+use crate::mgmt::proc::Proc;
 use crate::mgmt::server::Server;
 use crate::mgmt::service::Service;
 use crate::rdbss::device::{Device, KernelSide};
@@ -125,18 +131,49 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let device =
         registry.register(registration).map_err(|error| AppError::failed(error.to_string()))?;
     device.attach_keeper(keeper.clone());
+    let looked_at = device.clone();
+    let look = move || looked_at.glance().into();
+    let notifier = Arc::new(Notifier::start(config.notify.as_ref(), clock.clone(), &events, look));
+    let control = Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper));
+    let saver = start_saver(&control);
+    if saver.is_err()
+        && let Err(error) = registry.unregister(device.name())
+    {
+        log::error!("{error}");
+    }
     let host = Host {
-        control: Arc::new(HostControl::new(config, device.clone(), clock.clone(), keeper)),
+        saver: saver?,
+        control,
         device,
         registry,
         events,
         publisher,
         clock,
+        notifier: notifier.clone(),
         life: Life::new(),
     };
     let served = host.serve(claim, ready);
     let ended = host.take_down();
+    notifier.end(&last_words(&served, &ended));
     served.map(|()| ended)
+}
+
+/// What keeps the record of the mount.
+fn start_saver(control: &Arc<HostControl>) -> Result<Arc<Saver>, AppError> {
+    // Weak: the device that holds it is held by the control.
+    let weak = Arc::downgrade(control);
+    let content = Box::new(move |scope| weak.upgrade().and_then(|control| control.saved(scope)));
+    Saver::start(control.config.state_dir.clone(), control.clock.clone(), content)
+        .map_err(|error| AppError::failed(format!("no thread for the mount's record: {error}")))
+}
+
+/// What is said last: of a service that failed it stands in `systemctl status`.
+fn last_words(served: &Result<(), AppError>, ended: &ExitReport) -> String {
+    match (served, ended.lines.len()) {
+        (Err(error), _) => error.message.clone(),
+        (Ok(()), 0) => "ended, all saved".to_owned(),
+        (Ok(()), losses) => format!("ended, not all saved: {losses} lost, named in the log"),
+    }
 }
 
 /// A mount inside the directory it serves would ask itself for its own files: every thread that
@@ -156,11 +193,14 @@ fn refuse_to_serve_itself(config: &MountConfig) -> Result<(), AppError> {
 /// What the parts of `run` share.
 struct Host {
     control: Arc<HostControl>,
+    saver: Arc<Saver>,
     device: Arc<Device>,
     registry: Registry,
     events: Arc<EventQueue>,
     publisher: Arc<Publisher>,
     clock: Arc<dyn Clock>,
+    /// The service manager's.
+    notifier: Arc<Notifier>,
     life: Arc<Life>,
 }
 
@@ -168,14 +208,16 @@ impl Host {
     /// From the first start to the end of the connection.
     fn serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
         // First of all: a signal that killed the process would leave a dead mount behind.
-        let life = self.life.clone();
+        let (life, notifier) = (self.life.clone(), self.notifier.clone());
         let signals = SignalThread::start(
             self.control.clone(),
             move |ticket| {
                 let told = ticket.map_or(Told::AtOnce, Told::ByTicket);
                 life.change(|ending| ending.told = Some(told));
             },
-            || log::info!("there is no configuration file to read again"),
+            move || {
+                notifier.reload(|| log::info!("there is no configuration file to read again"));
+            },
         )
         .map_err(|error| AppError::failed(format!("signals: {error}")))?;
         let served = self.start_and_serve(claim, ready);
@@ -190,7 +232,8 @@ impl Host {
             return Err(AppError::failed(format!("{}: {why}", self.control.config.source)));
         }
         self.unless_told()?;
-        let policy = Policy { owner: rustix::process::geteuid().as_raw(), group: None };
+        let policy = self.control.config.policy;
+        self.announce_overrides();
         let rpc = rpc::open(&self.control.config.rpc)?;
         let mount = self.mount(policy)?;
         let service = Service::new(
@@ -207,6 +250,17 @@ impl Host {
         outcome
     }
 
+    /// What differs from the table is no secret of who mounted.
+    fn announce_overrides(&self) {
+        let MountConfig { name, policy, .. } = &self.control.config;
+        for allowed in policy.overrides.words(true) {
+            log::warn!("{name}: control_allow={allowed}: more is allowed than by default");
+        }
+        for denied in policy.overrides.words(false) {
+            log::info!("{name}: control_deny={denied}");
+        }
+    }
+
     fn listen_and_wait(
         &self,
         claim: Claim,
@@ -219,18 +273,48 @@ impl Host {
         let service = Arc::new(service);
         let server = Server::start(endpoint, service.clone())
             .map_err(|error| failed(format!("the control socket: {error}")))?;
-        let rpc = rpc.start(service.rpc(), &self.control, *service.policy(), &self.clock)?;
+        let remote = Remote::new(
+            service.rpc().clone(),
+            *service.policy(),
+            &self.control,
+            self.clock.clone(),
+        );
+        remote.serve(rpc)?;
+        // Once: this is called once.
+        let remote = self.control.remote.get_or_init(|| remote);
         let in_time = self.unless_told();
         if in_time.is_ok() {
             self.control.keeper.mounted();
+            self.device.attach_config_keeper(self.saver.clone());
+            self.device.save_config(ConfigScope::Mount);
             ready(&Ready { device: self.control.status().device });
+            self.notifier.serving();
+            let watchdog = self.watchdog();
             self.wait_for_the_end();
-            rpc.into_iter().for_each(DceServer::stop);
+            // Only now: until here the stop could still be taken back, and the process stay.
+            self.notifier.ending(self.last_deadline());
+            drop(watchdog);
+            remote.stop();
             self.finish_what_is_owed();
         }
+        remote.stop();
         // Last, so that whoever waits for the result still gets it.
         server.stop();
         in_time
+    }
+
+    /// Proves to the service manager that the control plane lives, if it asked for that.
+    fn watchdog(&self) -> Option<Watchdog> {
+        let config = &self.control.config;
+        let period = config.notify.as_ref()?.watchdog?;
+        let socket = socket_path(&config.runtime_dir, &config.name);
+        let started = Watchdog::start(period, socket, self.notifier.clone());
+        started.inspect_err(|error| log::error!("the watchdog is not kept quiet: {error}")).ok()
+    }
+
+    /// How long what is owed at the end may take.
+    fn last_deadline(&self) -> Duration {
+        self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE)
     }
 
     /// A mount that was told to end before it answered never becomes ready.
@@ -272,6 +356,7 @@ impl Host {
             control: self.control.clone(),
             events: self.events.clone(),
             policy,
+            proc: Proc::default(),
         });
         let life = self.life.clone();
         let gone = Box::new(move |ended: Ended| {
@@ -350,8 +435,7 @@ impl Host {
             self.publisher.notice(self.device.status().generation, Notice::UnmountedOutside);
         }
         if gone {
-            let limit = self.control.config.options.stop_deadline.unwrap_or(SIGNAL_STOP_DEADLINE);
-            let released = self.device.connection_gone_within(limit);
+            let released = self.device.connection_gone_within(self.last_deadline());
             if released > 0 {
                 log::info!("{released} handles were open when the mount went away");
             }
@@ -397,6 +481,8 @@ impl Host {
                 format!("{name}: lost {bytes} bytes of {path}: {error}{place}")
             })
             .collect();
+        // What was stopped in order leaves no record: there is nothing to tell of it.
+        self.saver.close(self.device.state() == State::Startable);
         self.control.keeper.close();
         ExitReport { code: if lines.is_empty() { 0 } else { 13 }, lines }
     }
@@ -452,6 +538,7 @@ fn front_config(
             attribute_timeout: options.attr_timeout,
             negative_timeout: options.negative_timeout,
             control_name: options.control_dir.clone().map(Into::into),
+            control_group: config.policy.group,
             posix_acl: capabilities.posix_acl,
             posix_locks: capabilities.locks,
             flock: capabilities.locks,

@@ -6,6 +6,7 @@
 use crate::base::limits::{FUSE_THREADS, REQUEST_DEADLINE, SIGNAL_STOP_DEADLINE};
 use crate::base::stop::OnDeadline;
 use crate::base::units::{parse_bound, parse_duration};
+use crate::mgmt::overrides::Overrides;
 use rustix::mount::MountFlags;
 use std::time::Duration;
 
@@ -45,6 +46,10 @@ pub struct MountOptions {
     pub negative_timeout: Duration,
     /// The hidden directory of the control file; none: there is none.
     pub control_dir: Option<String>,
+    /// A group whose members may stop and start it, and see paths: a name, or a number.
+    pub control_group: Option<String>,
+    /// What differs from the table of who may do what.
+    pub overrides: Overrides,
     /// Grace of a stop asked by a signal or an unmount.
     pub stop_grace: Duration,
     /// Deadline of a stop asked by a signal or an unmount; none: no bound.
@@ -75,6 +80,8 @@ impl Default for MountOptions {
             attr_timeout: Duration::from_secs(1),
             negative_timeout: Duration::ZERO,
             control_dir: Some(".minirdr".to_owned()),
+            control_group: None,
+            overrides: Overrides::NONE,
             stop_grace: Duration::ZERO,
             stop_deadline: Some(SIGNAL_STOP_DEADLINE),
             stop_on_deadline: OnDeadline::Cancel,
@@ -97,6 +104,10 @@ impl MountOptions {
         let mut options = Self::default();
         for word in split_words(text)? {
             options.take(&word)?;
+        }
+        if options.overrides.is_about_the_group() && options.control_group.is_none() {
+            let what = "control_allow or control_deny of the group needs one: control_group=NAME";
+            return Err(UsageError(format!("option {what}")));
         }
         Ok(options)
     }
@@ -132,6 +143,12 @@ impl MountOptions {
             seconds(default.negative_timeout),
         );
         changed("control_dir", control(&self.control_dir), control(&default.control_dir));
+        changed("control_group", named(&self.control_group), named(&default.control_group));
+        for (key, allow) in [("control_allow", true), ("control_deny", false)] {
+            for value in self.overrides.words(allow) {
+                changed(key, value, String::new());
+            }
+        }
         changed("stop_grace", seconds(self.stop_grace), seconds(default.stop_grace));
         changed("stop_deadline", bound(self.stop_deadline), bound(default.stop_deadline));
         let policy = |policy| on_deadline_word(policy).to_owned();
@@ -245,6 +262,10 @@ impl MountOptions {
             "attr_timeout" => self.attr_timeout = time()?,
             "negative_timeout" => self.negative_timeout = time()?,
             "control_dir" => self.control_dir = parse_control_dir(needed()?).map_err(wrong)?,
+            "control_group" => self.control_group = Some(needed()?.to_owned()),
+            "control_allow" | "control_deny" => {
+                self.overrides.take(needed()?, key == "control_allow").map_err(wrong)?;
+            }
             "stop_grace" => self.stop_grace = time()?,
             "stop_deadline" => self.stop_deadline = bound()?,
             "on_deadline" | "stop_on_deadline" => {
@@ -437,8 +458,12 @@ mod tests {
             "ro,allow_other,no_default_permissions,entry_timeout=5,attr_timeout=1.5s,\
              negative_timeout=10ms,control_dir=.ctl,stop_grace=5m,stop_deadline=infinity,\
              on_deadline=stay,request_deadline=off,survivors=stale,\
-             fuse_threads=8,fsname=nas:/x,name=bk",
+             fuse_threads=8,fsname=nas:/x,name=bk,control_group=staff,\
+             control_allow=group:abort+detach,control_deny=other:read,control_deny=other:inquire",
         );
+        assert_eq!(options.control_group.as_deref(), Some("staff"));
+        assert_eq!(options.overrides.words(true), ["group:abort+detach"]);
+        assert_eq!(options.overrides.words(false), ["other:inquire+read"]);
         assert!(options.read_only && options.allow_other && !options.default_permissions);
         assert_eq!(options.entry_timeout, Duration::from_secs(5));
         assert_eq!(options.attr_timeout, Duration::from_millis(1500));
@@ -514,6 +539,11 @@ mod tests {
             ("fuse_threads=many", "from 1 to 64"),
             ("control_dir=a/b", "one name"),
             ("control_dir=..", "no name"),
+            ("control_group", "needs a value"),
+            ("control_allow=stop", "not WHO:WHAT"),
+            ("control_group=x,control_allow=group:halt", "not one of inquire, read, stop"),
+            ("control_deny=root:stop", "may everything"),
+            ("control_deny=group:stop", "control_group=NAME"),
             ("subtype=sshfs", "can only be minirdr"),
             ("remount,ro", "cannot be remounted"),
             ("bind", "mount --bind"),
@@ -534,7 +564,8 @@ mod tests {
         assert_eq!(MountOptions::default().words(), ["rw", "nosuid", "nodev"]);
         let text = "ro,suid,noexec,allow_other,no_default_permissions,entry_timeout=0.25,\
                     control_dir=off,stop_deadline=off,on_deadline=resume,survivors=stale,\
-                    fuse_threads=2,fsname=a\\,b\\\\c,name=bk,latency=40ms,verbose";
+                    fuse_threads=2,fsname=a\\,b\\\\c,name=bk,latency=40ms,verbose,control_group=50,\
+                    control_allow=group:settle,control_allow=other:stop,control_deny=group:read";
         let options = parse(text);
         assert_eq!(parse(&options.words().join(",")), options);
     }
@@ -547,6 +578,7 @@ mod tests {
                 "(ro|rw|suid|noexec|user|noatime|lazytime|allow_other\
                 |stop_grace=[0-9]{1,4}(ms|s|m)?|request_deadline=[0-9]{1,3}\
                 |[a-z]{1,6}=[a-z\\\\,\"]{0,6}\
+                |control_group=[a-z]{1,4}|control_(allow|deny)=(group|other):(stop|read)\
                 |fuse_threads=[0-9]{1,2}|control_dir=[a-z.]{1,4})",
                 0..8,
             ),

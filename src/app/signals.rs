@@ -149,11 +149,11 @@ pub fn stop_options(control: &HostControl, mode: StopMode, reason: &str) -> Stop
 /// The daemon itself, as a caller.
 #[must_use]
 pub fn own_caller() -> Caller {
-    Caller {
-        pid: std::process::id(),
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-    }
+    Caller::local(
+        std::process::id(),
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
 }
 
 #[cfg(test)]

@@ -70,6 +70,15 @@ impl Clock for SystemClock {
     }
 }
 
+/// Microseconds of the machine's monotonic clock, as another process reads it: what `sd_notify(3)`
+/// calls MONOTONIC_USEC.
+#[must_use]
+pub fn monotonic_microseconds() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() / 1000);
+    seconds.saturating_mul(1_000_000).saturating_add(rest)
+}
+
 /// A clock for tests: it stands still until [`ManualClock::advance`].
 #[derive(Debug, Default)]
 pub struct ManualClock {

@@ -29,6 +29,10 @@ pub const FSP_CRITICAL_RUN_MAX: u32 = 16;
 
 /// Start and stop calls waiting for the control thread.
 pub const CONTROL_QUEUE_MAX: usize = 1024;
+/// Of these, so many are for root alone: nobody else can fill the queue against a shutdown.
+pub const CONTROL_QUEUE_RESERVED: usize = CONTROL_QUEUE_MAX / 4;
+/// How long a stop waits until what its device asked to keep is on disk; its report says so then.
+pub const CONFIG_SETTLE_WAIT: Duration = Duration::from_secs(10);
 /// Results of ended tickets kept for late waiters (management.md §3).
 pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Losses a stop's report names one by one; more are summed up in one.
@@ -42,6 +46,8 @@ pub const UNSENT_ENTRIES_MAX: usize = 1024;
 pub const UNSENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest record of one, in bytes: a path of PATH_MAX bytes, twice escaped, and an error.
 pub const UNSENT_RECORD_BYTES_MAX: u64 = 128 * 1024;
+/// Longest file of a device's configuration, in bytes: paths and options, escaped.
+pub const SAVED_BYTES_MAX: u64 = 1024 * 1024;
 /// A replay gives up on one request after this long, and keeps what it was to put on the server.
 pub const REPLAY_REQUEST_WAIT: Duration = Duration::from_secs(90);
 /// Events kept for readers that connect late or read slowly (management.md §3).
@@ -50,6 +56,8 @@ pub const EVENTS_KEPT: usize = 4096;
 /// Of these, so many results (`stopped`, `started`) and so many losses and survivors are kept when
 /// the rest has been overtaken.
 pub const EVENTS_LASTING_KEPT: usize = EVENTS_KEPT / 4;
+/// Devices with a queue of events of their own; further ones share one.
+pub const EVENT_DEVICES_MAX: usize = 16;
 /// Progress and refusals of one kind are told at most this often (management.md §3).
 pub const EVENTS_COALESCED_FOR: Duration = Duration::from_secs(1);
 /// Kinds of progress and refusal told apart at once; a further one is told uncoalesced.
@@ -79,6 +87,21 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
 pub const WRITE_BACK_WAIT: Duration = Duration::from_secs(30);
 /// A stop asked by a signal or an unmount (stop.md S1).
 pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
+
+/// S-55: a stop whose deadline passed has ended 6 s later; on a loaded machine it is given more.
+pub const STOP_OVERRUN: Duration = Duration::from_secs(10);
+
+/// The service manager is told new numbers at most so often.
+pub const NOTIFY_NUMBERS_EVERY: Duration = Duration::from_secs(1);
+/// And anything at all at most so often: a state that flaps is told as it is then.
+pub const NOTIFY_GAP: Duration = Duration::from_millis(50);
+/// What a stop that gets on is given by the service manager, at least. Longer than any step that
+/// nothing is seen of.
+pub const NOTIFY_GRANT: Duration = Duration::from_secs(60);
+/// How long a word to the service manager waits for room in its queue.
+pub const NOTIFY_SEND_WAIT: Duration = Duration::from_millis(500);
+/// Longest status told to the service manager, in bytes; it takes messages of 4096.
+pub const NOTIFY_STATUS_BYTES_MAX: usize = 1024;
 
 /// Longest file name, in bytes (POSIX NAME_MAX).
 pub const NAME_BYTES_MAX: usize = 255;
@@ -183,6 +206,12 @@ pub const CONTROL_FILE_WAITERS_MAX: usize = 256;
 /// Longest command written to the `control` control file, in bytes.
 pub const CONTROL_FILE_COMMAND_BYTES_MAX: usize = 4096;
 
+const _: () = assert!(
+    NOTIFY_GRANT.as_secs() > WRITE_BACK_WAIT.as_secs() + STOP_OVERRUN.as_secs()
+        && NOTIFY_GRANT.as_secs() > LOSSES_SETTLE_WAIT.as_secs() + NOTIFIER_STOP_WAIT.as_secs(),
+    "a step that only time bounds must be over before the service manager loses patience"
+);
+const _: () = assert!(NOTIFY_GAP.as_millis() < NOTIFY_NUMBERS_EVERY.as_millis());
 const _: () = assert!(FSP_INLINE_MAX > 0 && FSP_INLINE_MAX < FUSE_THREADS);
 const _: () = assert!(FSP_WORKERS_MIN <= FSP_WORKERS_MAX);
 const _: () = assert!(FSP_WORKERS_MAX < FSP_WORKERS_STUCK_MAX, "stuck workers must be replaceable");

@@ -7,7 +7,9 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod metrics;
 pub mod name;
+pub mod programs;
 pub mod queue;
 pub mod status;
 pub mod stop;

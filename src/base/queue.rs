@@ -22,6 +22,21 @@ pub enum Class {
     Delayed,
 }
 
+impl Class {
+    /// All of them, each at the place its number says.
+    pub const ALL: [Self; 3] = [Self::HyperCritical, Self::Critical, Self::Delayed];
+
+    /// Its word in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HyperCritical => "hypercritical",
+            Self::Critical => "critical",
+            Self::Delayed => "delayed",
+        }
+    }
+}
+
 /// Why a job was not taken; it comes back to its owner.
 #[derive(Debug)]
 pub enum Rejected<T> {

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// The states of a device (stop.md §1); `rdbss/lifecycle.rs` draws the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Registered, not serving; survivors of an earlier generation may still close.
+    #[default]
     Startable,
     /// The file system process is starting it; nothing is served yet.
     StartInProgress,
@@ -286,12 +287,20 @@ pub struct Report {
 
 /// How a report's `error` begins when an unmount was asked for and the mount is still there.
 pub const STILL_MOUNTED: &str = "stopped, but still mounted";
+/// What a report's `error` has before the reason why the mini-redirector's own stop failed.
+pub const REDIRECTOR_FAILED: &str = "MRxStop: ";
 
 impl Report {
     /// Was an unmount asked for, and is the mount still there?
     #[must_use]
     pub fn is_still_mounted(&self) -> bool {
         !self.unmounted && self.error.as_deref().is_some_and(|why| why.starts_with(STILL_MOUNTED))
+    }
+
+    /// Did the mini-redirector's own stop fail, or not return in time? It is stopped all the same.
+    #[must_use]
+    pub fn redirector_failed(&self) -> bool {
+        self.error.as_deref().is_some_and(|why| why.contains(REDIRECTOR_FAILED))
     }
 }
 
@@ -449,8 +458,22 @@ pub enum Notice {
         /// The policy that acted.
         on_deadline: OnDeadline,
     },
+    /// Something worth keeping changed, and is being put on disk; before the result of the stop it
+    /// belongs to can be seen.
+    SaveConfig {
+        /// What.
+        scope: ConfigScope,
+    },
     /// The mount vanished from the namespace by somebody else's hand.
     UnmountedOutside,
+}
+
+/// What of a device's configuration is worth keeping (RRAS SAVE_GLOBAL_CONFIG_INFO).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigScope {
+    /// How it is mounted, and whether it runs or was stopped in order.
+    Mount,
 }
 
 /// Seconds since the Unix epoch, negative before it.

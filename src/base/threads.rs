@@ -5,6 +5,7 @@
 //! counted, and [`live`] shows the truth to tests and to `minirdr status`.
 
 use crate::base::sync::primitives::{Builder, JoinHandle, ThreadId, current};
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,6 +22,23 @@ pub fn live() -> usize {
 #[must_use]
 pub fn abandoned() -> usize {
     ABANDONED.load(Ordering::SeqCst)
+}
+
+thread_local! {
+    static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// A number of this thread, to choose one of several shards by: threads take turns, so that few
+/// share one. The threads of a model checker have one number.
+#[must_use]
+pub fn number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
 }
 
 /// Counts a thread out even when it unwinds.

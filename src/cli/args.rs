@@ -11,6 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use remote::RpcArgs;
+pub use remote::{RpcAction, RpcVerbArgs};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,8 +51,12 @@ pub enum Verb {
     Wait(WaitArgs),
     /// Show what happened to a mount, in order
     Events(EventsArgs),
+    /// Print the numbers of a mount, as Prometheus reads them
+    Metrics(MetricsArgs),
     /// Stop, wait and unmount
     Umount(UmountArgs),
+    /// Let remote management listen again, stop it, or tell how it is
+    Rpc(RpcVerbArgs),
     /// List, replay or discard what a stop could not put on the server
     Unsent(UnsentArgs),
     /// Show it all in a minute: no server, no root, nothing left behind
@@ -301,9 +306,33 @@ pub struct EventsArgs {
     /// Only events after this number
     #[arg(long, value_name = "SEQ")]
     pub since: Option<u64>,
+    /// Only events of this device; of numbers that are lost every reader is told
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
+}
+
+/// What `metrics --format` may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// OpenMetrics 1.0.
+    #[default]
+    Openmetrics,
+    /// Prometheus's older text format, for node_exporter's textfile collector.
+    Prometheus,
+}
+
+/// `minirdr metrics`.
+#[derive(Clone, Debug, Args)]
+pub struct MetricsArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// How the text is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "openmetrics")]
+    pub format: Format,
 }
 
 /// `minirdr umount`.
@@ -606,6 +635,8 @@ mod tests {
             ("minirdr mount memory: /x --rpc ncalrpc:[/x] --rpc-allow-stop=10/8", "192.0.2.0/24"),
             ("minirdr mount memory: /x --rpc-allow-stop=::1", "--rpc"),
             ("minirdr wait bk --ticket x", "x"),
+            ("minirdr rpc bk", "<ACTION>"),
+            ("minirdr rpc bk halt", "listen, stop, status"),
             ("minirdr wait bk --ticket 1 --for running", "--for"),
             ("minirdr umount bk -f --deadline 1s", "--deadline"),
             ("minirdr unsent bk --replay --discard", "--discard"),

@@ -6,6 +6,7 @@
 //! hang.
 
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::programs::program;
 use crate::base::threads;
 use crate::cli::locate;
 use crate::cli::mountinfo::{self, Mount};
@@ -13,7 +14,7 @@ use crate::mgmt::dying::{Holder, holder_of, is_dying as is_dying_process};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -137,7 +138,7 @@ pub fn detach(mount_point: &Path) {
     if rustix::mount::unmount(mount_point, flags).is_ok() {
         return;
     }
-    let mut helper = Command::new("fusermount3");
+    let mut helper = program("fusermount3");
     helper.arg("-uz").arg(mount_point);
     helper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // Whoever called looks whether it worked: that is what counts, not what the helper says.

@@ -5,6 +5,7 @@
 //! that its warnings are seen, and lets go of everything then. The parent relays the one line it
 //! says.
 
+use crate::app::{self, MountConfig};
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args::daemon_words;
 use crate::cli::commands::mount::WhenReady;
@@ -28,6 +29,8 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long a child that was told to end is given before it is killed.
 const END_WAIT: Duration = Duration::from_secs(5);
+/// How long a child waits for its parent to hand the service over; it speaks for itself then.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(5);
 /// Longest line the child says, in bytes.
 const LINE_MAX: usize = 64 * 1024;
 
@@ -41,13 +44,15 @@ enum Word {
     Failed { exit: u8, message: String },
 }
 
-/// The child: serves with `serve`, which is given what to do once the mount answers.
+/// The child: serves with `serve`, which is given what to do once the mount answers. With
+/// `handed_over` it waits then until its parent has handed the service over to it.
 ///
 /// # Errors
 /// The pipe cannot be written; everything else is said on it, or logged once the mount has
 /// answered.
 pub fn child(
     log_on_stderr: bool,
+    handed_over: bool,
     serve: impl FnOnce(WhenReady<'_>) -> Result<Exit, Trouble>,
 ) -> Result<Exit, Trouble> {
     // Fails only for the leader of a process group, and the parent makes no such child.
@@ -58,6 +63,9 @@ pub fn child(
     let outcome = serve(Box::new(|| {
         told.store(true, Ordering::SeqCst);
         say(&Word::Ready)?;
+        if handed_over {
+            await_hand_over();
+        }
         let failed = |error: io::Error| Trouble::system("let go of the terminal", &error);
         rustix::process::chdir("/").map_err(|error| failed(error.into()))?;
         logging::leave_standard_streams(log_on_stderr).map_err(failed)
@@ -75,6 +83,22 @@ pub fn child(
     }
 }
 
+/// Waits until the parent has let go of the pipe: what this process said to the service manager
+/// before, the manager would turn away, because the parent is the service still.
+fn await_hand_over() {
+    let clock = SystemClock::new();
+    let last = clock.now().after(HAND_OVER_WAIT);
+    let slice = Timespec::try_from(LOOK_EVERY).ok();
+    while clock.now() < last {
+        let pipe = rustix::stdio::stdout();
+        // A pipe without a reader is an error, which is always told.
+        let gone = poll(&mut [PollFd::new(&pipe, PollFlags::empty())], slice.as_ref());
+        if gone.is_ok_and(|ready| ready > 0) {
+            return;
+        }
+    }
+}
+
 fn say(word: &Word) -> Result<(), Trouble> {
     let text = serde_json::to_string(word)
         .map_err(|error| Trouble::failed(format!("cannot say how the mount went: {error}")))?;
@@ -85,16 +109,21 @@ fn say(word: &Word) -> Result<(), Trouble> {
 ///
 /// # Errors
 /// What the child says; it has ended then, and left nothing behind.
-pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Result<(), Trouble> {
+pub fn launch(
+    words: &[OsString],
+    environment: &Environment,
+    config: &MountConfig,
+) -> Result<(), Trouble> {
+    let name = config.name.as_str();
     let interrupted = vigil::interrupt_flag()?;
     let mut command = Command::new(&environment.executable);
     command.args(&daemon_words(words)[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
     let failed = |error: io::Error| Trouble::system("start the daemon", &error);
     let mut child = command.spawn().map_err(failed)?;
-    let Some(stdout) = child.stdout.take() else {
+    let Some(mut stdout) = child.stdout.take() else {
         return Err(Trouble::failed("start the daemon: it has no pipe"));
     };
-    let line = match read_line(stdout, name, &interrupted) {
+    let line = match read_line(&mut stdout, name, &interrupted) {
         Ok(line) => line,
         Err(trouble) => {
             end(&mut child);
@@ -102,7 +131,16 @@ pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Resu
         }
     };
     match serde_json::from_slice(&line) {
-        Ok(Word::Ready) => Ok(()),
+        Ok(Word::Ready) => {
+            if let Some(notify) = &config.notify
+                && let Err(error) = app::hand_over(notify, child.id())
+            {
+                print::complain(&format!("{error}; the service manager is not told of {name}"));
+            }
+            // Only now the child knows that it is the service.
+            drop(stdout);
+            Ok(())
+        }
         Ok(Word::Failed { exit, message }) => {
             await_end(&mut child, END_WAIT);
             Err(Trouble::with_exit(Exit(exit), message))
@@ -117,7 +155,7 @@ pub fn launch(words: &[OsString], environment: &Environment, name: &str) -> Resu
 
 /// One line from the child, or as much as it said before it ended.
 fn read_line(
-    mut pipe: ChildStdout,
+    pipe: &mut ChildStdout,
     name: &str,
     interrupted: &AtomicBool,
 ) -> Result<Vec<u8>, Trouble> {
@@ -130,7 +168,7 @@ fn read_line(
             let message = format!("{name}: interrupted; not mounted");
             return Err(Trouble { code: "interrupted", exit: Exit::INTERRUPTED, message });
         }
-        let ready = poll(&mut [PollFd::new(&pipe, PollFlags::IN)], slice.as_ref());
+        let ready = poll(&mut [PollFd::new(pipe, PollFlags::IN)], slice.as_ref());
         match ready {
             Ok(0) => progress.show_text(&format!("{name}: mounting")),
             Err(rustix::io::Errno::INTR) => {}

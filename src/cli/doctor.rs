@@ -1,5 +1,6 @@
 //! `doctor`: what this machine needs, what it lacks, what was left behind, and what to do about it.
 
+use crate::app::saved::MountRecord;
 use crate::cli::args::JsonArgs;
 use crate::cli::corpse::{self, Pulse};
 use crate::cli::environment::Environment;
@@ -278,6 +279,43 @@ fn runtime_directory(path: &Path) -> Finding {
 
 const SET_RUNTIME: &str = "set XDG_RUNTIME_DIR to a directory of your own";
 
+/// Records of mounts whose daemon is gone and did not end in order: killed, or the machine was.
+fn unfinished(state_dir: &Path, answering: &[(String, String)]) -> Vec<Finding> {
+    const CHECK: &str = "unfinished mount";
+    let Ok(entries) = std::fs::read_dir(state_dir) else { return Vec::new() };
+    let mut places: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    places.sort();
+    let finding = |place: PathBuf| match MountRecord::read(&place) {
+        Ok(record) => {
+            let record = record.filter(|record| {
+                !answering.iter().any(|(_, mount_point)| *mount_point == record.mount_point)
+            })?;
+            let text = |text: &str| printable(text.as_bytes());
+            let (name, source) = (text(&record.name), text(&record.source));
+            let how = match record.running {
+                true => "ran when its daemon ended",
+                false => "was stopped in order, and then its daemon ended",
+            };
+            let place = text(&record.mount_point);
+            let detail = format!("{name}: {source} on {place} {how}");
+            let words: Vec<String> = record.command().iter().map(|word| quoted(word)).collect();
+            let again = format!("mount it again, or remove its record: {}", words.join(" "));
+            Some(Finding::warning(CHECK, detail, again))
+        }
+        Err(error) => Some(Finding::warning(CHECK, error.line(), "remove what is not minirdr's")),
+    };
+    places.into_iter().filter_map(finding).collect()
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", printable(word.replace('\'', "'\\''").as_bytes())),
+    }
+}
+
 /// Sockets without a daemon and mounts without one.
 fn left_behind(environment: &Environment) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -304,6 +342,7 @@ fn left_behind(environment: &Environment) -> Vec<Finding> {
             )),
         }
     }
+    findings.extend(unfinished(&environment.state_dir, &answering));
     let mounts = locate::read_mounts().unwrap_or_default();
     // A normal user cannot ask other users' daemons, and must not call their mounts dead.
     let is_known = |mount: &Mount| environment.uid == 0 || mount.owner == Some(environment.uid);
@@ -465,5 +504,47 @@ mod tests {
         assert!(
             dead_mount(&mount, 7).cure.is_some_and(|cure| cure.starts_with("fusermount3 -uz "))
         );
+    }
+
+    /// S-93: what a crash took away is told with the command that brings it back; what is served is
+    /// not; what is no record is said.
+    #[test]
+    fn s93_an_unfinished_mount_is_found() {
+        let state = tempfile::tempdir().expect("a directory");
+        let record = |name: &str, running| {
+            let directory = state.path().join(name);
+            std::fs::create_dir(&directory).expect("made");
+            let record = MountRecord {
+                name: name.to_owned(),
+                source: "local:/srv/my data".to_owned(),
+                mount_point: format!("/mnt/{name}"),
+                options: vec!["ro".to_owned(), "nosuid".to_owned()],
+                running,
+                ..MountRecord::new()
+            };
+            let text = serde_json::to_vec(&record).expect("JSON");
+            std::fs::write(directory.join("mount.json"), text).expect("written");
+        };
+        record("crashed", true);
+        record("served", true);
+        record("stopped", false);
+        std::fs::create_dir_all(state.path().join("kept/unsent")).expect("made");
+        let answering = [("0:1".to_owned(), "/mnt/served".to_owned())];
+        let findings = unfinished(state.path(), &answering);
+        let details: Vec<&str> = findings.iter().map(|finding| finding.detail.as_str()).collect();
+        assert_eq!(
+            details,
+            [
+                "crashed: local:/srv/my data on /mnt/crashed ran when its daemon ended",
+                "stopped: local:/srv/my data on /mnt/stopped was stopped in order, and then its \
+                 daemon ended",
+            ]
+        );
+        let cure = findings[0].cure.as_deref().expect("a cure");
+        let again = "minirdr mount 'local:/srv/my data' /mnt/crashed --name crashed -o ro";
+        assert!(cure.ends_with(again), "{cure}");
+        std::fs::write(state.path().join("crashed/mount.json"), "{").expect("written");
+        let spoilt = unfinished(state.path(), &answering);
+        assert!(spoilt[0].detail.contains("crashed/mount.json"), "{:?}", spoilt[0]);
     }
 }

@@ -1,8 +1,10 @@
 //! What the program takes from its surroundings: the only file that reads the environment.
 
+use crate::app::NotifyConfig;
 use crate::cli::exit::Trouble;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Everything the program takes from its surroundings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,56 @@ pub struct Environment {
     pub temporary_dir: PathBuf,
     /// This program's own file.
     pub executable: PathBuf,
+    /// The service manager, if it wants to hear of its service.
+    pub manager: Option<Manager>,
+}
+
+/// What a service manager (systemd) says to the service it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manager {
+    /// `NOTIFY_SOCKET`: where it listens.
+    pub address: OsString,
+    /// `WATCHDOG_USEC`: it ends a service that it does not hear of for so long.
+    pub watchdog: Option<Duration>,
+    /// `WATCHDOG_PID`: the process that is meant; none: whoever reads it.
+    pub watchdog_pid: Option<u32>,
+    /// `SYSTEMD_EXEC_PID`: the process it started itself; older ones do not say.
+    pub started: Option<u32>,
+}
+
+impl Manager {
+    fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let number = |name: &str| lookup(name)?.to_str()?.trim().parse::<u64>().ok();
+        let process = |name: &str| number(name).and_then(|pid| u32::try_from(pid).ok());
+        let address = lookup("NOTIFY_SOCKET").filter(|address| !address.is_empty())?;
+        Some(Self {
+            address,
+            watchdog: number("WATCHDOG_USEC").filter(|usec| *usec > 0).map(Duration::from_micros),
+            watchdog_pid: process("WATCHDOG_PID"),
+            started: process("SYSTEMD_EXEC_PID"),
+        })
+    }
+
+    /// What a daemon in front has to tell it.
+    #[must_use]
+    pub fn of_front(&self, own_pid: u32) -> NotifyConfig {
+        self.config(own_pid, false)
+    }
+
+    /// What a daemon in the background has to tell it, and `starter`, which started it there, to
+    /// hand over. Nothing where the manager started another process: that is the service, and goes
+    /// on after this mount is up.
+    #[must_use]
+    pub fn of_background(&self, starter: u32) -> Option<NotifyConfig> {
+        let is_service = self.started.is_none_or(|pid| pid == starter);
+        is_service.then(|| self.config(starter, true))
+    }
+
+    fn config(&self, pid: u32, handed_over: bool) -> NotifyConfig {
+        let watched = self.watchdog_pid.is_none_or(|watched| watched == pid);
+        let watchdog = self.watchdog.filter(|_| watched);
+        NotifyConfig { address: self.address.clone(), watchdog, handed_over }
+    }
 }
 
 /// A login session's directory: it vanishes with the session, and root's mounts must not.
@@ -72,6 +124,7 @@ impl Environment {
             path: lookup("PATH"),
             temporary_dir: absolute("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")),
             executable,
+            manager: Manager::from_lookup(lookup),
         }
     }
 }
@@ -113,5 +166,48 @@ mod tests {
             assert_eq!(environment.runtime_dir, PathBuf::from(runtime), "{uid} {variables:?}");
             assert_eq!(environment.state_dir, PathBuf::from(state), "{uid} {variables:?}");
         }
+    }
+
+    const MANAGER: [(&str, &str); 2] = [("NOTIFY_SOCKET", "/run/n"), ("WATCHDOG_USEC", "30000000")];
+
+    fn manager(variables: &[(&str, &str)]) -> Option<Manager> {
+        environment(0, &[&MANAGER, variables].concat()).manager
+    }
+
+    #[test]
+    fn a_service_manager_is_one_that_listens() {
+        assert_eq!(environment(0, &[]).manager, None);
+        assert_eq!(environment(0, &[("NOTIFY_SOCKET", "")]).manager, None);
+        assert_eq!(environment(0, &[("WATCHDOG_USEC", "5")]).manager, None);
+        let config = manager(&[]).expect("it listens").of_front(7);
+        let period = Some(Duration::from_secs(30));
+        assert_eq!(
+            config,
+            NotifyConfig { address: "/run/n".into(), watchdog: period, handed_over: false }
+        );
+        for odd in ["", "0", "-1", "soon"] {
+            let environment =
+                environment(0, &[("NOTIFY_SOCKET", "@n"), ("WATCHDOG_USEC", odd)]).manager;
+            assert_eq!(environment.expect("it listens").watchdog, None, "{odd:?}");
+        }
+    }
+
+    /// A watchdog is for the process that is named; one in the background takes its starter's over.
+    #[test]
+    fn the_watchdog_is_for_the_process_it_names() {
+        let manager = manager(&[("WATCHDOG_PID", "7")]).expect("it listens");
+        assert!(manager.of_front(7).watchdog.is_some());
+        assert!(manager.of_front(8).watchdog.is_none());
+        assert!(manager.of_background(7).is_some_and(|config| config.watchdog.is_some()));
+        assert!(manager.of_background(8).is_some_and(|config| config.watchdog.is_none()));
+    }
+
+    /// A script of another service that mounts something in the background stays the service.
+    #[test]
+    fn only_what_the_manager_started_is_handed_over() {
+        let manager = manager(&[("SYSTEMD_EXEC_PID", "7")]).expect("it listens");
+        assert!(manager.of_background(7).is_some_and(|config| config.handed_over));
+        assert_eq!(manager.of_background(8), None);
+        assert!(!manager.of_front(8).handed_over, "a wrapper that waits is no other service");
     }
 }

@@ -37,7 +37,7 @@ impl Exit {
 /// Every exit code with the sentence man pages print, in order.
 pub const EXIT_TABLE: [(Exit, &str); 12] = [
     (Exit::DONE, "done; also already so; also accepted and pending when not asked to wait"),
-    (Exit::FAILED, "failed"),
+    (Exit::FAILED, "failed; also stopped, when the mini-redirector's own stop failed"),
     (Exit::USAGE, "the command line is wrong"),
     (Exit::NOT_RUNNING, "not running, or stopped (status)"),
     (Exit::UNKNOWN, "state unknown: the daemon cannot be reached"),

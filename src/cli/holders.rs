@@ -217,7 +217,7 @@ pub(in crate::cli) mod tests {
             path: b"a\xff".to_vec(),
             kind: "handle".to_owned(),
             mode: "w".to_owned(),
-            opened_by: Caller { pid: 0, uid: 33, gid: 33 },
+            opened_by: Caller::local(0, 33, 33),
             generation: Generation(1),
             age_s: 61.0,
             unsent_bytes: 5,
@@ -236,7 +236,7 @@ pub(in crate::cli) mod tests {
             operation: "read".to_owned(),
             path: b"docs/a.pdf".to_vec(),
             age_s: 250.0,
-            caller: Caller { pid: 4410, uid: 1000, gid: 1000 },
+            caller: Caller::local(4410, 1000, 1000),
             cancellable: true,
             cancelled: false,
         };

@@ -5,6 +5,7 @@
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{CallResult, Report, State, StepTime};
 use crate::base::units::{age, count, elapsed, size};
+use crate::cli::commands::rpc;
 use crate::cli::exit::Exit;
 use crate::cli::table::printable;
 use crate::cli::unsent;
@@ -153,10 +154,19 @@ pub fn stop_ended(
 ) -> Verdict {
     let result = result_word(report.result);
     let place = place(mount_point, report);
-    match report.result {
+    let mut verdict = match report.result {
         CallResult::Success if report.is_still_mounted() => {
             let line = format!("{name}: {}", error(report));
             Verdict::new(Exit::BUSY, "unmount_busy", line).listing()
+        }
+        // It is stopped all the same, and who asked must not take it for a clean end.
+        CallResult::Success | CallResult::HasOpenHandles if report.redirector_failed() => {
+            let open = open_part(report);
+            let line = format!("{name}: stopped, {open}{place}; failed: {}", error(report));
+            Verdict {
+                list_holders: report.survivors_total > 0,
+                ..Verdict::new(Exit::FAILED, result, line)
+            }
         }
         CallResult::Success => {
             let line = format!("{name}: stopped{}, {place}", achieved(report));
@@ -193,7 +203,17 @@ pub fn stop_ended(
             let line = format!("{name}: stop failed, running: {}", error(report));
             Verdict::new(Exit::FAILED, result, line)
         }
+    };
+    // What went wrong on the way, and did not keep it from stopping.
+    let told = report.is_still_mounted() || report.ticket.is_none();
+    let stopped = matches!(
+        report.result,
+        CallResult::Success | CallResult::HasOpenHandles | CallResult::Lost
+    );
+    if stopped && !told && report.error.is_some() {
+        verdict.lines.push(format!("  {}", error(report)));
     }
+    verdict
 }
 
 /// The deadline of a `stay` stop passed and it is not over (exit 11).
@@ -341,6 +361,9 @@ pub fn status(status: &MountStatus) -> Verdict {
     if status.defects_total > 0 {
         lines.push(format!("  {} seen; the log says more", count(status.defects_total, "defect")));
     }
+    lines.extend(access_text(status).map(|text| format!("  {text}")));
+    lines
+        .extend(status.rpc.iter().map(|state| format!("  remote management {}", rpc::text(state))));
     lines.push(format!(
         "  pid {}, uid {}, generation {}, {} answered, {} refused, version {}",
         status.pid,
@@ -359,6 +382,21 @@ pub fn status(status: &MountStatus) -> Verdict {
         | State::Sealing => Exit::DONE,
     };
     Verdict { exit, result: status.state.word(), lines, list_holders: false }
+}
+
+/// Who may command besides root and the owner, and what differs from the usual; nothing when
+/// nothing does.
+fn access_text(status: &MountStatus) -> Option<String> {
+    let said = |word: &String| {
+        let (key, _) = word.split_once('=')?;
+        match (key, status.control_gid) {
+            ("control_group", Some(gid)) => Some(format!("{word} (gid {gid})")),
+            ("control_allow" | "control_deny", _) => Some(word.clone()),
+            _ => None,
+        }
+    };
+    let words: Vec<String> = status.options.iter().filter_map(said).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The report of a stop in full (stop.md S7): what it counted, then the seconds of each step.
@@ -466,6 +504,9 @@ fn lost(name: &str, place: &str, report: &Report) -> Verdict {
     let line = format!("{name}: stopped, {place}; NOT saved: {}", not_saved(report));
     let mut verdict = Verdict::new(Exit::LOST, result_word(report.result), line);
     verdict.lines.extend(unsent::loss_lines(&report.losses));
+    if report.redirector_failed() {
+        verdict.lines.push(format!("  failed: {}", error(report)));
+    }
     verdict.list_holders = report.survivors_total > 0;
     verdict
 }
@@ -484,10 +525,7 @@ fn error(report: &Report) -> String {
 }
 
 fn asker(caller: Caller, with_pid: bool) -> String {
-    match caller.pid {
-        pid if pid != 0 && with_pid => format!("uid {} pid {pid}", caller.uid),
-        _ => format!("uid {}", caller.uid),
-    }
+    if with_pid { caller.to_string() } else { Caller { pid: 0, ..caller }.to_string() }
 }
 
 fn seconds(seconds: f64) -> String {

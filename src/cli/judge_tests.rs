@@ -12,7 +12,7 @@ pub fn report(result: CallResult) -> Report {
         result,
         error: None,
         generation: Generation(1),
-        asked_by: Caller { pid: 2301, uid: 0, gid: 0 },
+        asked_by: Caller::local(2301, 0, 0),
         reason: None,
         ended_unix_s: 1_795_223_527.0,
         drained: 0,
@@ -58,6 +58,7 @@ pub fn mount(state: State) -> MountStatus {
         state_age_s: 72.0,
         pid: 10,
         uid: 0,
+        control_gid: None,
         options: vec!["rw".to_owned()],
         requests_in_flight: 0,
         open_handles: 1,
@@ -71,6 +72,7 @@ pub fn mount(state: State) -> MountStatus {
         last_start: None,
         unsent_files: 0,
         unsent_files_bytes: 0,
+        rpc: None,
         version: "0.1.0".to_owned(),
     }
 }
@@ -79,7 +81,7 @@ pub fn running() -> RunningCall {
     RunningCall {
         ticket: TicketNumber(7),
         kind: CallKind::Stop,
-        asked_by: Caller { pid: 2301, uid: 0, gid: 0 },
+        asked_by: Caller::local(2301, 0, 0),
         age_s: 72.0,
         step: "drain".to_owned(),
         deadline_passed: false,
@@ -221,6 +223,28 @@ fn every_end_of_a_stop_has_its_line_and_code() {
     }
 }
 
+/// S-96: the mini-redirector's own stop failed: it is stopped, and that is no clean end.
+#[test]
+fn a_redirector_that_failed_is_told() {
+    let failed = |report| Report { error: Some("MRxStop: it hangs".to_owned()), ..report };
+    let ended = |report| stop_ended("bk", "/mnt/bk", &failed(report), None, false);
+    let plain = ended(report(CallResult::Success));
+    assert_eq!(line(&plain), (1, "bk: stopped, still mounted; failed: MRxStop: it hangs"));
+    let open = ended(with_survivors(CallResult::HasOpenHandles, 1, 0));
+    let text = "bk: stopped, 1 handle; still mounted; failed: MRxStop: it hangs";
+    assert_eq!((line(&open), open.list_holders), ((1, text), true));
+    let loss = Loss { path: b"a".to_vec(), bytes: 1, error: "gone".to_owned(), ..Loss::default() };
+    let lost = ended(Report { losses: vec![loss], ..report(CallResult::Lost) });
+    assert_eq!((lost.exit, lost.lines[2].as_str()), (Exit::LOST, "  failed: MRxStop: it hangs"));
+    let mounted = Report {
+        error: Some("stopped, but still mounted: busy; MRxStop: it hangs".to_owned()),
+        ..report(CallResult::Success)
+    };
+    let verdict = stop_ended("bk", "/mnt/bk", &mounted, None, false);
+    let text = "bk: stopped, but still mounted: busy; MRxStop: it hangs";
+    assert_eq!(line(&verdict), (10, text));
+}
+
 #[test]
 fn what_was_not_saved_is_named_and_counted() {
     let loss = |path: &str, bytes| Loss {
@@ -347,6 +371,39 @@ fn a_wait_that_ran_out_says_how_it_is() {
     for (state, code, text) in cases {
         assert_eq!(line(&timed_out("bk", state)), (code, text));
     }
+}
+
+/// S-90, S-91: who else may command is said, with the number the name stands for.
+#[test]
+fn a_status_says_who_else_may_command() {
+    let words = ["rw", "control_group=staff", "control_deny=group:start", "size=1M"];
+    let status = MountStatus {
+        options: words.map(str::to_owned).to_vec(),
+        control_gid: Some(50),
+        ..mount(State::Started)
+    };
+    let lines = super::status(&status).lines;
+    let said = "  control_group=staff (gid 50), control_deny=group:start".to_owned();
+    assert!(lines.contains(&said), "{lines:?}");
+    let usual = super::status(&mount(State::Started)).lines;
+    assert!(usual.iter().all(|line| !line.contains("control_")), "{usual:?}");
+}
+
+/// What went wrong on the way of a stop that ended well is told with its end.
+#[test]
+fn what_went_wrong_on_the_way_is_told() {
+    let why = Some("its configuration is not kept: /s: no space".to_owned());
+    for result in [CallResult::Success, CallResult::HasOpenHandles, CallResult::Lost] {
+        let report = Report { error: why.clone(), ..report(result) };
+        let lines = stop_ended("bk", "/mnt", &report, None, false).lines;
+        let told = lines.iter().filter(|line| line.contains("no space")).count();
+        assert_eq!(told, 1, "{result:?}: {lines:?}");
+    }
+    let still = Report {
+        error: Some("stopped, but still mounted: busy".to_owned()),
+        ..report(CallResult::Success)
+    };
+    assert_eq!(stop_ended("bk", "/mnt", &still, None, false).lines.len(), 1, "said once");
 }
 
 /// Stop.md S7: the report of the last stop is there in full.

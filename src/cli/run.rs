@@ -1,7 +1,9 @@
 //! One command, from its words to its exit code.
 
 use crate::cli::args::{self, Parsed, Verb};
-use crate::cli::commands::{events, generate, handles, mount, show, start, stop, unsent, wait};
+use crate::cli::commands::{
+    events, generate, handles, metrics, mount, rpc, show, start, stop, unsent, wait,
+};
 use crate::cli::environment::{self, Environment};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::{demo, doctor, print, view};
@@ -44,7 +46,9 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Resume(args) => start::resume(args, &environment),
         Verb::Wait(args) => wait::wait(args, &environment),
         Verb::Events(args) => events::events(args, &environment),
+        Verb::Metrics(args) => metrics::metrics(args, &environment),
         Verb::Umount(args) => stop::umount(args, &environment),
+        Verb::Rpc(args) => rpc::rpc(args, &environment),
         Verb::Unsent(args) => unsent::unsent(args, &environment),
         Verb::Demo(args) => demo::demo(*args, &environment),
         Verb::Doctor(args) => doctor::doctor(*args, &environment),

@@ -3,21 +3,23 @@
 use crate::app::{MountConfig, MountOptions, RpcOptions, Source};
 use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
 use crate::base::stop::{
-    CallKind, CallResult, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
+    CallKind, CallResult, ConfigScope, Detached, Loss, Notice, OnDeadline, Report, State, StepTime,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult, UnsentSummary};
+use crate::cli::args::RpcAction;
 use crate::cli::commands::answer::Answer;
 use crate::cli::commands::detach::detached_json;
 use crate::cli::commands::handles::{Listing, watch_json};
 use crate::cli::commands::watch::Changes;
-use crate::cli::commands::{events, mount, show};
+use crate::cli::commands::{events, mount, rpc, show};
 use crate::cli::environment::Environment;
-use crate::cli::exit::Trouble;
+use crate::cli::exit::{Exit, Trouble};
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
 use crate::cli::{doctor, judge, locate, unsent, view};
+use crate::mgmt::authz::Policy;
 use crate::mgmt::client::ClientError;
 use crate::mgmt::proto::{
-    Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, UnsentReply,
+    Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, RpcPhase, UnsentReply,
 };
 use jsonschema::Validator;
 use serde_json::{Value, json};
@@ -73,6 +75,8 @@ fn full_status() -> MountStatus {
     MountStatus {
         running: Some(running()),
         last_stop: Some(full_report()),
+        control_gid: Some(50),
+        rpc: Some(rpc::tests::state(RpcPhase::Draining)),
         last_start: Some(Report { kind: CallKind::Start, ..report(CallResult::Success) }),
         ..status(State::Sealing)
     }
@@ -94,8 +98,10 @@ fn mounts_are_as_the_schema_says() {
         mount_point: PathBuf::from("/mnt/bk"),
         options: MountOptions::default(),
         rpc: RpcOptions::default(),
+        policy: Policy::of_owner(0),
         runtime_dir: PathBuf::from("/run/minirdr"),
         state_dir: PathBuf::from("/var/lib/minirdr/bk"),
+        notify: None,
     };
     hold("answer_mount", &mount::mounted_json(&config, UnsentSummary { files: 1, bytes: 2 }));
 }
@@ -209,7 +215,7 @@ fn calls_are_as_the_schema_says() {
 
 #[test]
 fn events_are_as_the_schema_says() {
-    let caller = Caller { pid: 1, uid: 2, gid: 3 };
+    let caller = Caller::local(1, 2, 3);
     let ticket = Some(TicketNumber(7));
     let result = CallResult::Success;
     let notices = [
@@ -234,6 +240,7 @@ fn events_are_as_the_schema_says() {
         Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
         Notice::HolderLeft { handles: 0 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
+        Notice::SaveConfig { scope: ConfigScope::Mount },
         Notice::UnmountedOutside,
     ];
     let overflow = EventKind::Overflow { kind: OverflowTag::Overflow, first_lost: 1, last_lost: 2 };
@@ -252,6 +259,20 @@ fn events_are_as_the_schema_says() {
         hold("answer_event", &events::one_json("bk", event));
     }
     hold("answer_events", &events::all_json("bk", &events));
+}
+
+#[test]
+fn remote_management_is_as_the_schema_says() {
+    let state = rpc::tests::state(RpcPhase::Listening);
+    for action in [RpcAction::Listen, RpcAction::Stop, RpcAction::Status] {
+        let told = (Exit::DONE, "x");
+        hold("answer_rpc", &rpc::rpc_json("bk", action, Some(1713), Some(&state), told));
+        hold("answer_rpc", &rpc::rpc_json("bk", action, None, None, told));
+    }
+    let remote = Caller::from_network(([192, 0, 2, 9], 7).into());
+    let report = Report { asked_by: remote, ..report(CallResult::Success) };
+    let asked = MountStatus { last_stop: Some(report), ..full_status() };
+    hold("answer_status", &show::status_json(&asked));
 }
 
 #[test]

@@ -271,7 +271,7 @@ mod tests {
             path: path.as_bytes().to_vec(),
             bytes,
             error: "write had no answer from the server".to_owned(),
-            written_by: Caller { pid: 4502, uid: 0, gid: 0 },
+            written_by: Caller::local(4502, 0, 0),
             command: Some("vim".to_owned()),
             kept_in: kept_in.map(str::to_owned),
         }

@@ -18,6 +18,8 @@ pub struct FrontOptions {
     pub negative_timeout: Duration,
     /// Name of the hidden control directory at the root; `None`: there is none.
     pub control_name: Option<OsString>,
+    /// A group whose members may open its file `control`.
+    pub control_group: Option<u32>,
     /// POSIX access control lists (the server must keep them).
     pub posix_acl: bool,
     /// `fcntl` locks are the server's; by default the kernel keeps them for this machine.
@@ -34,6 +36,7 @@ impl Default for FrontOptions {
             attribute_timeout: Duration::from_secs(1),
             negative_timeout: Duration::ZERO,
             control_name: Some(OsString::from(".minirdr")),
+            control_group: None,
             posix_acl: false,
             posix_locks: false,
             flock: false,

@@ -179,7 +179,8 @@ impl Mount {
                 let (desk, thread) =
                     EventDesk::open(control.clone(), wake).map_err(FrontError::Start)?;
                 plumbing.desk = Some((desk.clone(), thread));
-                Some(ControlDirectory::new(name.clone(), control, desk, owner(&*clock)))
+                let owner = owner(&*clock, config.front.control_group);
+                Some(ControlDirectory::new(name.clone(), control, desk, owner))
             }
             _ => None,
         };
@@ -380,8 +381,9 @@ fn poll_waker(device: OwnedFd) -> PollWaker {
     })
 }
 
-fn owner(clock: &dyn Clock) -> Owner {
+fn owner(clock: &dyn Clock, group: Option<u32>) -> Owner {
     Owner {
+        group,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         since: clock.wall().into(),

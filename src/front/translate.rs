@@ -38,7 +38,7 @@ pub fn fuser_errno(errno: Errno) -> fuser::Errno {
 /// Who asks.
 #[must_use]
 pub fn caller(request: &Request) -> Caller {
-    Caller { pid: request.pid(), uid: request.uid(), gid: request.gid() }
+    Caller::local(request.pid(), request.uid(), request.gid())
 }
 
 /// A name from the kernel. It never sends one that is none, but for `.` and `..`.
@@ -376,8 +376,8 @@ pub fn lifetime(timeout: Duration) -> Duration {
 mod tests {
     use super::*;
 
-    const ROOT: Caller = Caller { pid: 1, uid: 0, gid: 0 };
-    const USER: Caller = Caller { pid: 1, uid: 1000, gid: 1000 };
+    const ROOT: Caller = Caller::local(1, 0, 0);
+    const USER: Caller = Caller::local(1, 1000, 1000);
 
     /// What fuser 0.18 makes of (seconds, nanoseconds) before 1970: its time.rs.
     fn as_fuser_decodes(seconds: i64, nanoseconds: u32) -> SystemTime {

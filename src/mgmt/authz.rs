@@ -2,16 +2,15 @@
 //!
 //! Keyed by an enum of ours, because varlink, DCE and Windows each number the operations
 //! differently. `docs/MANAGEMENT.md` prints the table; a test holds the two together. Calls from
-//! inside the process and from signals are never asked about. What a configuration adds to the
-//! table is in [`RpcPolicy`].
+//! inside the process and from signals are never asked about. What who mounts changes of the table
+//! is in [`Overrides`] and [`RpcPolicy`].
 
 use crate::base::ids::Caller;
-use crate::base::stop::{
-    Check, HandleInfo, Loss, Notice, OnDeadline, Report, RequestInfo, StopMode, StopOptions,
-};
-use crate::base::unsent::UnsentEntry;
+use crate::base::stop::{OnDeadline, StopMode, StopOptions};
+use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::network::Network;
-use crate::mgmt::proto::{Event, EventKind, Holder, Method, MountStatus};
+use crate::mgmt::overrides::{Overrides, Right};
+use crate::mgmt::proto::Method;
 use std::net::SocketAddr;
 
 /// What can be asked for.
@@ -41,6 +40,8 @@ pub enum Operation {
     RpcStatistics,
     /// Remote management: does it listen (DCE 2, Windows 3)?
     RpcIsListening,
+    /// Remote management: listen again after that. Only the control socket has it.
+    RpcListen,
     /// Remote management: stop the listening (DCE 3, Windows 4).
     RpcStopListening,
     /// Remote management: the server's principal (DCE 4, Windows 1).
@@ -49,7 +50,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
@@ -62,6 +63,7 @@ impl Operation {
         Self::RpcInterfaces,
         Self::RpcStatistics,
         Self::RpcIsListening,
+        Self::RpcListen,
         Self::RpcStopListening,
         Self::RpcPrincipal,
     ];
@@ -82,6 +84,7 @@ impl Operation {
             Self::RpcInterfaces => "RPC interfaces",
             Self::RpcStatistics => "RPC statistics",
             Self::RpcIsListening => "RPC is listening",
+            Self::RpcListen => "RPC listen",
             Self::RpcStopListening => "RPC stop listening",
             Self::RpcPrincipal => "RPC principal",
         }
@@ -94,6 +97,7 @@ impl Operation {
             Self::RpcInterfaces => "list the RPC interfaces of",
             Self::RpcStatistics => "count the RPC calls of",
             Self::RpcIsListening => "ask for the RPC listening of",
+            Self::RpcListen => "start the RPC listening of",
             Self::RpcStopListening => "stop the RPC listening of",
             Self::RpcPrincipal => "ask for the RPC principal of",
             other => other.word(),
@@ -112,12 +116,14 @@ impl Operation {
             | Method::Check
             | Method::Wait
             | Method::Events
+            | Method::Metrics
             | Method::Unsent => Self::Read,
             Method::Stop => Self::Stop,
             Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
             Method::Resume => Self::Resume,
+            Method::Listen => Self::RpcListen,
             Method::Shutdown => Self::RpcStopListening,
             Method::Replay | Method::Discard => Self::Settle,
         }
@@ -153,10 +159,9 @@ impl Peer {
     pub fn caller(&self) -> Caller {
         match self {
             Self::Local { pid, uid, gids } => {
-                Caller { pid: *pid, uid: *uid, gid: gids.first().copied().unwrap_or(u32::MAX) }
+                Caller::local(*pid, *uid, gids.first().copied().unwrap_or(u32::MAX))
             }
-            // The kernel's "nobody": never to be mistaken for root.
-            Self::Remote(_) => Caller { pid: 0, uid: u32::MAX, gid: u32::MAX },
+            Self::Remote(from) => Caller::from_network(*from),
         }
     }
 }
@@ -200,6 +205,8 @@ pub struct Policy {
     pub owner: u32,
     /// A group whose members may stop and start, and see paths.
     pub group: Option<u32>,
+    /// What differs from the table.
+    pub overrides: Overrides,
 }
 
 /// The answer.
@@ -235,6 +242,12 @@ pub enum Denial {
 }
 
 impl Policy {
+    /// The table, for a mount of `owner`, with no group.
+    #[must_use]
+    pub const fn of_owner(owner: u32) -> Self {
+        Self { owner, group: None, overrides: Overrides::NONE }
+    }
+
     /// What `peer` is to the mount.
     #[must_use]
     pub fn standing(&self, peer: &Peer) -> Standing {
@@ -252,7 +265,7 @@ impl Policy {
     /// May `peer` ask for `operation`?
     #[must_use]
     pub fn authorize(&self, operation: Operation, peer: &Peer) -> Decision {
-        if allows(operation, self.standing(peer)) {
+        if self.allows(operation, self.standing(peer)) {
             return Decision::Allow;
         }
         Decision::Deny(match peer {
@@ -263,36 +276,35 @@ impl Policy {
         })
     }
 
+    /// The table, and what was changed of it.
+    fn allows(&self, operation: Operation, standing: Standing) -> bool {
+        let changed = self.overrides.of(standing, Right::Ask(operation));
+        changed.unwrap_or_else(|| allows(operation, standing))
+    }
+
     /// The people of a refusal.
-    const fn who_may(&self, operation: Operation) -> &'static str {
-        match operation {
-            Operation::Inquire | Operation::Read => "users of this machine",
-            Operation::RpcInterfaces
-            | Operation::RpcStatistics
-            | Operation::RpcIsListening
-            | Operation::RpcPrincipal => "everybody",
-            Operation::Abort | Operation::Detach | Operation::Settle => "root and its owner",
-            Operation::Stop
-            | Operation::Start
-            | Operation::Pause
-            | Operation::Resume
-            | Operation::RpcStopListening => {
-                if self.group.is_some() {
-                    "root, its owner and its group"
-                } else {
-                    "root and its owner"
-                }
-            }
+    fn who_may(&self, operation: Operation) -> &'static str {
+        let allowed = |standing| self.allows(operation, standing);
+        let group = self.group.is_some();
+        match (allowed(Standing::Remote), allowed(Standing::Other), allowed(Standing::Group)) {
+            (true, true, true) => "everybody",
+            (_, true, false) if group => "root, its owner and those outside its group",
+            (_, true, _) => "users of this machine",
+            (_, false, true) if group => "root, its owner and its group",
+            (_, false, _) => "root and its owner",
         }
     }
 
     /// How much of an answer `peer` may see.
     #[must_use]
     pub fn disclosure(&self, peer: &Peer) -> Disclosure {
-        match self.standing(peer) {
-            Standing::Root | Standing::Owner | Standing::Group => Disclosure::Full,
-            Standing::Other | Standing::Remote => Disclosure::Redacted,
-        }
+        let standing = self.standing(peer);
+        let usual = match standing {
+            Standing::Root | Standing::Owner | Standing::Group => true,
+            Standing::Other | Standing::Remote => false,
+        };
+        let sees = self.overrides.of(standing, Right::SeePaths).unwrap_or(usual);
+        Disclosure::of(sees)
     }
 }
 
@@ -343,124 +355,10 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::Pause
             | Operation::Resume
             | Operation::Settle
+            | Operation::RpcListen
             | Operation::RpcStopListening,
             Standing::Other,
         ) => false,
-    }
-}
-
-/// How much of an answer a peer may see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disclosure {
-    /// All of it.
-    Full,
-    /// Without paths and process names: numbers, users and times only.
-    Redacted,
-}
-
-impl Disclosure {
-    /// Is something hidden?
-    #[must_use]
-    pub fn hides(self) -> bool {
-        self == Self::Redacted
-    }
-
-    /// Takes out of `answer` what the peer may not see.
-    #[must_use]
-    pub fn apply<T: Redact>(self, mut answer: T) -> T {
-        if self.hides() {
-            answer.redact();
-        }
-        answer
-    }
-}
-
-/// An answer with something to hide: paths become empty, names of processes unknown.
-pub trait Redact {
-    /// Takes out paths and process names.
-    fn redact(&mut self);
-}
-
-impl Redact for HandleInfo {
-    fn redact(&mut self) {
-        self.path.clear();
-    }
-}
-
-impl Redact for RequestInfo {
-    fn redact(&mut self) {
-        self.path.clear();
-    }
-}
-
-impl Redact for Holder {
-    fn redact(&mut self) {
-        self.path.clear();
-        self.path_bytes = None;
-        self.command = None;
-        self.container = None;
-    }
-}
-
-impl Redact for Report {
-    fn redact(&mut self) {
-        self.survivors.redact();
-        self.losses.redact();
-    }
-}
-
-impl Redact for Loss {
-    fn redact(&mut self) {
-        self.path.clear();
-        self.command = None;
-        self.kept_in = None;
-    }
-}
-
-impl Redact for UnsentEntry {
-    fn redact(&mut self) {
-        self.path.clear();
-        self.command = None;
-        self.kept_in = self.kept_in.take().map(|_| String::new());
-        // Words of the state directory, and of the file it could not read there.
-        self.error.clear();
-    }
-}
-
-impl Redact for Check {
-    fn redact(&mut self) {
-        self.handles.redact();
-        self.requests.redact();
-    }
-}
-
-impl Redact for MountStatus {
-    fn redact(&mut self) {
-        // The source and the mount point stay: every user reads them in /proc/self/mountinfo.
-        self.last_stop.redact();
-        self.last_start.redact();
-    }
-}
-
-impl Redact for Event {
-    fn redact(&mut self) {
-        match &mut self.what {
-            EventKind::Notice(Notice::Loss(loss)) => loss.redact(),
-            EventKind::Notice(Notice::Arrived { path, .. }) => path.clear(),
-            EventKind::Notice(_) | EventKind::Overflow { .. } => {}
-        }
-    }
-}
-
-impl<T: Redact> Redact for Vec<T> {
-    fn redact(&mut self) {
-        self.iter_mut().for_each(Redact::redact);
-    }
-}
-
-impl<T: Redact> Redact for Option<T> {
-    fn redact(&mut self) {
-        self.iter_mut().for_each(Redact::redact);
     }
 }
 
@@ -470,7 +368,7 @@ mod tests {
 
     const OWNER: u32 = 1000;
     const GROUP: u32 = 50;
-    const POLICY: Policy = Policy { owner: OWNER, group: Some(GROUP) };
+    const POLICY: Policy = Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE };
 
     fn local(uid: u32, gids: &[u32]) -> Peer {
         Peer::Local { pid: 1, uid, gids: gids.to_vec() }
@@ -524,7 +422,7 @@ mod tests {
         }
         let no_group = Policy { group: None, ..POLICY };
         assert_eq!(no_group.standing(&peer(Standing::Group)), Standing::Other);
-        let roots = Policy { owner: 0, group: None };
+        let roots = Policy { owner: 0, group: None, ..POLICY };
         assert_eq!(roots.standing(&local(0, &[])), Standing::Root);
         assert_eq!(peer(Standing::Remote).caller().uid, u32::MAX, "never root");
     }
@@ -555,6 +453,57 @@ mod tests {
             panic!("allowed");
         };
         assert_eq!(denial.to_string(), "nobody may read this mount from 127.0.0.1:1");
+    }
+
+    /// One cell changed is that cell changed and no other: every cell of the two columns that can
+    /// be, in both directions.
+    #[test]
+    fn an_override_changes_one_cell() {
+        let answers = |policy: &Policy| -> Vec<bool> {
+            let asked = Operation::ALL.into_iter().flat_map(|operation| {
+                Standing::ALL
+                    .map(|standing| policy.authorize(operation, &peer(standing)) == Decision::Allow)
+            });
+            let seen = Standing::ALL.map(|standing| !policy.disclosure(&peer(standing)).hides());
+            asked.chain(seen).collect()
+        };
+        let usual = answers(&POLICY);
+        for (row, right) in Right::all().enumerate() {
+            for (column, standing) in Standing::ALL.into_iter().enumerate() {
+                for allow in [true, false] {
+                    let mut policy = POLICY;
+                    policy.overrides.set(standing, right, allow);
+                    let mut expected = usual.clone();
+                    let cell = row * Standing::ALL.len() + column;
+                    if matches!(standing, Standing::Group | Standing::Other) {
+                        expected[cell] = allow;
+                    }
+                    assert_eq!(answers(&policy), expected, "{right:?} {standing:?} {allow}");
+                }
+            }
+        }
+    }
+
+    /// Who is refused is told who may, as it is now.
+    #[test]
+    fn a_refusal_knows_the_overrides() {
+        let who = |words: &[(&str, bool)], group, operation| {
+            let mut policy = Policy { group, ..POLICY };
+            for (word, allow) in words {
+                policy.overrides.take(word, *allow).expect(word);
+            }
+            policy.who_may(operation)
+        };
+        let stop = Operation::Stop;
+        assert_eq!(who(&[], Some(GROUP), stop), "root, its owner and its group");
+        assert_eq!(who(&[], None, stop), "root and its owner");
+        assert_eq!(who(&[("group:stop", false)], Some(GROUP), stop), "root and its owner");
+        assert_eq!(who(&[("other:stop", true)], None, stop), "users of this machine");
+        let odd = [("other:stop", true), ("group:stop", false)];
+        assert_eq!(who(&odd, Some(GROUP), stop), "root, its owner and those outside its group");
+        assert_eq!(who(&[], None, Operation::Read), "users of this machine");
+        assert_eq!(who(&[("other:read", false)], None, Operation::Read), "root and its owner");
+        assert_eq!(who(&[], None, Operation::RpcPrincipal), "everybody");
     }
 
     /// A network that is allowed to stop the listening may do that, and nothing else.

@@ -13,6 +13,7 @@ use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::ids::{HandleNumber, TicketNumber};
 use crate::base::limits::{
     CONTROL_CONNECT_TIMEOUT, CONTROL_REPLY_BYTES_MAX, CONTROL_REPLY_TIMEOUT, CONTROL_WAIT_SLICE,
+    EVENTS_KEPT,
 };
 use crate::base::stop::{Detached, Report, StopOptions};
 use crate::mgmt::codec::{self, CodecError, Decoder};
@@ -20,9 +21,10 @@ use crate::mgmt::dying::is_dying;
 use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, INTERFACE, ListReply, Method, MountStatus, PauseReply,
-    ReplayParameters, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
-    UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    HandlesParameters, HandlesReply, INTERFACE, ListReply, ListenReply, Method, MetricsFormat,
+    MetricsParameters, MetricsReply, MountStatus, NO_MORE_ITEMS, PauseReply, ReplayParameters,
+    Reply, Request, RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply,
+    WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -243,6 +245,14 @@ impl Client {
         self.ask(Method::Resume, &())
     }
 
+    /// Lets remote management listen again.
+    ///
+    /// # Errors
+    /// [`ClientError`]; `Refused` when an endpoint cannot be opened.
+    pub fn listen(&mut self) -> Result<ListenReply, ClientError> {
+        self.ask(Method::Listen, &())
+    }
+
     /// Stops the listening of remote management. The mount and the control socket go on.
     ///
     /// # Errors
@@ -264,7 +274,30 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn events(&mut self, since: Option<u64>) -> Result<Vec<Event>, ClientError> {
-        Ok(self.ask::<_, EventsReply>(Method::Events, &EventsParameters { since })?.events)
+        let asked = EventsParameters { since, ..EventsParameters::default() };
+        Ok(self.events_of(asked)?.events)
+    }
+
+    /// The same, as `parameters` say, all in one; with the number to read on after.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn events_of(
+        &mut self,
+        mut parameters: EventsParameters,
+    ) -> Result<EventsReply, ClientError> {
+        let mut all = EventsReply { status: NO_MORE_ITEMS, ..EventsReply::default() };
+        loop {
+            let page: EventsReply = self.ask(Method::Events, &parameters)?;
+            let whole = page.events.len() < EVENTS_KEPT;
+            all.status = all.status.min(page.status);
+            all.next = page.next;
+            all.events.extend(page.events);
+            if whole || parameters.max.is_some() {
+                return Ok(all);
+            }
+            parameters.since = Some(page.next);
+        }
     }
 
     /// The events that are kept, after number `since` if given, and then each as it comes, until
@@ -277,9 +310,30 @@ impl Client {
         since: Option<u64>,
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
+        let asked = EventsParameters { since, ..EventsParameters::default() };
+        self.follow_events_of(&asked, on_event)
+    }
+
+    /// The same, as `parameters` say.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn follow_events_of(
+        &mut self,
+        parameters: &EventsParameters,
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
         let on_reply =
             &mut |reply: EventsReply| reply.events.into_iter().try_for_each(&mut *on_event);
-        self.stream(Method::Events, &EventsParameters { since }, None, on_reply)
+        self.stream(Method::Events, parameters, None, on_reply)
+    }
+
+    /// The numbers of the mount, in that format.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn metrics(&mut self, format: MetricsFormat) -> Result<MetricsReply, ClientError> {
+        self.ask(Method::Metrics, &MetricsParameters { format: Some(format) })
     }
 
     /// What did not reach the server and is kept.

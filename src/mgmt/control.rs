@@ -8,7 +8,9 @@ use crate::base::stop::{
     Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
+use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::MountStatus;
+use crate::mgmt::rpc::status::RpcStatus;
 use std::time::Duration;
 
 /// What a caller waits for when it names no ticket.
@@ -23,6 +25,9 @@ pub enum WaitFor {
 /// Why the host would not do something.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
+    /// The caller may not, as things stand; the text says why.
+    #[error("{0}")]
+    NotPermitted(String),
     /// The ticket was never issued, or its result is no longer kept.
     #[error("ticket {0} is not known (the last 64 results are kept)")]
     UnknownTicket(TicketNumber),
@@ -38,6 +43,21 @@ pub enum ControlError {
 pub trait Control: Send + Sync {
     /// Everything about the mount at this moment.
     fn status(&self) -> MountStatus;
+
+    /// What is counted of it.
+    fn numbers(&self) -> MountNumbers;
+
+    /// The names of its devices, as events have them: the mount's, where it has one device.
+    fn devices(&self) -> Vec<String> {
+        vec![self.status().name]
+    }
+
+    /// Lets remote management listen again, as it did at first: 0, 1713 when it does still or
+    /// drains, 1714 when there was none.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: an endpoint cannot be opened again; none is.
+    fn listen(&self) -> Result<RpcStatus, ControlError>;
 
     /// Hands each open handle to `visit` until it answers false. Streams: the world goes on, no
     /// lock is held while `visit` runs.
@@ -74,10 +94,11 @@ pub trait Control: Send + Sync {
     /// [`ControlError::Refused`] while it is starting or stopping.
     fn pause(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
 
-    /// Takes a pause back, or a stop that is still draining.
+    /// Takes a pause back, or a stop that is still draining. A stop that root asked for only root
+    /// takes back.
     ///
     /// # Errors
-    /// [`ControlError::Refused`] while it is starting.
+    /// [`ControlError::NotPermitted`]; [`ControlError::Refused`] while it is starting.
     fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
 
     /// Waits up to `limit` for a ticket's report; `None` when the time ran out.

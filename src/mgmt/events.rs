@@ -5,8 +5,10 @@
 //! of numbers that is gone, so that the numbers it saw and those it was told lost are all there
 //! were.
 //!
-//! Three lanes are kept. What happened on the way is overtaken first; losses and survivors have a
-//! lane of their own, and results another, so that neither can push out the other nor the present.
+//! Each device has a queue of its own, of three lanes. What happened on the way is overtaken first;
+//! losses and survivors have a lane of their own, and results another, so that neither can push out
+//! the other nor the present; and no device pushes out what another one told. A reader sees them
+//! merged, in the order of their numbers.
 //!
 //! Progress and refusals are coalesced per device, kind and operation: the first is told at once,
 //! the next no sooner than [`EVENTS_COALESCED_FOR`] later, with what came in between. No thread
@@ -16,8 +18,8 @@
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::Generation;
 use crate::base::limits::{
-    EVENT_LISTENERS_MAX, EVENTS_COALESCED_FOR, EVENTS_COALESCED_MAX, EVENTS_KEPT,
-    EVENTS_LASTING_KEPT,
+    EVENT_DEVICES_MAX, EVENT_LISTENERS_MAX, EVENTS_COALESCED_FOR, EVENTS_COALESCED_MAX,
+    EVENTS_KEPT, EVENTS_LASTING_KEPT,
 };
 use crate::base::stop::Notice;
 use crate::base::sync::{Condvar, Mutex, Rank, assert_no_locks};
@@ -44,6 +46,12 @@ impl Cursor {
     #[must_use]
     pub const fn after(seq: u64) -> Self {
         Self { seen: Some(seq) }
+    }
+
+    /// The number after which to read on: 0 when nothing was read yet.
+    #[must_use]
+    pub fn place(self) -> u64 {
+        self.seen.unwrap_or(0)
     }
 }
 
@@ -220,6 +228,7 @@ impl Lane {
             | Notice::Detached { .. }
             | Notice::HolderLeft { .. }
             | Notice::Deadline { .. }
+            | Notice::SaveConfig { .. }
             | Notice::UnmountedOutside => Self::Passing,
         }
     }
@@ -230,6 +239,13 @@ impl Lane {
             Self::Lasting | Self::Result => EVENTS_LASTING_KEPT,
         }
     }
+}
+
+/// What is kept of one device.
+#[derive(Debug, Default)]
+struct Kept {
+    device: String,
+    lanes: [VecDeque<Event>; 3],
 }
 
 /// What is coalesced with what: device, and the word of the kind or the refused operation.
@@ -250,7 +266,8 @@ struct Told {
 struct Ring {
     /// The last number given.
     last: u64,
-    lanes: [VecDeque<Event>; 3],
+    /// One for each device; those beyond [`EVENT_DEVICES_MAX`] share the last one.
+    kept: Vec<Kept>,
     told: Vec<Told>,
 }
 
@@ -307,17 +324,30 @@ impl Ring {
     fn number(&mut self, wall: SystemTime, device: &str, generation: Generation, notice: Notice) {
         self.last += 1;
         let lane = Lane::of(&notice);
-        let kept = &mut self.lanes[lane as usize];
-        if kept.len() >= lane.room() {
-            kept.pop_front();
-        }
-        kept.push_back(Event {
+        let event = Event {
             seq: self.last,
             at: rfc3339(wall),
             device: device.to_owned(),
             generation,
             what: EventKind::Notice(notice),
+        };
+        let kept = &mut self.of_device(device).lanes[lane as usize];
+        if kept.len() >= lane.room() {
+            kept.pop_front();
+        }
+        kept.push_back(event);
+    }
+
+    /// The queue of a device.
+    fn of_device(&mut self, device: &str) -> &mut Kept {
+        let known = self.kept.iter().position(|kept| kept.device == device);
+        let at = known.unwrap_or_else(|| {
+            if self.kept.len() < EVENT_DEVICES_MAX {
+                self.kept.push(Kept { device: device.to_owned(), ..Kept::default() });
+            }
+            self.kept.len() - 1
         });
+        &mut self.kept[at]
     }
 
     fn has_news(&self, cursor: Cursor) -> bool {
@@ -328,8 +358,9 @@ impl Ring {
     fn next(&self, cursor: &mut Cursor, wall: SystemTime) -> Option<Event> {
         let seen = cursor.seen.unwrap_or(0);
         let next = self
-            .lanes
+            .kept
             .iter()
+            .flat_map(|kept| &kept.lanes)
             .filter_map(|lane| lane.get(lane.partition_point(|event| event.seq <= seen)))
             .min_by_key(|event| event.seq)?;
         if cursor.seen.is_none() || next.seq == seen + 1 {
@@ -391,7 +422,7 @@ mod tests {
     use super::*;
     use crate::base::clock::{ManualClock, SystemClock};
     use crate::base::ids::{Caller, TicketNumber};
-    use crate::base::stop::{CallResult, Loss, OnDeadline};
+    use crate::base::stop::{CallResult, ConfigScope, Loss, OnDeadline};
     use crate::base::threads;
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -440,7 +471,7 @@ mod tests {
         let samples = [
             Notice::StopRequested {
                 ticket: Some(TicketNumber(1)),
-                asked_by: Caller { pid: 1, uid: 2, gid: 3 },
+                asked_by: Caller::local(1, 2, 3),
                 reason: Some("why".to_owned()),
             },
             draining(1),
@@ -465,6 +496,7 @@ mod tests {
             loss(),
             Notice::HolderLeft { handles: 1 },
             Notice::Deadline { on_deadline: OnDeadline::Stay },
+            Notice::SaveConfig { scope: ConfigScope::Mount },
             Notice::UnmountedOutside,
         ];
         let overflow =
@@ -579,8 +611,36 @@ mod tests {
             after.last().map(|event| &event.what),
             Some(&EventKind::Notice(Notice::Resumed))
         );
-        let kept: usize = queue.ring.lock().lanes.iter().map(VecDeque::len).sum();
+        let kept: usize = queue.ring.lock().kept[0].lanes.iter().map(VecDeque::len).sum();
         assert!(kept <= EVENTS_KEPT, "{kept} kept");
+    }
+
+    /// A flood of one device pushes out nothing of another; devices beyond the bound share a queue,
+    /// which is bounded as any other.
+    #[test]
+    fn a_device_pushes_out_nothing_of_another() {
+        let (_, queue) = queue();
+        queue.publish("quiet", GENERATION, Notice::Resumed);
+        queue.publish("quiet", GENERATION, stopped(1));
+        for _ in 0..2 * EVENTS_KEPT {
+            queue.publish("loud", GENERATION, Notice::Paused);
+            queue.publish("loud", GENERATION, stopped(2));
+        }
+        let kept = all(&queue, Cursor::after(0));
+        let quiet: Vec<u64> =
+            kept.iter().filter(|event| event.device == "quiet").map(|event| event.seq).collect();
+        assert_eq!(quiet, [1, 2]);
+        assert!(matches!(kept[2].what, EventKind::Overflow { first_lost: 3, .. }), "{:?}", kept[2]);
+        for device in 0..2 * EVENT_DEVICES_MAX {
+            for _ in 0..2 * EVENTS_KEPT / EVENT_DEVICES_MAX {
+                queue.publish(&device.to_string(), GENERATION, Notice::Paused);
+            }
+        }
+        let ring = queue.ring.lock();
+        assert_eq!(ring.kept.len(), EVENT_DEVICES_MAX);
+        for kept in &ring.kept {
+            assert!(kept.lanes.iter().map(VecDeque::len).sum::<usize>() <= EVENTS_KEPT);
+        }
     }
 
     /// A reader asleep is woken by an event, and by one that only becomes due.

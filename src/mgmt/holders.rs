@@ -336,7 +336,7 @@ mod tests {
             path: path.as_bytes().to_vec(),
             kind: "handle".to_owned(),
             mode: mode.to_owned(),
-            opened_by: Caller { pid: thread, uid: 1000, gid: 1000 },
+            opened_by: Caller::local(thread, 1000, 1000),
             generation: Generation(1),
             age_s,
             unsent_bytes,

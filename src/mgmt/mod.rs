@@ -9,21 +9,24 @@
 //! [`holders`], which reads `/proc` through [`proc`] and `mounts`, and put together with the handle
 //! table by [`merge`]. [`endpoint`] is the place of the socket, and [`client`] its other end. Every
 //! call runs through the runtime of [`rpc`], which can stop taking them; [`dce`] is a second,
-//! optional way in. `docs/MANAGEMENT.md` is the manual.
+//! optional way in. [`metrics`] encodes what is counted. `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;
 pub mod codec;
 pub mod control;
 pub mod dce;
+pub mod disclosure;
 pub mod dying;
 pub mod endpoint;
 pub mod events;
 pub mod holders;
 pub mod merge;
+pub mod metrics;
 mod mounts;
 pub mod network;
-mod peer;
+pub mod overrides;
+pub mod peer;
 pub mod proc;
 pub mod proto;
 pub mod rpc;

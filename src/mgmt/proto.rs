@@ -66,12 +66,16 @@ methods! {
     Wait,
     /// The numbered events.
     Events,
+    /// Its numbers, as Prometheus reads them.
+    Metrics,
     /// What did not reach the server, and is kept.
     Unsent,
     /// Puts it on the server.
     Replay,
     /// Keeps it no longer.
     Discard,
+    /// Lets remote management listen again.
+    Listen,
     /// The document's remote procedure: stops the RPC listening from inside a call.
     Shutdown,
 }
@@ -160,6 +164,9 @@ pub struct MountStatus {
     pub pid: u32,
     /// The daemon's user: the mount's owner.
     pub uid: u32,
+    /// The number of the group whose members may stop and start it, if there is one.
+    #[serde(default)]
+    pub control_gid: Option<u32>,
     /// Mount options in force, as `-o` takes them.
     pub options: Vec<String>,
     /// Requests in flight.
@@ -188,8 +195,46 @@ pub struct MountStatus {
     /// Bytes of it.
     #[serde(default)]
     pub unsent_files_bytes: u64,
+    /// Remote management; none: it was not asked for.
+    #[serde(default)]
+    pub rpc: Option<RpcState>,
     /// The daemon's version.
     pub version: String,
+}
+
+/// Is remote management there to be called?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RpcPhase {
+    /// No: it was stopped.
+    #[default]
+    NotListening,
+    /// Yes.
+    Listening,
+    /// Not any more, and calls run.
+    Draining,
+}
+
+/// Remote management, as its administrator opened it and as it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RpcState {
+    /// Does it listen?
+    pub phase: RpcPhase,
+    /// Where.
+    pub endpoints: Vec<String>,
+    /// From which networks it may be stopped.
+    pub may_stop: Vec<String>,
+    /// Does that stop the mount as well?
+    pub stops_mount: bool,
+    /// Connections now.
+    pub connections: u64,
+    /// Calls begun since the mount, on all interfaces: the control socket's are among them.
+    pub calls_total: u64,
+    /// Of these, calls that run now.
+    pub calls_running: u64,
+    /// Calls that were refused: nobody listened, or too many ran.
+    pub calls_refused_total: u64,
 }
 
 /// A start or stop that has not ended.
@@ -361,6 +406,13 @@ pub struct PauseReply {
     pub result: CallResult,
 }
 
+/// Reply of `Listen`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenReply {
+    /// 0: it listens again; 1713: it does, or drains; 1714: there is no endpoint.
+    pub status: u32,
+}
+
 /// Reply of `Shutdown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShutdownReply {
@@ -398,18 +450,67 @@ pub struct WaitReply {
 }
 
 /// Parameters of `Events`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsParameters {
     /// Only events after this number.
     pub since: Option<u64>,
+    /// At most so many at once; without: [`EVENTS_KEPT`](crate::base::limits::EVENTS_KEPT).
+    pub max: Option<u64>,
+    /// Only events of this device.
+    pub device: Option<String>,
 }
 
-/// Reply of `Events`: all that are kept, or with `more` again and again those that are new.
+/// ERROR_NO_MORE_ITEMS: there is no event after that number.
+pub const NO_MORE_ITEMS: u32 = 259;
+
+/// Reply of `Events`: those that are kept, or with `more` again and again those that are new.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EventsReply {
     /// In order.
     pub events: Vec<Event>,
+    /// 0; or [`NO_MORE_ITEMS`], with no event.
+    pub status: u32,
+    /// The number to read on after.
+    pub next: u64,
+}
+
+impl EventsReply {
+    /// These, read up to the number `next`.
+    #[must_use]
+    pub fn new(events: Vec<Event>, next: u64) -> Self {
+        let status = if events.is_empty() { NO_MORE_ITEMS } else { 0 };
+        Self { events, status, next }
+    }
+}
+
+/// How the text of `Metrics` is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsFormat {
+    /// OpenMetrics 1.0.
+    #[default]
+    Openmetrics,
+    /// Prometheus's older text format, 0.0.4, which node_exporter's textfile collector takes.
+    Prometheus,
+}
+
+/// Parameters of `Metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsParameters {
+    /// Openmetrics unless it is given.
+    pub format: Option<MetricsFormat>,
+}
+
+/// Reply of `Metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsReply {
+    /// The text's media type, for who hands it on over HTTP.
+    pub content_type: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// Reply of `Handles`, in pages with `more`.

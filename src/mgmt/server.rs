@@ -193,6 +193,7 @@ impl Shared {
         clients.last += 1;
         let id = clients.last;
         clients.connections.insert(id, Arc::clone(stream));
+        self.service.clients.store(clients.connections.len(), Ordering::Relaxed);
         Some(id)
     }
 
@@ -204,6 +205,7 @@ impl Shared {
             let ended: Vec<u64> =
                 threads.keys().filter(|other| !connections.contains_key(other)).copied().collect();
             connections.remove(&id);
+            self.service.clients.store(connections.len(), Ordering::Relaxed);
             ended.iter().filter_map(|other| threads.remove(other)).collect()
         };
         self.changed.notify_all();
@@ -273,6 +275,7 @@ fn admit(shared: &Arc<Shared>, stream: Arc<UnixStream>) {
 
 /// Says that there is no room. A fresh socket takes so little without waiting.
 fn turn_away(shared: &Shared, stream: &UnixStream) {
+    shared.service.turned_away.fetch_add(1, Ordering::Relaxed);
     let _ = Connection { shared, stream, running: None }.send(&too_many_clients());
 }
 

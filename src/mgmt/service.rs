@@ -6,15 +6,17 @@
 use crate::base::clock::Clock;
 use crate::base::limits::{LISTED_MAX, PAGE_MAX, SCANS_MAX};
 use crate::base::stop::{HandleInfo, StopOptions};
-use crate::mgmt::authz::{Decision, Disclosure, Operation, Peer, Policy};
+use crate::mgmt::authz::{Decision, Operation, Peer, Policy};
 use crate::mgmt::control::{Control, ControlError};
+use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::merge::Merge;
+use crate::mgmt::metrics::{self, PlaneNumbers};
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
-    Method, MountStatus, PauseReply, Reply, Request, RequestsReply, ShutdownReply, StopParameters,
-    UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
+    ListenReply, Method, MetricsParameters, MountStatus, PauseReply, Reply, Request, RequestsReply,
+    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -88,6 +90,7 @@ impl From<ControlError> for Trouble {
     fn from(error: ControlError) -> Self {
         let text = error.to_string();
         Self::Failure(match error {
+            ControlError::NotPermitted(_) => Failure::NotPermitted(text),
             ControlError::UnknownTicket(_) => Failure::UnknownTicket(text),
             ControlError::TooMany => Failure::TooMany(text),
             ControlError::Refused(_) => Failure::Refused(text),
@@ -197,6 +200,10 @@ pub struct Service {
     scanner: Scanner,
     scans: AtomicUsize,
     rpc: Arc<RpcServer>,
+    /// Clients of the server.
+    pub(in crate::mgmt) clients: AtomicUsize,
+    /// Clients it turned away.
+    pub(in crate::mgmt) turned_away: AtomicUsize,
 }
 
 impl std::fmt::Debug for Service {
@@ -216,7 +223,8 @@ impl Service {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (scans, rpc) = (AtomicUsize::new(0), RpcServer::new(clock.clone()));
-        Self { control, events, clock, policy, scanner, scans, rpc }
+        let (clients, turned_away) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { control, events, clock, policy, scanner, scans, rpc, clients, turned_away }
     }
 
     /// The runtime its calls run through; other interfaces of the same server are registered there.
@@ -323,7 +331,9 @@ impl Service {
                 call.finish(&PauseReply { result: self.control.resume(call.peer.caller())? })
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
-            Method::Events => self.events(call, parse(parameters)?),
+            Method::Events => self.events(call, &parse(parameters)?),
+            Method::Listen => self.listen(call, parse(parameters)?),
+            Method::Metrics => self.metrics(call, parse(parameters)?),
             Method::Shutdown => {
                 parse::<Nothing>(parameters)?;
                 let reply = self.shutdown(call);
@@ -340,6 +350,14 @@ impl Service {
                 call.finish(&UnsentDoneReply { outcomes: self.control.discard()? })
             }
         }
+    }
+
+    /// Lets remote management listen again. Not from inside one of its calls: this one came by the
+    /// control socket.
+    fn listen(&self, call: &mut Call<'_>, _: Nothing) -> Result<(), Trouble> {
+        let status = self.control.listen()?.code();
+        log::info!("listening asked by {:?}: {status}", call.peer);
+        call.finish(&ListenReply { status })
     }
 
     /// Stops the listening and unregisters all interfaces, from inside a call: without waiting. The
@@ -363,6 +381,22 @@ impl Service {
     fn status(&self, parameters: &Map<String, Value>) -> Result<MountStatus, Trouble> {
         parse::<Nothing>(parameters)?;
         Ok(self.control.status())
+    }
+
+    fn metrics(&self, call: &mut Call<'_>, asked: MetricsParameters) -> Result<(), Trouble> {
+        let calls = self.rpc.counts();
+        let plane = PlaneNumbers {
+            clients: self.clients.load(Ordering::Relaxed) as u64,
+            clients_refused: self.turned_away.load(Ordering::Relaxed) as u64,
+            calls: calls.begun,
+            calls_refused: calls.refused,
+            events: self.events.last(),
+        };
+        let format = asked.format.unwrap_or_default();
+        match metrics::encode(self.control.numbers(), plane, format) {
+            Ok(reply) => call.finish(&reply),
+            Err(_) => Err(Failure::Refused("the metrics cannot be encoded".to_owned()).into()),
+        }
     }
 
     fn requests(&self, disclosure: Disclosure) -> RequestsReply {

@@ -6,7 +6,7 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::limits::{CONTROL_WAIT_SLICE, PAGE_MAX};
+use crate::base::limits::{CONTROL_WAIT_SLICE, EVENTS_KEPT, PAGE_MAX};
 use crate::base::status::wire;
 use crate::base::stop::{Answer, CallKind, CallResult, Notice, Report, StopOptions};
 use crate::mgmt::control::{ControlError, WaitFor};
@@ -202,8 +202,22 @@ impl Service {
     pub(in crate::mgmt) fn events(
         &self,
         call: &mut Call<'_>,
-        parameters: EventsParameters,
+        parameters: &EventsParameters,
     ) -> Result<(), Trouble> {
+        let most = match parameters.max.map(usize::try_from) {
+            None | Some(Err(_)) => EVENTS_KEPT,
+            Some(Ok(0)) => return Err(Trouble::parameter("max")),
+            Some(Ok(max)) => max.min(EVENTS_KEPT),
+        };
+        // A device there is not would look like peace.
+        if parameters.device.as_ref().is_some_and(|name| !self.control.devices().contains(name)) {
+            return Err(Trouble::parameter("device"));
+        }
+        // What is gone may have been of this device: it is told to every reader.
+        let wanted = |event: &Event| {
+            let overflow = matches!(event.what, EventKind::Overflow { .. });
+            overflow || parameters.device.as_ref().is_none_or(|device| *device == event.device)
+        };
         let mut cursor = match parameters.since {
             // A number from before the daemon was started again: silence would look like peace.
             Some(since) if since > self.events.last() => return Err(Trouble::parameter("since")),
@@ -211,16 +225,19 @@ impl Service {
             None => Cursor::oldest(),
         };
         if !call.more {
-            let events = std::iter::from_fn(|| self.events.read(&mut cursor)).collect();
-            return call.finish(&EventsReply { events: call.disclosure.apply(events) });
+            let kept = std::iter::from_fn(|| self.events.read(&mut cursor));
+            let events: Vec<Event> = kept.filter(wanted).take(most).collect();
+            return call.finish(&EventsReply::new(call.disclosure.apply(events), cursor.place()));
         }
+        let page = most.min(PAGE_MAX);
         loop {
             let interest = call.interest();
             let first = self.events.wait(&mut cursor, CONTROL_WAIT_SLICE);
-            let rest = std::iter::from_fn(|| self.events.read(&mut cursor)).take(PAGE_MAX);
-            let events: Vec<Event> = first.into_iter().chain(rest).collect();
-            let full = events.len() > PAGE_MAX;
-            let reply = EventsReply { events: call.disclosure.apply(events) };
+            let rest = std::iter::from_fn(|| self.events.read(&mut cursor)).take(page - 1);
+            let mut events: Vec<Event> = first.into_iter().chain(rest).collect();
+            let full = events.len() == page;
+            events.retain(wanted);
+            let reply = EventsReply::new(call.disclosure.apply(events), cursor.place());
             match interest {
                 Interest::Gone => return Err(Trouble::Gone),
                 Interest::Ending if !full => return call.finish(&reply),

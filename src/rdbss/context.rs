@@ -5,16 +5,18 @@
 //! gate until the callout has really returned, or a stop's deadline abandons it. So a caller can be
 //! let go while the conservative drain still knows that its server is busy (stop.md §5).
 
-use crate::base::clock::Moment;
+use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, LossNumber, SerialNumber};
 use crate::base::status::Status;
 use crate::base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::gate::{Gate, Pass};
+use crate::rdbss::kind::OperationKind;
 use crate::rdbss::objects::fobx::{Cleanup, Fobx};
 use crate::rdbss::operation::{Answer, Node, Responder};
 use crate::rdbss::ops::data::Unsent;
+use crate::rdbss::statistics::AnsweredRequests;
 use std::sync::{Arc, Weak};
 
 /// What a request is about, for listings: a file or a handle, named only when somebody asks.
@@ -38,15 +40,20 @@ pub struct Span {
 }
 
 /// Counts that the contexts of a device share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ContextCounts {
-    /// Replies given.
-    pub answered: AtomicU64,
-    /// Of these, requests that ended because they were cancelled.
+    /// By whose time latency is counted.
+    clock: Arc<dyn Clock>,
+    /// The requests that were answered, by operation. Each is in one of the next four as well.
+    pub requests: AnsweredRequests,
+    /// Requests that ended because they were cancelled.
     pub cancelled: AtomicU64,
-    /// Of these, requests that ran to their own end: neither cancelled, nor abandoned, nor too
-    /// slow.
+    /// Requests that ran to their own end: neither cancelled, nor abandoned, nor too slow.
     pub completed: AtomicU64,
+    /// Requests whose deadline passed.
+    pub timed_out: AtomicU64,
+    /// Requests a stop gave up on.
+    pub abandoned: AtomicU64,
     /// Results that came when the caller had been answered already.
     pub late: AtomicU64,
     /// Contexts dropped without a reply.
@@ -57,6 +64,33 @@ pub struct ContextCounts {
     pub unsent_bytes: AtomicU64,
     /// Losses named that reached their server after all.
     pub arrived: AtomicU64,
+}
+
+impl ContextCounts {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            requests: AnsweredRequests::default(),
+            cancelled: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            written_back_bytes: AtomicU64::new(0),
+            unsent_bytes: AtomicU64::new(0),
+            arrived: AtomicU64::new(0),
+        }
+    }
+
+    /// Replies given.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        let all = [&self.completed, &self.cancelled, &self.timed_out, &self.abandoned];
+        all.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
 }
 
 struct Inner {
@@ -84,6 +118,7 @@ pub struct Context {
     serial: SerialNumber,
     caller: Caller,
     operation: &'static str,
+    kind: Option<OperationKind>,
     subject: Subject,
     span: Option<Span>,
     arrived: Moment,
@@ -104,6 +139,8 @@ pub struct Arrival {
     pub caller: Caller,
     /// The operation's word.
     pub operation: &'static str,
+    /// Which one it is; none: something the core does by itself, which is answered to nobody.
+    pub kind: Option<OperationKind>,
     /// What it is about.
     pub subject: Subject,
     /// Of a WRITE: where to.
@@ -144,6 +181,7 @@ impl Context {
             serial: arrival.serial,
             caller: arrival.caller,
             operation: arrival.operation,
+            kind: arrival.kind,
             subject: arrival.subject,
             span: arrival.span,
             arrived: arrival.arrived,
@@ -305,11 +343,15 @@ impl Context {
         None
     }
 
+    /// Before it is given: who has his answer finds it counted.
     fn count_answer(&self, answer: &Result<Answer, Status>) {
-        self.counts.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(kind) = self.kind {
+            let took = self.counts.clock.now().since(self.arrived);
+            self.counts.requests.count(kind, took, answer);
+        }
         let how = match answer {
-            _ if self.is_abandoned() => return,
-            Err(Status::IoTimeout) => return,
+            _ if self.is_abandoned() => &self.counts.abandoned,
+            Err(Status::IoTimeout) => &self.counts.timed_out,
             Err(_) if self.is_cancelled() => &self.counts.cancelled,
             _ => &self.counts.completed,
         };
@@ -488,6 +530,7 @@ impl Drop for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::ManualClock;
     use crate::base::ids::Generation;
     use crate::base::stop::State;
     use crate::rdbss::gate::CloseEntry;
@@ -509,13 +552,14 @@ mod tests {
         let gate = Arc::new(Gate::new());
         gate.set_state(State::StartInProgress);
         gate.set_state(State::Started);
-        let counts = Arc::new(ContextCounts::default());
+        let counts = Arc::new(ContextCounts::new(Arc::new(ManualClock::new())));
         let pass = gate.enter_normal(false).expect("started");
         let (sender, receiver) = channel();
         let arrival = Arrival {
             serial: SerialNumber(1),
             caller: Caller::default(),
             operation: "read",
+            kind: Some(OperationKind::Read),
             subject: Subject::Volume,
             span: None,
             arrived: Moment(0),
@@ -614,6 +658,7 @@ mod tests {
             serial: SerialNumber(2),
             caller: Caller::default(),
             operation: "flush",
+            kind: Some(OperationKind::Flush),
             subject: Subject::Volume,
             span: None,
             arrived: Moment(0),

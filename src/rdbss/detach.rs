@@ -26,6 +26,9 @@ impl Device {
         }
         self.handles.set_aside(number);
         let srv_open = fobx.srv_open();
+        if srv_open.directory && !already {
+            self.directories.fetch_sub(1, Ordering::Relaxed);
+        }
         // What the kernel has cached would be read past us.
         if let Some(kernel) = self.kernel.get()
             && !srv_open.directory

@@ -25,10 +25,12 @@ use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls,
 };
 use crate::rdbss::requests::RequestTable;
+use crate::rdbss::saving::Saving;
 use crate::rdbss::startstop::Control;
+use crate::rdbss::statistics::{EndedCalls, RefusedRequests};
 use crate::rdbss::survivors::DeferredCloses;
 use crate::rdbss::ticket::Tickets;
-use crate::rdbss::watcher::Refusals;
+use crate::rdbss::watcher::AnnouncedRefusals;
 use std::sync::{Arc, OnceLock, Weak};
 
 /// The kernel's side of the mount, installed once it is mounted.
@@ -62,12 +64,17 @@ pub struct Device {
     pub(in crate::rdbss) handles: HandleTable<Fobx>,
     pub(in crate::rdbss) requests: RequestTable,
     pub(in crate::rdbss) counts: Arc<ContextCounts>,
-    pub(in crate::rdbss) refusals: Refusals,
+    pub(in crate::rdbss) refusals: RefusedRequests,
+    pub(in crate::rdbss) announced: AnnouncedRefusals,
+    pub(in crate::rdbss) calls: EndedCalls,
     pub(in crate::rdbss) deferred: DeferredCloses,
     pub(in crate::rdbss) losses: Losses,
+    pub(in crate::rdbss) saving: Saving,
     /// Handles in the table that are orphans of an earlier generation. For a moment one too few: a
     /// handle may be closed between being orphaned and being counted.
     pub(in crate::rdbss) survivors: AtomicI64,
+    /// Open directories in it that were not detached. A moment behind, as well.
+    pub(in crate::rdbss) directories: AtomicI64,
     /// The workers of this generation; a spun-down one refuses, and closes then run inline.
     pub(in crate::rdbss) fsp: Mutex<Arc<Fsp>>,
     /// Requests that run on the thread that brought them, because no worker could be had.
@@ -112,11 +119,15 @@ impl Device {
             tickets: Tickets::default(),
             handles: HandleTable::new(),
             requests: RequestTable::default(),
-            counts: Arc::default(),
-            refusals: Refusals::default(),
+            counts: Arc::new(ContextCounts::new(clock.clone())),
+            refusals: RefusedRequests::default(),
+            announced: AnnouncedRefusals::default(),
+            calls: EndedCalls::default(),
             deferred: DeferredCloses::default(),
             losses: Losses::default(),
+            saving: Saving::default(),
             survivors: AtomicI64::new(0),
+            directories: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
             inline: AtomicUsize::new(0),
             scavenging: AtomicBool::new(false),

@@ -89,7 +89,7 @@ impl Device {
             Ok(pass) => self.begin(caller, operation, responder, Some(pass)),
             Err(status) => {
                 // G2: at once, never parked.
-                self.refusals.count(operation.word());
+                self.refusals.count(operation.kind());
                 responder.respond(Err(status));
             }
         }
@@ -174,6 +174,7 @@ impl Device {
             serial: self.requests.serial(),
             caller,
             operation: operation.word(),
+            kind: Some(operation.kind()),
             subject: operation.subject(),
             span: operation.span(),
             arrived: now,

@@ -30,6 +30,9 @@ struct Inner {
     named: BTreeMap<LossNumber, Loss>,
     more: u64,
     more_bytes: u64,
+    /// Ever named, and their bytes.
+    total: u64,
+    total_bytes: u64,
     /// Handles whose data is kept already: those of a replay.
     exempt: BTreeSet<HandleNumber>,
 }
@@ -63,6 +66,8 @@ impl Losses {
             let mut inner = self.inner.lock();
             let lost = inner.proposed.remove(&number)?;
             let loss = lost.loss();
+            inner.total += 1;
+            inner.total_bytes = inner.total_bytes.saturating_add(loss.bytes);
             if inner.named.len() < LOSSES_KEPT {
                 inner.named.insert(number, loss.clone());
             } else {
@@ -98,6 +103,13 @@ impl Losses {
     pub fn is_empty(&self) -> bool {
         let inner = self.inner.lock();
         inner.named.is_empty() && inner.more == 0
+    }
+
+    /// How many were ever named, and how many bytes.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        (inner.total, inner.total_bytes)
     }
 
     /// All of them, for the report that names them: with where each is kept, for which the keeper

@@ -14,6 +14,7 @@ use crate::rdbss::objects::fcb::Fcb;
 use std::sync::Arc;
 
 pub use crate::mrx::request as operand;
+pub use crate::rdbss::kind::OperationKind;
 pub use crate::rdbss::payload::WriteData;
 
 /// A file as the front holds it: an FCB it keeps alive while the kernel knows its number.
@@ -384,41 +385,47 @@ impl Operation<'_> {
         }
     }
 
+    /// Which one it is. No default arm.
+    #[must_use]
+    pub const fn kind(&self) -> OperationKind {
+        match self {
+            Self::Lookup { .. } => OperationKind::Lookup,
+            Self::GetAttributes { .. } => OperationKind::GetAttributes,
+            Self::SetAttributes { .. } => OperationKind::SetAttributes,
+            Self::ReadLink { .. } => OperationKind::ReadLink,
+            Self::MakeNode { .. } => OperationKind::MakeNode,
+            Self::Link { .. } => OperationKind::Link,
+            Self::Unlink { .. } => OperationKind::Unlink,
+            Self::RemoveDirectory { .. } => OperationKind::RemoveDirectory,
+            Self::Rename { .. } => OperationKind::Rename,
+            Self::Open { .. } => OperationKind::Open,
+            Self::Create { .. } => OperationKind::Create,
+            Self::Read { .. } => OperationKind::Read,
+            Self::Write { write_back: true, .. } => OperationKind::WriteBack,
+            Self::Write { .. } => OperationKind::Write,
+            Self::Flush { .. } => OperationKind::Flush,
+            Self::Release { .. } => OperationKind::Release,
+            Self::Synchronize { .. } => OperationKind::Synchronize,
+            Self::OpenDirectory { .. } => OperationKind::OpenDirectory,
+            Self::ReadDirectory { .. } => OperationKind::ReadDirectory,
+            Self::QueryVolume => OperationKind::QueryVolume,
+            Self::GetExtendedAttribute { .. } => OperationKind::GetExtendedAttribute,
+            Self::ListExtendedAttributes { .. } => OperationKind::ListExtendedAttributes,
+            Self::SetExtendedAttribute { .. } => OperationKind::SetExtendedAttribute,
+            Self::RemoveExtendedAttribute { .. } => OperationKind::RemoveExtendedAttribute,
+            Self::Access { .. } => OperationKind::Access,
+            Self::Allocate { .. } => OperationKind::Allocate,
+            Self::Seek { .. } => OperationKind::Seek,
+            Self::CopyRange { .. } => OperationKind::CopyRange,
+            Self::GetLock { .. } => OperationKind::GetLock,
+            Self::SetLock { .. } => OperationKind::SetLock,
+        }
+    }
+
     /// The word `minirdr requests` shows, and the `op` of refusals.
     #[must_use]
     pub const fn word(&self) -> &'static str {
-        match self {
-            Self::Lookup { .. } => "lookup",
-            Self::GetAttributes { .. } => "getattr",
-            Self::SetAttributes { .. } => "setattr",
-            Self::ReadLink { .. } => "readlink",
-            Self::MakeNode { .. } => "mknod",
-            Self::Link { .. } => "link",
-            Self::Unlink { .. } => "unlink",
-            Self::RemoveDirectory { .. } => "rmdir",
-            Self::Rename { .. } => "rename",
-            Self::Open { .. } => "open",
-            Self::Create { .. } => "create",
-            Self::Read { .. } => "read",
-            Self::Write { write_back: true, .. } => "write-back",
-            Self::Write { .. } => "write",
-            Self::Flush { .. } => "flush",
-            Self::Release { .. } => "release",
-            Self::Synchronize { .. } => "fsync",
-            Self::OpenDirectory { .. } => "opendir",
-            Self::ReadDirectory { .. } => "readdir",
-            Self::QueryVolume => "statfs",
-            Self::GetExtendedAttribute { .. } => "getxattr",
-            Self::ListExtendedAttributes { .. } => "listxattr",
-            Self::SetExtendedAttribute { .. } => "setxattr",
-            Self::RemoveExtendedAttribute { .. } => "removexattr",
-            Self::Access { .. } => "access",
-            Self::Allocate { .. } => "fallocate",
-            Self::Seek { .. } => "lseek",
-            Self::CopyRange { .. } => "copy_file_range",
-            Self::GetLock { .. } => "getlk",
-            Self::SetLock { .. } => "setlk",
-        }
+        self.kind().word()
     }
 
     /// Payload bytes that must be copied to post it.

@@ -59,7 +59,39 @@ pub struct DeviceStatus {
     pub files_known: u64,
 }
 
+/// What one look shows, without the reports of the past.
+#[derive(Clone, Debug)]
+pub struct Glance {
+    /// Its state.
+    pub state: State,
+    /// Counted requests inside, closes included.
+    pub requests_in_flight: u64,
+    /// Open handles of all generations, without those that were detached.
+    pub open_handles: u64,
+    /// Bytes not on the server yet.
+    pub unsent_bytes: u64,
+    /// The start or stop that runs.
+    pub running: Option<Running>,
+}
+
 impl Device {
+    /// How it stands: cheap enough to be asked every second for as long as it lives.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        let (state, running) = {
+            let inner = self.control.lock();
+            (inner.state, inner.running.clone())
+        };
+        let view = self.gate.view();
+        Glance {
+            state,
+            requests_in_flight: u64::from(view.normals) + u64::from(view.closes),
+            open_handles: self.open_handles(),
+            unsent_bytes: self.unsent_bytes(),
+            running,
+        }
+    }
+
     /// Everything about it now.
     #[must_use]
     pub fn status(&self) -> DeviceStatus {
@@ -87,7 +119,7 @@ impl Device {
             survivors: self.survivors.load(Ordering::Relaxed).max(0).cast_unsigned(),
             unsent_bytes: self.unsent_bytes(),
             refused_total: self.refusals.total(),
-            answered_total: self.counts.answered.load(Ordering::Relaxed),
+            answered_total: self.counts.answered(),
             late_total: self.counts.late.load(Ordering::Relaxed),
             arrived_total: self.counts.arrived.load(Ordering::Relaxed),
             unanswered_total: self.counts.unanswered.load(Ordering::Relaxed),

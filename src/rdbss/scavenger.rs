@@ -80,6 +80,7 @@ impl Device {
             serial: self.requests.serial(),
             caller: Caller::default(),
             operation: "scavenge",
+            kind: None,
             subject: Subject::Volume,
             span: None,
             arrived: self.clock.now(),

@@ -4,7 +4,9 @@
 use crate::base::ids::Generation;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
-use crate::base::stop::{CallKind, CallResult, Loss, Report, StopOptions, unix_seconds};
+use crate::base::stop::{
+    CallKind, CallResult, ConfigScope, Loss, Report, StopOptions, unix_seconds,
+};
 use crate::base::sync::atomic::Ordering;
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::request::{FileIdentity, Opened};
@@ -81,6 +83,10 @@ impl Device {
             let report = self.plain_report(CallKind::Start, result, job.asked_by, &options);
             Report { ticket: Some(job.ticket), ..report }
         };
+        if self.control.lock().is_overtaken_by_root(job) {
+            let error = Some("a stop that root asked for waits".to_owned());
+            return Report { error, ..plain(CallResult::AlreadyStopped) };
+        }
         // Known before the state says that a start runs: a stop that sees it must find what to
         // cancel.
         let context = self.own_context("start");
@@ -101,6 +107,7 @@ impl Device {
         match self.build(&context) {
             Ok(built) => {
                 self.serve(token, &context, &built);
+                self.save_config(ConfigScope::Mount);
                 plain(CallResult::Success)
             }
             Err((status, what)) => {

@@ -13,7 +13,6 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::limits::CONTROL_QUEUE_MAX;
 use crate::base::stop::{
     Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
@@ -23,6 +22,7 @@ use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
+use crate::rdbss::precedence::room;
 use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
@@ -84,12 +84,15 @@ pub struct Running {
 /// Why a call was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// [`CONTROL_QUEUE_MAX`] calls wait already.
+    /// As many calls wait already as may.
     #[error("too many start and stop calls are waiting")]
     TooMany,
     /// The device is being unregistered.
     #[error("the device is going away")]
     Closed,
+    /// The stop that would be taken back is root's, and the caller is not.
+    #[error("root asked for this stop (ticket {0}): only root may take it back")]
+    RootsStop(TicketNumber),
 }
 
 #[derive(Debug)]
@@ -252,7 +255,7 @@ impl Device {
             return Err(CallError::Closed);
         }
         let serving = matches!(inner.state, State::Started | State::Paused);
-        if inner.queue.len() >= CONTROL_QUEUE_MAX {
+        if inner.queue.len() >= room(asked_by) {
             return Err(CallError::TooMany);
         }
         // A stopped device that is to be unmounted has work to do for the control thread.
@@ -261,6 +264,7 @@ impl Device {
         let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
         if let Action::Answer(result) = action {
             drop(inner);
+            self.calls.count(CallKind::Stop, result, None);
             return Ok(Answer::Done(self.plain_report(CallKind::Stop, result, asked_by, &options)));
         }
         let flips = serving && state == State::Draining;
@@ -270,6 +274,7 @@ impl Device {
         let refuses = options.refuse_if_busy && serving && inner.quiet();
         if refuses && !self.gate.close_unless(state, held) {
             drop(inner);
+            self.calls.count_busy();
             return Ok(Answer::Done(self.busy_report(asked_by, &options)));
         }
         let cancelled_start = match action {
@@ -301,7 +306,7 @@ impl Device {
         if inner.closed {
             return Err(CallError::Closed);
         }
-        if inner.queue.len() >= CONTROL_QUEUE_MAX {
+        if inner.queue.len() >= room(asked_by) {
             return Err(CallError::TooMany);
         }
         let event = Event::StartCalled { quiet: inner.quiet() };
@@ -309,6 +314,7 @@ impl Device {
         let options = StopOptions::default();
         if let Action::Answer(result) = action {
             drop(inner);
+            self.calls.count(CallKind::Start, result, None);
             return Ok(Answer::Done(self.plain_report(
                 CallKind::Start,
                 result,
@@ -423,6 +429,9 @@ impl Device {
 
     /// Stores a job's result, once, and tells everybody (stop.md §4 step 11).
     pub(in crate::rdbss) fn finish(&self, job: &Job, report: Report) {
+        let ran = !matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted);
+        let took = ran.then(|| self.clock.now().since(job.asked_at));
+        self.calls.count(job.kind, report.result, took);
         {
             let mut inner = self.control.lock();
             if inner.running.as_ref().is_some_and(|running| running.ticket == job.ticket) {
@@ -432,8 +441,6 @@ impl Device {
                 CallKind::Stop => &mut inner.last_stop,
                 CallKind::Start => &mut inner.last_start,
             };
-            let ran =
-                !matches!(report.result, CallResult::AlreadyStopped | CallResult::AlreadyStarted);
             if ran {
                 *last = Some(report.clone());
             }
@@ -459,7 +466,7 @@ impl Device {
     /// # Errors
     /// [`CallError::Closed`].
     pub fn pause(&self) -> Result<CallResult, CallError> {
-        self.pause_or_resume(Event::PauseCalled, Notice::Paused)
+        self.pause_or_resume(Event::PauseCalled, Notice::Paused, None)
     }
 
     /// `resume`: takes a pause back, or a stop that has not passed its point of no return.
@@ -467,10 +474,23 @@ impl Device {
     /// # Errors
     /// [`CallError::Closed`].
     pub fn resume(&self) -> Result<CallResult, CallError> {
-        self.pause_or_resume(Event::ResumeCalled, Notice::Resumed)
+        self.pause_or_resume(Event::ResumeCalled, Notice::Resumed, None)
     }
 
-    fn pause_or_resume(&self, event: Event, notice: Notice) -> Result<CallResult, CallError> {
+    /// The same for a caller from outside: who is not root does not take back what root asked for.
+    ///
+    /// # Errors
+    /// [`CallError::Closed`], [`CallError::RootsStop`]; nothing has changed.
+    pub fn resume_for(&self, asked_by: Caller) -> Result<CallResult, CallError> {
+        self.pause_or_resume(Event::ResumeCalled, Notice::Resumed, Some(asked_by))
+    }
+
+    fn pause_or_resume(
+        &self,
+        event: Event,
+        notice: Notice,
+        asked_by: Option<Caller>,
+    ) -> Result<CallResult, CallError> {
         let mut inner = self.control.lock();
         if inner.closed {
             return Err(CallError::Closed);
@@ -479,12 +499,18 @@ impl Device {
         let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
         let voided = match action {
             Action::RollBackStop => {
+                let committed = |call: &Running| call.kind == CallKind::Stop && call.committed;
+                if inner.running.as_ref().is_some_and(committed) {
+                    return Ok(CallResult::AlreadyStopped);
+                }
+                if asked_by.is_some_and(|asked_by| !asked_by.is_root())
+                    && let Some(ticket) = inner.stop_of_root()
+                {
+                    return Err(CallError::RootsStop(ticket));
+                }
                 if let Some(running) = &mut inner.running
                     && running.kind == CallKind::Stop
                 {
-                    if running.committed {
-                        return Ok(CallResult::AlreadyStopped);
-                    }
                     running.roll_back = true;
                 }
                 // Stops that have flipped and wait behind others end with the roll-back too.

@@ -4,7 +4,8 @@ use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
 use crate::base::status::Status;
 use crate::base::stop::{
-    CallResult, Notice, OnDeadline, Report, STILL_MOUNTED, State, StopMode, unix_seconds,
+    CallResult, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State, StopMode,
+    unix_seconds,
 };
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
@@ -125,10 +126,19 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
+        if let Some(status) = self.redirector_failed {
+            let why = format!("{REDIRECTOR_FAILED}{status}");
+            // That the mount is still there is said first.
+            self.report.error = Some(match self.report.error.take() {
+                Some(first) => format!("{first}; {why}"),
+                None => why,
+            });
+        }
         // A read that was given up on is no loss: nothing that was acknowledged is missing.
         if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
@@ -307,7 +317,15 @@ impl StopRun<'_> {
     }
 
     fn unmount(&mut self, kernel: &KernelSide, lazy: bool) {
-        match kernel.registration.deregister(lazy) {
+        // The kernel writes back before it lets go, and a helper may have to be asked: bounded as
+        // foreign code is. One that is given up on goes on, and whoever serves the mount sees it
+        // end.
+        let registration = kernel.registration.clone();
+        let asked = self.call("umount", move || Ok(registration.deregister(lazy)));
+        let gone = asked.unwrap_or_else(|status| {
+            Err(DeregisterError::Failed(format!("unmounting it did not end in time ({status})")))
+        });
+        match gone {
             Ok(by_us) => {
                 self.report.unmounted = true;
                 if self.ends_soon(kernel) {
@@ -377,7 +395,7 @@ impl StopRun<'_> {
         });
         if let Err(status) = stopped {
             log::error!("{}: MRxStop: {status}", self.device.name);
-            self.report.error = Some(format!("MRxStop: {status}"));
+            self.redirector_failed = Some(status);
         }
         self.device.announce(Notice::RedirectorStopped);
     }

@@ -41,6 +41,8 @@ pub(in crate::rdbss) struct StopRun<'a> {
     last_progress: (u64, u64, u64),
     /// Handles whose commits were given up on: each one's bytes are lost once.
     pub given_up: BTreeSet<HandleNumber>,
+    /// Why `MRxStop` failed.
+    pub redirector_failed: Option<Status>,
 }
 
 impl<'a> StopRun<'a> {
@@ -59,6 +61,7 @@ impl<'a> StopRun<'a> {
             written_back_told: 0,
             last_progress: (0, 0, 0),
             given_up: BTreeSet::new(),
+            redirector_failed: None,
         }
     }
 
@@ -209,6 +212,7 @@ impl<'a> StopRun<'a> {
             (options.mode, passed, options.on_deadline, first)
         };
         if first {
+            self.device.calls.count_deadline(policy);
             self.device.control.progressed();
             self.device.announce(Notice::Deadline { on_deadline: policy });
         }

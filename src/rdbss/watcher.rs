@@ -16,14 +16,14 @@
 use crate::base::limits::{WATCH_AFTER, WATCH_EVERY};
 use crate::base::status::Status;
 use crate::base::stop::Notice;
-use crate::base::sync::atomic::{AtomicU64, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
+use crate::rdbss::kind::OperationKind;
+use crate::rdbss::statistics::RefusedRequests;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a caller's pending signals mean for its request.
@@ -82,33 +82,25 @@ fn judge(status: std::io::Result<String>, exists: impl FnOnce() -> bool) -> Verd
     }
 }
 
-/// Requests the gate refused: a total for ever, and by operation since the last notice.
+/// Of the refusals, those that were announced; the watcher's.
 #[derive(Debug)]
-pub struct Refusals {
-    total: AtomicU64,
-    fresh: Mutex<BTreeMap<&'static str, u64>>,
-}
+pub struct AnnouncedRefusals(Mutex<[u64; OperationKind::COUNT]>);
 
-impl Default for Refusals {
+impl Default for AnnouncedRefusals {
     fn default() -> Self {
-        Self { total: AtomicU64::new(0), fresh: Mutex::new(Rank::Leaf, BTreeMap::new()) }
+        Self(Mutex::new(Rank::Leaf, [0; OperationKind::COUNT]))
     }
 }
 
-impl Refusals {
-    /// One more.
-    pub fn count(&self, operation: &'static str) {
-        self.total.fetch_add(1, Ordering::Relaxed);
-        *self.fresh.lock().entry(operation).or_insert(0) += 1;
-    }
-
-    /// All since the device was made.
-    pub fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
-    }
-
-    fn take(&self) -> BTreeMap<&'static str, u64> {
-        std::mem::take(&mut *self.fresh.lock())
+impl AnnouncedRefusals {
+    /// What is to be announced: how many of each operation since this was asked last.
+    fn take(&self, refusals: &RefusedRequests) -> Vec<(OperationKind, u64)> {
+        let mut announced = self.0.lock();
+        let fresh = |kind: &OperationKind| {
+            let now = refusals.of(*kind);
+            (*kind, now - std::mem::replace(&mut announced[*kind as usize], now))
+        };
+        OperationKind::ALL.iter().map(fresh).filter(|(_, requests)| *requests > 0).collect()
     }
 }
 
@@ -177,8 +169,8 @@ impl Device {
     }
 
     fn announce_refusals(&self) {
-        for (operation, requests) in self.refusals.take() {
-            self.announce(Notice::Refused { operation: operation.to_owned(), requests });
+        for (kind, requests) in self.announced.take(&self.refusals) {
+            self.announce(Notice::Refused { operation: kind.word().to_owned(), requests });
         }
     }
 }

@@ -33,7 +33,7 @@ impl TestContext {
 
     /// Of this user.
     pub(crate) fn of(uid: u32, gid: u32) -> Self {
-        let caller = Caller { pid: 1, uid, gid };
+        let caller = Caller::local(1, uid, gid);
         let routine = Mutex::new(Rank::Leaf, None);
         Self { caller, cancelled: AtomicBool::new(false), routine }
     }

@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::SystemClock;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, OnDeadline, Report,
     RequestInfo, State, StepTime, StopOptions,
@@ -12,7 +13,9 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
+use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
 use std::collections::BTreeMap;
@@ -76,7 +79,7 @@ impl Host {
             path: path.to_vec(),
             kind: "handle".to_owned(),
             mode: "rw".to_owned(),
-            opened_by: Caller { pid: std::process::id(), uid: 0, gid: 0 },
+            opened_by: Caller::local(std::process::id(), 0, 0),
             generation,
             age_s: 0.0,
             unsent_bytes,
@@ -177,7 +180,7 @@ impl Host {
             path: b"notes.md".to_vec(),
             bytes: 12_595,
             error: "Connection timed out".to_owned(),
-            written_by: Caller { pid: 4502, uid: 0, gid: 0 },
+            written_by: Caller::local(4502, 0, 0),
             command: Some("vim".to_owned()),
             kept_in: Some("/var/lib/minirdr/work/unsent/1.data".to_owned()),
         });
@@ -228,6 +231,7 @@ impl Control for Host {
             state_age_s: 1.0,
             pid: std::process::id(),
             uid: 0,
+            control_gid: None,
             options: vec!["rw".to_owned()],
             requests_in_flight: self.requests().len() as u64,
             open_handles: world.handles.len() as u64,
@@ -241,8 +245,19 @@ impl Control for Host {
             last_start: world.last_start.clone(),
             unsent_files: world.unsent.len() as u64,
             unsent_files_bytes: world.unsent.iter().map(|entry| entry.bytes).sum(),
+            rpc: None,
             version: "0.1.0".to_owned(),
         }
+    }
+
+    fn listen(&self) -> Result<RpcStatus, ControlError> {
+        Ok(RpcStatus::NoEndpoints)
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.world().state.unwrap_or(State::Started);
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: "bk".to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
@@ -432,7 +447,7 @@ impl Daemon {
             events: Arc::clone(&events),
         });
         let owner = rustix::process::getuid().as_raw();
-        let policy = Policy { owner, group: None };
+        let policy = Policy::of_owner(owner);
         let control: Arc<dyn Control> = host.clone();
         let service = Service::new(control, events, policy, Scanner::system(), clock);
         let claim = Claim::take(&runtime.path().join("minirdr"), "bk").expect("a free name");

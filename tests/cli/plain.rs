@@ -162,7 +162,7 @@ fn help_and_version_go_to_stdout() {
     for verb in ["mount", "stop", "umount", "demo", "doctor"] {
         assert!(out.contains(verb), "{out}");
     }
-    for later in ["watch ", "provider", "metrics", "install-helpers"] {
+    for later in ["watch ", "provider", "install-helpers"] {
         assert!(!out.contains(&format!("  {later}")), "{later} is not there yet");
     }
     let (code, out, _) = run(runtime.path(), &["--version"]);

@@ -379,6 +379,26 @@ fn events_are_shown_and_followed() {
 }
 
 /// `--watch` says what changed, and ends with its daemon.
+/// S-85: the whole text and nothing else on stdout; or nothing, a line on stderr and a code.
+#[test]
+fn s85_metrics_are_whole_or_not_at_all() {
+    let mut daemon = Daemon::start();
+    let (code, out, err) = minirdr(&daemon, "metrics bk");
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("# HELP minirdr_state ") && out.ends_with("\n# EOF\n"), "{out}");
+    assert!(out.contains("minirdr_state{mount=\"bk\",state=\"started\"} 1\n"), "{out}");
+    let (code, by_place, _) = minirdr(&daemon, &format!("metrics {MOUNT_POINT}"));
+    assert!(code == 0 && by_place.contains("{mount=\"bk\","), "the label is the name: {by_place}");
+    let (code, old, _) = minirdr(&daemon, "metrics bk --format prometheus");
+    assert!(code == 0 && old.contains("# TYPE minirdr_build_info gauge\n"), "{old}");
+    let (code, out, err) = minirdr(&daemon, "metrics bk --format json");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("openmetrics, prometheus"), "{err}");
+    daemon.leave();
+    let (code, out, err) = minirdr(&daemon, "metrics bk");
+    assert_eq!((code, out.as_str(), err.lines().count()), (3, "", 1), "{err}");
+}
+
 #[test]
 fn a_watch_says_who_comes_and_goes() {
     let mut daemon = Daemon::start();

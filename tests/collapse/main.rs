@@ -92,11 +92,11 @@ fn other_credentials_open_for_themselves() {
     let node = file(&host, "f");
     read_and_close(&host, &node);
     for (uid, gid) in [(1001, 1000), (1000, 1001)] {
-        host.caller = Caller { pid: 0, uid, gid };
+        host.caller = Caller::local(0, uid, gid);
         read_and_close(&host, &node);
     }
     assert_eq!(strict.count("open"), 3);
-    host.caller = Caller { pid: 0, uid: 1000, gid: 1000 };
+    host.caller = Caller::local(0, 1000, 1000);
     read_and_close(&host, &node);
     assert_eq!(strict.count("open"), 3);
 }
@@ -110,13 +110,13 @@ fn other_groups_open_for_themselves() {
     let mut host = host(&strict);
     let node = file(&host, "f");
     for opens in [1, 2] {
-        host.caller = Caller { pid: 0, uid: 1000, gid: 1000 };
+        host.caller = Caller::local(0, 1000, 1000);
         read_and_close(&host, &node);
         assert_eq!((strict.count("open"), host.device.delayed_closes()), (opens, 0));
     }
     let me = std::process::id();
     for _ in 0..2 {
-        host.caller = Caller { pid: me, uid: 1000, gid: 1000 };
+        host.caller = Caller::local(me, 1000, 1000);
         read_and_close(&host, &node);
         assert_eq!(strict.count("open"), 3, "the same groups share");
     }
@@ -130,7 +130,7 @@ fn other_groups_open_for_themselves() {
             let status = std::fs::read_to_string(format!("/proc/{}/status", other.id()));
             status.is_ok_and(|status| status.contains("Groups:\t4242"))
         });
-        host.caller = Caller { pid: other.id(), uid: 1000, gid: 1000 };
+        host.caller = Caller::local(other.id(), 1000, 1000);
         read_and_close(&host, &node);
         assert_eq!(strict.count("open"), 4);
         other.kill().expect("it is ours");

@@ -110,7 +110,7 @@ impl Host {
             unc_provider: None,
         };
         let device = registry.register(registration).expect("a fresh registry");
-        let caller = Caller { pid: 0, uid: 1000, gid: 1000 };
+        let caller = Caller::local(0, 1000, 1000);
         Self { registry, device, notices, caller }
     }
 

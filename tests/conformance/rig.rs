@@ -91,7 +91,7 @@ impl Rig {
         let latest = Latest::default();
         let mut host = Host::new(factory(&behind, way, latest.clone()), options);
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        host.caller = Caller { pid: 0, uid: uid.as_raw(), gid: gid.as_raw() };
+        host.caller = Caller::local(0, uid.as_raw(), gid.as_raw());
         host.start();
         let (notifies, server) = match &behind {
             Behind::Memory(_) => (true, Server::able()),
@@ -195,7 +195,7 @@ impl Rig {
         operation: Operation<'_>,
     ) -> Result<Answer, Status> {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let caller = Caller { pid: 0, uid, gid };
+        let caller = Caller::local(0, uid, gid);
         self.host.device.submit(caller, operation, Box::new(crate::common::Tell(sender)));
         receiver.recv_timeout(crate::common::LIMIT).expect("every request is answered")
     }

@@ -75,7 +75,7 @@ impl Scene {
         };
         let mut host = Host::new(Box::new(factory), options);
         let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        host.caller = Caller { pid: 0, uid: uid.as_raw(), gid: gid.as_raw() };
+        host.caller = Caller::local(0, uid.as_raw(), gid.as_raw());
         host.start();
         Self { host, faults, blocking, callers: Mutex::default() }
     }

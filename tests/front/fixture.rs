@@ -225,11 +225,19 @@ impl ControlDevice for TestControl {
         "state: running\n".to_owned()
     }
 
-    fn handles_text(&self) -> String {
+    fn may_see(&self, _caller: Caller) -> bool {
+        true
+    }
+
+    fn may_command(&self, caller: Caller) -> bool {
+        caller.uid == 0 || caller.uid == rustix::process::geteuid().as_raw()
+    }
+
+    fn handles_text(&self, _full: bool) -> String {
         "x".repeat(100_000)
     }
 
-    fn events_after(&self, cursor: u64) -> (Vec<u8>, u64) {
+    fn events_after(&self, cursor: u64, _full: bool) -> (Vec<u8>, u64) {
         let events = self.events.lock().expect("not poisoned");
         let fresh = &events[usize::try_from(cursor).expect("a small number")..];
         (fresh.concat().into_bytes(), events.len() as u64)

@@ -2,6 +2,7 @@
 
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
+use minirdr::base::metrics::DeviceNumbers;
 use minirdr::base::stop::{
     Answer, CallKind, CallResult, Check, Detached, HandleInfo, Loss, Notice, Report, RequestInfo,
     State, StopOptions,
@@ -13,7 +14,9 @@ use minirdr::mgmt::control::{Control, ControlError, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
+use minirdr::mgmt::metrics::MountNumbers;
 use minirdr::mgmt::proto::{MountStatus, RunningCall};
+use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
 use std::collections::BTreeMap;
@@ -58,7 +61,7 @@ pub fn handle(number: u64, path: &[u8]) -> HandleInfo {
         path: path.to_vec(),
         kind: "handle".to_owned(),
         mode: "rw".to_owned(),
-        opened_by: Caller { pid: std::process::id(), uid: 1000, gid: 1000 },
+        opened_by: Caller::local(std::process::id(), 1000, 1000),
         generation: Generation(1),
         age_s: 0.0,
         unsent_bytes: 7,
@@ -75,7 +78,7 @@ pub fn request() -> RequestInfo {
         operation: "read".to_owned(),
         path: b"a/b".to_vec(),
         age_s: 0.5,
-        caller: Caller { pid: 1, uid: 2, gid: 3 },
+        caller: Caller::local(1, 2, 3),
         cancellable: true,
         cancelled: false,
     }
@@ -265,6 +268,7 @@ impl Control for Host {
             state_age_s: 0.0,
             pid: std::process::id(),
             uid: 0,
+            control_gid: None,
             options: Vec::new(),
             requests_in_flight: 1,
             open_handles: inner.handles.len() as u64,
@@ -278,8 +282,19 @@ impl Control for Host {
             last_start: inner.last_start.clone(),
             unsent_files: 0,
             unsent_files_bytes: 0,
+            rpc: None,
             version: "0".to_owned(),
         }
+    }
+
+    fn listen(&self) -> Result<RpcStatus, ControlError> {
+        Ok(RpcStatus::NoEndpoints)
+    }
+
+    fn numbers(&self) -> MountNumbers {
+        let state = self.state();
+        let device = DeviceNumbers { state, ..DeviceNumbers::default() };
+        MountNumbers { name: NAME.to_owned(), device, ..MountNumbers::default() }
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
@@ -400,7 +415,7 @@ impl Control for Host {
 
 /// The policy of this process's own mount.
 pub fn own_policy() -> Policy {
-    Policy { owner: rustix::process::getuid().as_raw(), group: None }
+    Policy::of_owner(rustix::process::getuid().as_raw())
 }
 
 /// A service for `host`.

@@ -1,18 +1,20 @@
 //! `docs/io.minirdr.Control.varlink` against the code: every method, and every field of what goes
 //! over the wire.
 
-use crate::host::{Host, handle, report, request, unsent};
+use crate::host::{Host, handle, report, request, serve, unsent};
+use crate::raw_call;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
-    CallKind, CallResult, Detached, HandleInfo, Loss, Notice, OnDeadline, State, StepTime,
-    StopMode, StopOptions,
+    CallKind, CallResult, ConfigScope, Detached, HandleInfo, Loss, Notice, OnDeadline, State,
+    StepTime, StopMode, StopOptions,
 };
 use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, Method, OverflowTag, PauseReply,
-    ReplayParameters, RequestsReply, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
+    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ReplayParameters,
+    RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
     UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
@@ -130,6 +132,7 @@ fn notices() -> Vec<EventKind> {
         Notice::Arrived { path: b"\xff".to_vec(), bytes: 1 },
         Notice::HolderLeft { handles: 1 },
         Notice::Deadline { on_deadline: OnDeadline::Stay },
+        Notice::SaveConfig { scope: ConfigScope::Mount },
         Notice::UnmountedOutside,
     ];
     let kind = OverflowTag::Overflow;
@@ -152,6 +155,32 @@ fn holder() -> Holder {
         container: Some(String::new()),
         handle: Some(HandleNumber(1)),
     }
+}
+
+/// Varlink's own interface: what there is, in words that a client can read.
+#[test]
+fn the_service_describes_itself() {
+    let running = serve(Host::new());
+    let call = |text: &str| raw_call(&running, format!("{{\"method\":\"{text}}}\0").as_bytes());
+    let info = call("org.varlink.service.GetInfo\"").parameters;
+    assert_eq!(info["interfaces"], json(&["org.varlink.service", INTERFACE]));
+    assert!(info["url"].is_string());
+    for key in ["vendor", "product", "version"] {
+        assert!(info[key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+    }
+    let of = |interface: &str| {
+        let parameters = format!("\"parameters\":{{\"interface\":\"{interface}\"}}");
+        call(&format!("org.varlink.service.GetInterfaceDescription\",{parameters}"))
+    };
+    assert_eq!(of(INTERFACE).parameters["description"], DESCRIPTION);
+    let own = of("org.varlink.service").parameters["description"].clone();
+    assert!(own.as_str().is_some_and(|text| text.contains("method GetInfo()")), "{own}");
+    let unknown = of("a.b");
+    assert_eq!(unknown.error.as_deref(), Some("org.varlink.service.InterfaceNotFound"));
+    assert_eq!(unknown.parameters["interface"], "a.b");
+    let bare = call("org.varlink.service.GetInterfaceDescription\"");
+    assert_eq!(bare.error.as_deref(), Some("org.varlink.service.InvalidParameter"));
+    assert_eq!(bare.parameters["parameter"], "interface");
 }
 
 #[test]
@@ -191,6 +220,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
+            Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
             Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
             _ => same(&name, &parameters, &()),
         }
@@ -202,6 +232,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Check => same(&name, &results, &check),
             Method::Detach => same(&name, &results, &detached),
             Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
+            Method::Listen => same(&name, &results, &ListenReply::default()),
             Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
@@ -210,6 +241,7 @@ fn parameters_and_results_are_the_codes() {
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
+            Method::Metrics => same(&name, &results, &MetricsReply::default()),
             Method::Unsent => same(&name, &results, &UnsentReply::default()),
             Method::Replay | Method::Discard => {
                 same(&name, &results, &UnsentDoneReply::default());
@@ -237,7 +269,9 @@ fn types_are_the_codes() {
         deadline_left_s: None,
     };
     let loss = loss();
-    check("Caller", json(&Caller::default()));
+    let from = ([192, 0, 2, 9], 7).into();
+    check("Caller", json(&Caller::from_network(from)));
+    check("RpcState", json(&RpcState::default()));
     check("StopOptions", json(&StopOptions::default()));
     check("HandleInfo", json(&odd));
     check("RequestInfo", json(&odd_request));
@@ -250,7 +284,7 @@ fn types_are_the_codes() {
     let entry = unsent(b"\xff");
     check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
     check("UnsentEntry", json(&entry));
-    assert_eq!(declared.structs.len(), 13, "each is held: the twelve above, and Event below");
+    assert_eq!(declared.structs.len(), 14, "each is held: the 13 above, and Event below");
 }
 
 /// Fields that not every event has are optional; and `docs/MANAGEMENT.md` lists every kind.
@@ -295,6 +329,8 @@ fn enumerations_are_the_codes() {
         UnsentResult::Discarded,
         UnsentResult::Failed,
     ];
+    let phases = [RpcPhase::NotListening, RpcPhase::Listening, RpcPhase::Draining];
+    let formats = [MetricsFormat::Openmetrics, MetricsFormat::Prometheus];
     let expected = BTreeMap::from([
         ("State".to_owned(), words(&states)),
         ("CallResult".to_owned(), words(&results)),
@@ -302,6 +338,8 @@ fn enumerations_are_the_codes() {
         ("StopMode".to_owned(), words(&modes)),
         ("OnDeadline".to_owned(), words(&deadlines)),
         ("UnsentResult".to_owned(), words(&settled)),
+        ("RpcPhase".to_owned(), words(&phases)),
+        ("MetricsFormat".to_owned(), words(&formats)),
     ]);
     assert_eq!(read().enums, expected);
 }

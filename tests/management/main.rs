@@ -2,10 +2,14 @@
 //! management.md §7 that are about the control socket, by number.
 
 mod ending;
+mod events;
 mod handles;
 mod host;
 mod interface;
+mod metrics;
+mod noise;
 mod places;
+mod policy;
 mod remote;
 mod unsent;
 mod who_holds;
@@ -19,6 +23,7 @@ use minirdr::base::stop::{CallResult, Loss, Notice, OnDeadline, State, StopMode,
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy};
 use minirdr::mgmt::client::{Client, ClientError, Progress};
+use minirdr::mgmt::overrides::Overrides;
 use minirdr::mgmt::proto::{Event, EventKind, Method, Reply, Request, WaitParameters};
 use minirdr::mgmt::service::{Gone, Interest, Replies, Service};
 use serde_json::{Value, json};
@@ -48,7 +53,8 @@ fn stopped(events: &[Event]) -> Vec<TicketNumber> {
     events.iter().filter_map(ticket).collect()
 }
 
-/// Invariant 1: a pending stop has one `stopped` event, its last; a synchronous one has none.
+/// Management.md §7, 1: a pending stop has one `stopped` event, its last; a synchronous one has
+/// none.
 #[test]
 fn i1_one_stopped_event_per_pending_stop() {
     let running = serve(Host::new());
@@ -84,8 +90,8 @@ fn i1_one_stopped_event_per_pending_stop() {
     assert_eq!(client.events(None).expect("answered"), events, "nothing came after");
 }
 
-/// Invariant 1: the report comes after the `stopped` event also where the result was there first;
-/// and it comes where that event never does.
+/// Management.md §7, 1: the report comes after the `stopped` event also where the result was there
+/// first; and it comes where that event never does.
 #[test]
 fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
     let running = serve(Host::new());
@@ -116,7 +122,8 @@ fn i1_the_report_waits_for_the_last_event_but_not_for_ever() {
     }
 }
 
-/// Invariant 2: numbers have no gaps, and a client that comes after the end learns the result.
+/// Management.md §7, 2: numbers have no gaps, and a client that comes after the end learns the
+/// result.
 #[test]
 fn i2_late_clients_get_the_result() {
     let running = serve(Host::new());
@@ -138,7 +145,7 @@ fn i2_late_clients_get_the_result() {
     assert!(matches!(unknown, Err(ClientError::Failed { name, .. }) if name == "UnknownTicket"));
 }
 
-/// Invariant 2 for a reader too slow: it is told what it lost, and misses no result.
+/// Management.md §7, 2 for a reader too slow: it is told what it lost, and misses no result.
 #[test]
 fn i2_slow_readers_are_told_what_they_lost() {
     let running = serve(Host::new());
@@ -160,7 +167,8 @@ fn i2_slow_readers_are_told_what_they_lost() {
     );
 }
 
-/// Invariant 4: of N stops at once one wins, the others find it stopped; each has its own ticket.
+/// Management.md §7, 4: of N stops at once one wins, the others find it stopped; each has its own
+/// ticket.
 #[test]
 fn i4_concurrent_stops_have_one_winner() {
     const CALLERS: usize = 8;
@@ -218,8 +226,8 @@ fn i4_concurrent_stops_have_one_winner() {
     assert_eq!(ended.len(), CALLERS, "one each");
 }
 
-/// Invariant 5, for the control socket: idle and half-sent connections do not delay the server's
-/// end, and a wait in progress is answered, not cut.
+/// Management.md §7, 5, for the control socket: idle and half-sent connections do not delay the
+/// server's end, and a wait in progress is answered, not cut.
 #[test]
 fn i5_the_server_ends_in_time() {
     let running = serve(Host::new());
@@ -288,8 +296,8 @@ fn denied(reply: &Reply) -> bool {
     reply.error.as_deref() == Some("io.minirdr.Control.NotPermitted")
 }
 
-/// Invariant 6: another user on the socket may look, without paths, and change nothing; root and
-/// the owner may; the group may all but abort; a network may nothing.
+/// Management.md §7, 6: another user on the socket may look, without paths, and change nothing;
+/// root and the owner may; the group may all but abort; a network may nothing.
 #[test]
 fn i6_nothing_happens_that_is_not_allowed() {
     const OWNER: u32 = 1000;
@@ -302,7 +310,8 @@ fn i6_nothing_happens_that_is_not_allowed() {
         error: "gone".to_owned(),
         ..Loss::default()
     }));
-    let service = service(&host, Policy { owner: OWNER, group: Some(GROUP) });
+    let service =
+        service(&host, Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE });
     let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
     let ask = |peer: &Peer, method: &str, parameters: Value| -> Reply {
         ask_as(&service, peer, method, &parameters)
@@ -329,7 +338,8 @@ fn i6_nothing_happens_that_is_not_allowed() {
     }
     assert_eq!((host.effects(), host.state()), (0, State::Started), "nothing changed");
 
-    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Unsent"] {
+    for method in ["List", "Status", "Handles", "Requests", "Check", "Events", "Metrics", "Unsent"]
+    {
         let strange = serde_json::to_string(&ask(&stranger, method, json!({}))).expect("JSON");
         assert!(!strange.contains("error\":\"io") && !strange.contains("secret"), "{strange}");
         let own = serde_json::to_string(&ask(&local(OWNER, &[]), method, json!({}))).expect("JSON");
@@ -356,7 +366,7 @@ fn i6_nothing_happens_that_is_not_allowed() {
     assert_eq!(host.effects(), effects);
 }
 
-/// Invariant 6: who asks is who the kernel says.
+/// Management.md §7, 6: who asks is who the kernel says.
 #[test]
 fn i6_the_caller_is_the_kernels() {
     let running = serve(Host::new());
@@ -367,7 +377,8 @@ fn i6_the_caller_is_the_kernels() {
     assert_eq!(asked_by.gid, rustix::process::getgid().as_raw());
 }
 
-/// Invariant 7: the control socket answers while a stop hangs, others wait, and one does not read.
+/// Management.md §7, 7: the control socket answers while a stop hangs, others wait, and one does
+/// not read.
 #[test]
 fn i7_it_answers_throughout() {
     let running = serve(Host::new());

@@ -1,4 +1,4 @@
-//! Where a daemon listens: names, locks, stale and live sockets (management.md §7, invariant 10),
+//! Where a daemon listens: names, locks, stale and live sockets (management.md §7, 10),
 //! and what a client says when nobody is there.
 
 use crate::host::{Host, NAME, Running, own_policy, serve, service};
@@ -31,7 +31,7 @@ fn taken_by(error: &EndpointError) -> Option<u32> {
     *pid
 }
 
-/// Invariant 10: what a killed daemon leaves is no obstacle.
+/// Management.md §7, 10: what a killed daemon leaves is no obstacle.
 #[test]
 fn i10_a_stale_socket_is_replaced() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -46,7 +46,7 @@ fn i10_a_stale_socket_is_replaced() {
     assert_eq!(fs::read_dir(directory.path()).expect("exists").count(), 0, "nothing is left");
 }
 
-/// Invariant 10: a live socket is never stolen, whether its lock is there or not.
+/// Management.md §7, 10: a live socket is never stolen, whether its lock is there or not.
 #[test]
 fn i10_a_live_socket_is_never_stolen() {
     let Running { server, directory, .. } = serve(Host::new());

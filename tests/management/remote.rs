@@ -3,7 +3,7 @@
 
 use crate::host::{Host, NAME, eventually, own_policy, service};
 use minirdr::base::clock::{Clock, ManualClock, SystemClock};
-use minirdr::base::limits::{RPC_CONNECTIONS_MAX, RPC_MIDWAY_TIMEOUT};
+use minirdr::base::limits::{RPC_CALLS_MAX, RPC_CONNECTIONS_MAX, RPC_MIDWAY_TIMEOUT};
 use minirdr::base::stop::{State, StopOptions};
 use minirdr::base::threads;
 use minirdr::mgmt::authz::{Peer, Policy, RpcPolicy};
@@ -15,6 +15,7 @@ use minirdr::mgmt::dce::server::DceServer;
 use minirdr::mgmt::dce::service::{ManagementService, StopsMount};
 use minirdr::mgmt::dce::syntax::{MANAGEMENT, NDR32};
 use minirdr::mgmt::endpoint::Claim;
+use minirdr::mgmt::overrides::Overrides;
 use minirdr::mgmt::rpc::machine::{Listens, Phase};
 use minirdr::mgmt::rpc::runtime::RpcServer;
 use minirdr::mgmt::rpc::status::RpcStatus;
@@ -23,6 +24,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -146,8 +148,8 @@ impl<S: Read + Write> Caller<S> {
     }
 }
 
-/// S-71, S-72, invariant 6: the five operations answer, on both kinds of socket; from a network,
-/// 127.0.0.1 included, the stop is denied by a status, and nothing has changed.
+/// S-71, S-72; management.md §7, 6: the five operations answer, on both kinds of socket; from a
+/// network, 127.0.0.1 included, the stop is denied by a status, and nothing has changed.
 #[test]
 fn i6_a_network_may_inquire_and_not_stop() {
     let remote = serve(Choice { stops_mount: true, ..Choice::default() });
@@ -176,7 +178,8 @@ fn i6_a_network_may_inquire_and_not_stop() {
     remote.server.stop();
 }
 
-/// S-72, invariant 6: on a Unix socket root, the owner and the group may stop, others may not.
+/// S-72; management.md §7, 6: on a Unix socket root, the owner and the group may stop, others may
+/// not.
 #[test]
 fn i6_local_users_may_what_the_table_says() {
     const OWNER: u32 = 1000;
@@ -193,7 +196,7 @@ fn i6_local_users_may_what_the_table_says() {
         rpc.add_endpoint(std::sync::Weak::<Nobody>::new());
         let interface = rpc.register(Listens::WithServer);
         assert_eq!(rpc.listen(1, 8, true), RpcStatus::Ok);
-        let base = Policy { owner: OWNER, group: Some(GROUP) };
+        let base = Policy { owner: OWNER, group: Some(GROUP), overrides: Overrides::NONE };
         let policy = RpcPolicy { base, may_stop: Vec::new() };
         let managed = ManagementService::new(Arc::clone(&rpc), policy, None);
         let call = rpc.begin(interface).expect("listens");
@@ -211,8 +214,9 @@ impl minirdr::mgmt::rpc::runtime::Transport for Nobody {
     fn stop_listening(&self) {}
 }
 
-/// S-73, invariants 3 and 5: an allowed stop is answered and then its connection closed; what runs
-/// finishes; idle and half-sent connections are closed at once; nobody can connect any more.
+/// S-73; management.md §7, 3 and 5: an allowed stop is answered and then its connection closed;
+/// what runs finishes; idle and half-sent connections are closed at once; nobody can connect any
+/// more.
 #[test]
 fn i3_i5_a_stop_lets_what_runs_finish_and_waits_for_nobody_else() {
     let remote = serve(Choice { allow: &["127.0.0.1"], stops_mount: false });
@@ -247,7 +251,63 @@ fn i3_i5_a_stop_lets_what_runs_finish_and_waits_for_nobody_else() {
     assert_eq!((counts.begun, counts.excused), (counts.ended, 0));
 }
 
-/// Invariant 5: connect, send eight bytes, stop: drained, and all threads gone, within a second.
+/// One who asks whether it listens, again and again, until he is cut off or refused.
+fn asks_on<S: Read + Write>(mut caller: Caller<S>, answered: &AtomicU64, over: &AtomicBool) {
+    loop {
+        let after = over.load(Ordering::SeqCst);
+        let body = Body::Request { hint: 0, context: 0, operation: 2, object: None, stub: vec![] };
+        // The connection may have been closed before this is sent.
+        if caller.0.write_all(&Pdu::new(2, body).write()).is_err() {
+            return;
+        }
+        match caller.receive().map(|pdu| pdu.body) {
+            Some(Body::Response { .. }) => {
+                assert!(!after, "a call that came after the stop's answer was taken");
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            Some(Body::Fault { status, .. }) => {
+                return assert_eq!(status, fault::UNKNOWN_INTERFACE);
+            }
+            Some(other) => panic!("{other:?}"),
+            None => return,
+        }
+    }
+}
+
+/// S-73, management.md §7, 3: under load, too, no call begins once the stop is answered, each one
+/// that had begun is answered to its caller, and when nobody listens any more as many have ended as
+/// had begun.
+#[test]
+fn i3_calls_in_are_calls_out_under_load() {
+    const CALLERS: usize = 4;
+    let remote = serve(Choice { allow: &["127.0.0.1"], stops_mount: false });
+    let (answered, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut asker = remote.tcp();
+    let before = remote.rpc.counts().begun;
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            let (tcp, local) = (remote.tcp(), remote.local());
+            let (answered, over) = (&answered, &over);
+            scope.spawn(move || asks_on(tcp, answered, over));
+            scope.spawn(move || asks_on(local, answered, over));
+        }
+        eventually("all are busy", || answered.load(Ordering::SeqCst) > 500);
+        assert_eq!(asker.call(3, &[]), [0]);
+        over.store(true, Ordering::SeqCst);
+        assert_eq!(remote.rpc.wait_listen_for(BOUND), Some(RpcStatus::Ok));
+        let counts = remote.rpc.counts();
+        assert_eq!(remote.rpc.phase(), Phase::NotListening);
+        assert_eq!(counts.begun, counts.ended + counts.excused, "calls in are calls out");
+    });
+    remote.server.stop();
+    let counts = remote.rpc.counts();
+    assert_eq!((counts.begun, counts.excused), (counts.ended, 0));
+    // The stop itself is one more.
+    assert_eq!(counts.begun - before, answered.load(Ordering::SeqCst) + 1, "each was answered");
+}
+
+/// Management.md §7, 5: connect, send eight bytes, stop: drained, and all threads gone, within a
+/// second.
 #[test]
 fn i5_half_a_message_delays_nothing() {
     let remote = serve(Choice::default());
@@ -271,12 +331,14 @@ fn an_allowed_stop_can_stop_the_mount() {
     let mut client = Client::connect(remote.control.socket()).expect("answers throughout");
     let running = client.status().expect("answered").running.expect("a stop runs");
     assert_eq!((running.asked_by.uid, running.asked_by.pid), (u32::MAX, 0), "nobody");
+    let from = running.asked_by.remote.expect("S-79: with his address");
+    assert!(from.ip().is_loopback() && from.port() != 0, "{from}");
     let events = serde_json::to_string(&client.events(None).expect("answered")).expect("JSON");
     assert!(events.contains("stop_server_listening from 127.0.0.1:"), "{events}");
 }
 
-/// Invariant 4: of those who stop at once each is answered 0, told that nobody listens, or finds
-/// the connection closed; there is one drain and one stop of the device.
+/// Management.md §7, 4: of those who stop at once each is answered 0, told that nobody listens, or
+/// finds the connection closed; there is one drain and one stop of the device.
 #[test]
 fn i4_stops_at_once_are_one() {
     const CALLERS: usize = 12;
@@ -322,8 +384,8 @@ fn i4_stops_at_once_are_one() {
     assert_eq!(remote.rpc.counts().begun, remote.rpc.counts().ended);
 }
 
-/// S-75, invariant 7: `Shutdown` stops the listening from inside a call and is answered; the
-/// control socket answers throughout; a second one finds nobody listening.
+/// S-75; management.md §7, 7: `Shutdown` stops the listening from inside a call and is answered;
+/// the control socket answers throughout; a second one finds nobody listening.
 #[test]
 fn i7_shutdown_is_answered_and_the_control_socket_stays() {
     let remote = serve(Choice::default());
@@ -352,8 +414,8 @@ fn i7_shutdown_is_answered_and_the_control_socket_stays() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// S-71, invariant 10: a socket whose daemon was killed is in nobody's way; one that answers, and a
-/// port that is taken, are left alone.
+/// S-71; management.md §7, 10: a socket whose daemon was killed is in nobody's way; one that
+/// answers, and a port that is taken, are left alone.
 #[test]
 fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -388,6 +450,22 @@ fn connections_are_bounded() {
     drop(held);
     eventually("there is room again", || remote.server.connections() == 0);
     assert_eq!(remote.tcp().call(2, &[]), [0, 1]);
+}
+
+/// S-76: a call over the bound is told that the server is too busy, and its connection stays; it is
+/// never queued.
+#[test]
+fn calls_over_the_bound_are_told_so() {
+    let remote = serve(Choice::default());
+    let other = remote.rpc.register(Listens::WithServer);
+    let running: Vec<_> =
+        (0..RPC_CALLS_MAX).map(|_| remote.rpc.begin(other).expect("room")).collect();
+    let mut caller = remote.tcp();
+    caller.ask(2, &[]);
+    let status = fault::TOO_BUSY;
+    assert_eq!(caller.receive().expect("answered").body, Body::Fault { context: 0, status });
+    drop(running);
+    assert_eq!(caller.call(2, &[]), [0, 1], "there is room again");
 }
 
 /// S-76: a peer that begins a message and never ends it is dropped, however little it sends at a

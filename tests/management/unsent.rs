@@ -3,6 +3,7 @@
 use crate::host::{Host, service};
 use crate::{ask_as, denied};
 use minirdr::mgmt::authz::{Peer, Policy};
+use minirdr::mgmt::overrides::Overrides;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 #[test]
 fn i6_others_data_is_not_for_everybody() {
     let host = Arc::new(Host::new());
-    let service = service(&host, Policy { owner: 1000, group: Some(50) });
+    let service =
+        service(&host, Policy { owner: 1000, group: Some(50), overrides: Overrides::NONE });
     let local = |uid, gids: &[u32]| Peer::Local { pid: 1, uid, gids: gids.to_vec() };
     let (member, stranger) = (local(2000, &[50]), local(2000, &[2000]));
     for method in ["Replay", "Discard"] {

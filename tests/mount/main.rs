@@ -14,12 +14,15 @@ mod generators;
 mod hangs;
 mod history;
 mod kills;
+mod management;
+mod metrics;
 mod mounted;
 mod pages;
 #[path = "../model/reference.rs"]
 mod reference;
 mod rounds;
 mod same_mount;
+mod service;
 mod signals;
 mod stops;
 #[path = "../model/subjects.rs"]

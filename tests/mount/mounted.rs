@@ -61,27 +61,35 @@ impl Mounted {
 
     /// Mounts a source; that of `local:` is put in.
     pub fn source(source: &str, options: &str) -> Self {
+        Self::with(source, options, &[])
+    }
+
+    /// The same with further words after `mount`.
+    pub fn with(source: &str, options: &str, further: &[&str]) -> Self {
+        let mut mounted = Self::unmounted();
+        mounted.mount_with(source, options, further);
+        mounted
+    }
+
+    /// The directories alone.
+    pub fn unmounted() -> Self {
         let scratch = tempfile::tempdir().expect("a temporary directory");
         for directory in ["run", "mnt", "back", "elsewhere"] {
             std::fs::create_dir(scratch.path().join(directory)).expect("a directory");
         }
-        let mut mounted = Self { scratch, pid: Pid::INIT };
-        mounted.mount(source, options);
-        mounted
+        Self { scratch, pid: Pid::INIT }
     }
 
     /// Mounts (again).
     pub fn mount(&mut self, source: &str, options: &str) -> Outcome {
-        let backing = self.backing();
-        let source = source.replace("local:", &format!("local:{}", backing.display()));
-        let place = self.path().to_owned();
-        let place = place.to_str().expect("a name of text");
-        let log = self.scratch.path().join("log");
-        let log = log.to_str().expect("a name of text");
-        let mut words = vec!["mount", &source, place, "--name", NAME, "--log", log];
-        if !options.is_empty() {
-            words.extend(["-o", options]);
-        }
+        self.mount_with(source, options, &[])
+    }
+
+    /// The same with further words.
+    pub fn mount_with(&mut self, source: &str, options: &str, further: &[&str]) -> Outcome {
+        let words = self.mount_words(source, options);
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend(further);
         let outcome = self.expect(0, &words);
         let pid = self.status()["pid"].as_i64().expect("a process id");
         let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
@@ -89,9 +97,36 @@ impl Mounted {
         outcome
     }
 
+    /// The words that mount it.
+    pub fn mount_words(&self, source: &str, options: &str) -> Vec<String> {
+        let text = |path: PathBuf| path.to_str().expect("a name of text").to_owned();
+        let backing = text(self.backing());
+        let source = source.replace("local:", &format!("local:{backing}"));
+        let (place, log) = (text(self.path()), text(self.log()));
+        let words = ["mount", &source, &place, "--name", NAME, "--log", &log];
+        let options = ["-o", options].into_iter().filter(|_| !options.is_empty());
+        words.into_iter().chain(options).map(str::to_owned).collect()
+    }
+
+    /// A daemon that a test started by itself is this mount's: it is ended with it.
+    pub fn adopt(&mut self, pid: u32) {
+        let pid = i32::try_from(pid).expect("a process id");
+        self.pid = Pid::from_raw(pid).expect("a process id");
+    }
+
+    /// The daemon's log.
+    pub fn log(&self) -> PathBuf {
+        self.scratch.path().join("log")
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> PathBuf {
         self.scratch.path().join("mnt")
+    }
+
+    /// The daemon's control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.path().join("run/minirdr").join(format!("{NAME}.sock"))
     }
 
     /// A file on the mount.
@@ -120,7 +155,9 @@ impl Mounted {
         command.args(words).env("XDG_RUNTIME_DIR", self.scratch.path().join("run"));
         command.env("HOME", self.scratch.path());
         command.env("XDG_STATE_HOME", self.scratch.path().join("state"));
-        command.env_remove("MINIRDR_LOG").env_remove("JOURNAL_STREAM");
+        for variable in ["MINIRDR_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+            command.env_remove(variable);
+        }
         command
     }
 
@@ -282,7 +319,7 @@ pub fn mounts_on(path: &Path) -> usize {
 impl Drop for Mounted {
     fn drop(&mut self) {
         if std::thread::panicking()
-            && let Ok(log) = std::fs::read_to_string(self.scratch.path().join("log"))
+            && let Ok(log) = std::fs::read_to_string(self.log())
         {
             println!("the daemon's log:\n{log}");
         }

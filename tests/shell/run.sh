@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the shell cases on real mounts: all, or those that match a glob, as in: run.sh 'stop/*'
+# Runs the shell cases on real mounts: all, or those that match one of some globs, as in:
+# run.sh 'stop/*' remote/off
 # A case ends with 0 (passed), 77 (skipped) or anything else (failed). It gets a directory, a time
 # limit and a process group of its own; what it leaves behind is a failure, and is cleared up.
 set -uo pipefail
@@ -8,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 : "${MINIRDR:=$(ls -t "$root"/target/{release,debug}/minirdr 2>/dev/null | head -n 1)}"
 [ -x "$MINIRDR" ] || { echo "no minirdr: cargo build first, or set MINIRDR" >&2; exit 2; }
 export MINIRDR TEST_LIB="$here/lib"
-unset MINIRDR_LOG JOURNAL_STREAM
+unset MINIRDR_LOG JOURNAL_STREAM NOTIFY_SOCKET WATCHDOG_USEC
 # What the case's processes and mounts are, found by its directory, which no other case shares.
 left_processes() { grep -lsF "TEST_DIR=$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3; }
 left_mounts() { awk -v dir="$1/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac; }
@@ -26,11 +27,21 @@ sweep() { # Clears up after a case; says what there was. What is on its way out 
   done
 }
 
+matches() { # Is this a case that is asked for? Without a glob all are.
+  local name=$1 glob
+  shift
+  [ "$#" -gt 0 ] || return 0
+  for glob in "$@"; do
+    # shellcheck disable=SC2053 # The glob is meant as one.
+    [[ $name == $glob || $name == ${glob%.sh} ]] && return 0
+  done
+  return 1
+}
+
 passed=0 failed=() skipped=()
 while read -r case; do
   name=${case#"$here"/cases/} name=${name%.sh}
-  # shellcheck disable=SC2053 # The glob is meant as one.
-  [ "$#" = 0 ] || [[ $name == $1 || $name == ${1%.sh} ]] || continue
+  matches "$name" "$@" || continue
   limit=$(sed -n 's/^# TIMEOUT: //p' "$case")
   dir=$(mktemp -d "${TMPDIR:-/tmp}/minirdr-case.XXXXXX")
   mkdir "$dir"/{home,run,state,tmp,mnt} && chmod 755 "$dir" && chmod 700 "$dir"/{run,state}

@@ -320,7 +320,7 @@ fn host(null: &Arc<Null>, barrier: &Arc<Barrier>) -> (Host, Arc<Outside>) {
     let device = registry.register(registration).expect("a fresh registry");
     let (cache, registration) = (outside.clone(), outside.clone());
     device.attach_kernel(KernelSide { cache, registration });
-    let caller = Caller { pid: 0, uid: 1000, gid: 1000 };
+    let caller = Caller::local(0, 1000, 1000);
     let host = Host { registry, device, notices, caller };
     host.start();
     let its = barrier.clone();

@@ -37,7 +37,7 @@ const CLOCK: &[&str] = &["src/base/clock.rs"];
 const PRINT: &[&str] = &["src/cli/print.rs"];
 
 /// The list. A ban names what to do instead.
-const BANS: [Ban; 16] = [
+const BANS: [Ban; 17] = [
     Ban {
         signs: &[Sign::Path(&["parking_lot"])],
         scope: Where::NotBenches,
@@ -190,6 +190,14 @@ const BANS: [Ban; 16] = [
         ],
         what: "a model checker outside its home",
         cure: "use base::sync and base::threads: they are the checker's when one looks",
+    },
+    Ban {
+        signs: &[Sign::Path(&["std", "process", "Command", "new"])],
+        scope: Where::Production,
+        homes: &["src/base/programs.rs", "src/cli/daemon.rs"],
+        what: "starts a program with the whole environment",
+        cure: "use base::programs::program: a helper is not the service, and must not find \
+               NOTIFY_SOCKET",
     },
 ];
 
@@ -346,6 +354,8 @@ fn every_ban_bites() {
         ("use tests::common::Host;", BANS[14].what),
         ("#[cfg(loom)] use loom::sync::Mutex;", BANS[15].what),
         ("fn f() { shuttle::thread::yield_now() }", BANS[15].what),
+        ("use std::process::Command; fn f() { Command::new(\"sh\"); }", BANS[16].what),
+        ("use std::process; fn f() { process::Command::new(\"sh\"); }", BANS[16].what),
     ] {
         let lines: Vec<(usize, String)> = found("src/rdbss/x.rs", text);
         assert!(lines.contains(&(1, what.to_owned())), "{text}: {lines:?}");
@@ -366,6 +376,8 @@ fn a_home_is_a_home_and_a_test_may_more() {
         ("src/cli/print.rs", "fn f() { println!(\"x\"); std::io::stdout(); }"),
         ("src/front/adapter/mod.rs", "use fuser::Filesystem;"),
         ("src/cli/environment.rs", "use std::env;"),
+        ("src/base/programs.rs", "fn f() { std::process::Command::new(\"sh\"); }"),
+        ("src/rdbss/x.rs", "use std::process::Command; fn f(command: Command) {}"),
         ("tests/x.rs", "use std::sync::Mutex; fn f() { g().unwrap(); std::thread::spawn(h); }"),
         ("benches/x.rs", "use parking_lot::RwLock; fn f() { std::time::Instant::now(); }"),
         ("src/rdbss/x.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),

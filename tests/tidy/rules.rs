@@ -1,14 +1,19 @@
 //! Documents and tests name each other: every rule a user was promised (`docs/SEMANTICS.md`, S-nn)
-//! and every rule of the stop (stop.md: G1-G6, C1-C6, S1-S8) is named by a test, and no test names
-//! a rule that does not exist.
+//! and every rule of the stop (stop.md: G1-G6, C1-C6, S1-S8) and of the management plane
+//! (management.md §7) is named by a test, and no test names a rule that does not exist.
 
 use crate::tree::{Finding, Tree};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SEMANTICS: &str = "docs/SEMANTICS.md";
 
 /// The rules of stop.md by letter, and how many there are.
 const DESIGN: [(char, u32); 3] = [('G', 6), ('C', 6), ('S', 8)];
+
+/// The invariants of the management plane.
+const MANAGEMENT: [u32; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+/// How a test names one of them; its number follows.
+const MANAGEMENT_SIGN: &str = "anagement.md §7, ";
 
 /// Where something was named: path and line.
 type Place = (String, usize);
@@ -17,6 +22,7 @@ type Place = (String, usize);
 pub fn check(tree: &Tree, findings: &mut Vec<Finding>) {
     semantics(tree, findings);
     design(tree, findings);
+    management(tree, findings);
 }
 
 fn semantics(tree: &Tree, findings: &mut Vec<Finding>) {
@@ -106,6 +112,24 @@ fn design(tree: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
+fn management(tree: &Tree, findings: &mut Vec<Finding>) {
+    let mut named = BTreeSet::new();
+    each_test_remark(tree, &mut |_, _, text| {
+        for part in text.split(MANAGEMENT_SIGN).skip(1) {
+            let end = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+            named.insert(part[..end].to_owned());
+        }
+    });
+    for number in MANAGEMENT.iter().filter(|number| !named.contains(&number.to_string())) {
+        findings.push(Finding::new(
+            "tests/tidy/rules.rs",
+            1,
+            format!("no test names invariant {number} of management.md"),
+            format!("name it in a comment of its test: `management.md §7, {number}`"),
+        ));
+    }
+}
+
 /// Every comment of a test or bench, in Rust, shell and Python. Not this test's own: it names all.
 fn each_test_remark(tree: &Tree, visit: &mut dyn FnMut(&str, usize, &str)) {
     for file in tree.sources.iter().filter(|file| !file.path.starts_with("tests/tidy")) {
@@ -126,10 +150,11 @@ fn each_test_remark(tree: &Tree, visit: &mut dyn FnMut(&str, usize, &str)) {
 
 /// A test that names every rule of the design.
 fn all_named() -> String {
+    let plane = MANAGEMENT.iter().map(|number| format!("management.md §7, {number}."));
     let rules = DESIGN
         .iter()
         .flat_map(|(letter, count)| (1..=*count).map(move |number| format!("{letter}{number}")));
-    rules.map(|rule| format!("/// {rule}: it holds.\nfn f() {{}}\n")).collect()
+    rules.chain(plane).map(|rule| format!("/// {rule}: it holds.\nfn f() {{}}\n")).collect()
 }
 
 fn found(files: &[(&str, &str)]) -> Vec<String> {
@@ -171,6 +196,9 @@ fn a_design_rule_needs_a_test() {
     assert_eq!(found(&[(SEMANTICS, ""), ("tests/a.rs", &without)]), missing);
     let by_name = format!("{without}fn g3_write_back_is_cleanup() {{}}\n");
     assert_eq!(found(&[(SEMANTICS, ""), ("tests/a.rs", &by_name)]), [""; 0]);
+    let plane = all_named().replace("§7, 3.", "§7, 33.");
+    let missing_plane = ["tests/tidy/rules.rs:1: no test names invariant 3 of management.md"];
+    assert_eq!(found(&[(SEMANTICS, ""), ("tests/a.rs", &plane)]), missing_plane);
     let in_production = [(SEMANTICS, ""), ("tests/a.rs", &without), ("src/base/a.rs", "// G3")];
     assert_eq!(found(&in_production), missing);
 }

@@ -83,9 +83,9 @@ pub struct Store {
     next: AtomicU64,
 }
 
-/// The directory, opened.
+/// A directory of this user's own, opened.
 #[derive(Debug)]
-struct Directory {
+pub(in crate::app) struct Directory {
     file: OwnedFd,
     path: PathBuf,
 }
@@ -253,24 +253,62 @@ fn own_directory(
 impl Directory {
     fn open(state_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = state_dir.join(DIRECTORY);
-        let others = Mode::WGRP | Mode::WOTH;
-        let Some(above) = own_directory(CWD, state_dir, state_dir, others)? else {
-            return Ok(None);
-        };
+        let Some(above) = Self::state(state_dir)? else { return Ok(None) };
         let others = Mode::RWXG | Mode::RWXO;
-        let opened = own_directory(above.as_fd(), Path::new(DIRECTORY), &path, others)?;
+        let opened = own_directory(above.file.as_fd(), Path::new(DIRECTORY), &path, others)?;
         Ok(opened.map(|file| Self { file, path }))
     }
 
-    fn make(state_dir: &Path) -> Result<(), StoreError> {
+    /// A mount's state directory itself; none: there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(in crate::app) fn state(state_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let others = Mode::WGRP | Mode::WOTH;
+        let opened = own_directory(CWD, state_dir, state_dir, others)?;
+        Ok(opened.map(|file| Self { file, path: state_dir.to_owned() }))
+    }
+
+    /// The same, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(in crate::app) fn make_state(state_dir: &Path) -> Result<Self, StoreError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(DIRECTORY_MODE.as_raw_mode());
         builder.create(state_dir).map_err(refused("making", state_dir))?;
-        let others = Mode::WGRP | Mode::WOTH;
-        let Some(above) = own_directory(CWD, state_dir, state_dir, others)? else {
-            let gone = io::Error::from(io::ErrorKind::NotFound);
-            return Err(refused("making", state_dir)(gone));
-        };
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        Self::state(state_dir)?.ok_or_else(|| refused("making", state_dir)(gone()))
+    }
+
+    /// Puts a file with this content in its place, whatever was there: on disk, with its name, when
+    /// this returns. On failure what was there before is there still.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(in crate::app) fn replace(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        let fresh = format!("{name}.new");
+        // What a crash left half made.
+        self.remove(&fresh)?;
+        self.write(&fresh, content)?;
+        let (fd, path) = (self.file.as_fd(), self.path.join(name));
+        renameat(fd, &fresh, fd, name).map_err(refused("renaming to", &path))?;
+        fsync(&self.file).map_err(refused("writing", &self.path))
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(in crate::app) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match unlinkat(&self.file, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(refused("removing", &self.path.join(name))(error)),
+        }
+    }
+
+    fn make(state_dir: &Path) -> Result<(), StoreError> {
+        let above = Self::make_state(state_dir)?.file;
         match mkdirat(&above, DIRECTORY, DIRECTORY_MODE) {
             Ok(()) => fsync(&above).map_err(refused("writing", state_dir)),
             Err(Errno::EXIST) => Ok(()),
@@ -364,7 +402,7 @@ impl Directory {
     }
 
     /// A file's content, of which at most `most` bytes are read and one more.
-    fn read(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
+    pub(in crate::app) fn read(&self, name: &str, most: u64) -> Result<Vec<u8>, StoreError> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened =

@@ -1,10 +1,12 @@
-//! The words of `minirdr mount` about remote management.
+//! The words of `minirdr mount` about remote management, and of `minirdr rpc`.
 
 use crate::app::{RpcOptions, RpcStop};
+use crate::cli::args::JsonArgs;
 use crate::cli::exit::Trouble;
 use crate::mgmt::dce::binding::Binding;
 use crate::mgmt::network::Network;
 use clap::Args;
+use std::ffi::OsString;
 
 /// What `--rpc-stop` may say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,4 +59,41 @@ impl RpcArgs {
         options.check().map_err(Trouble::usage)?;
         Ok(options)
     }
+}
+
+/// What `minirdr rpc` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RpcAction {
+    /// Listen again, on the endpoints of the mount's --rpc.
+    Listen,
+    /// Take no new call; what runs finishes. The mount goes on.
+    Stop,
+    /// Tell whether it listens, where, and how many calls there were.
+    Status,
+}
+
+impl RpcAction {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Stop => "stop",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// `minirdr rpc`.
+#[derive(Clone, Debug, Args)]
+pub struct RpcVerbArgs {
+    /// A mount's name or its mount point
+    #[arg(value_name = "NAME")]
+    pub name: OsString,
+    /// What to do
+    #[arg(value_name = "ACTION", value_enum)]
+    pub action: RpcAction,
+    /// How to answer.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }

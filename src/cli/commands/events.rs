@@ -8,7 +8,7 @@ use crate::cli::print::{self, Reader};
 use crate::cli::table::printable;
 use crate::cli::view;
 use crate::mgmt::client::ClientError;
-use crate::mgmt::proto::Event;
+use crate::mgmt::proto::{Event, EventsParameters};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 
@@ -21,9 +21,10 @@ pub fn events(args: &EventsArgs, environment: &Environment) -> Result<Exit, Trou
     let mut client = target.connect()?;
     let name = target.name.as_str();
     let failed = |error: ClientError| explain(name, &error);
+    let asked = EventsParameters { since: args.since, max: None, device: args.device.clone() };
     if args.follow {
         let mut outcome = Ok(Reader::Listening);
-        let followed = client.follow_events(args.since, &mut |event| {
+        let followed = client.follow_events_of(&asked, &mut |event| {
             outcome = print::answer(&match args.json.json {
                 true => one_json(name, &event).to_string(),
                 false => line(&event),
@@ -44,7 +45,7 @@ pub fn events(args: &EventsArgs, environment: &Environment) -> Result<Exit, Trou
             Err(error) => Err(failed(error)),
         };
     }
-    let events = client.events(args.since).map_err(failed)?;
+    let events = client.events_of(asked).map_err(failed)?.events;
     if args.json.json {
         print::answer(&all_json(name, &events).to_string())?;
     } else if !events.is_empty() {
@@ -94,7 +95,10 @@ fn detail(value: &Value) -> Option<String> {
         // Only a caller is an object in an event.
         Value::Object(caller) => {
             let number = |key: &str| caller.get(key).and_then(Value::as_u64).unwrap_or(0);
-            Some(format!("uid:{},pid:{}", number("uid"), number("pid")))
+            Some(match caller.get("remote").and_then(Value::as_str) {
+                Some(from) => format!("remote:{from}"),
+                None => format!("uid:{},pid:{}", number("uid"), number("pid")),
+            })
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) => Some(value.to_string()),
     }
@@ -123,7 +127,7 @@ mod tests {
             (
                 Notice::StopRequested {
                     ticket: Some(TicketNumber(7)),
-                    asked_by: Caller { pid: 5, uid: 0, gid: 0 },
+                    asked_by: Caller::local(5, 0, 0),
                     reason: Some("new disk".to_owned()),
                 },
                 "stop_requested  asked_by=uid:0,pid:5 reason=\"new disk\" ticket=7",
@@ -135,6 +139,14 @@ mod tests {
             (
                 Notice::Stopped { ticket: None, result: CallResult::Success },
                 "stopped  result=success",
+            ),
+            (
+                Notice::StopRequested {
+                    ticket: None,
+                    asked_by: Caller::from_network(([192, 0, 2, 9], 7).into()),
+                    reason: None,
+                },
+                "stop_requested  asked_by=remote:192.0.2.9:7",
             ),
             (Notice::Sealed, "sealed"),
             (

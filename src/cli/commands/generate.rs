@@ -118,6 +118,16 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
     ),
     ("control_dir=NAME|off", "the hidden directory of the control file (.minirdr)"),
     (
+        "control_group=NAME|GID",
+        "members may stop, start, pause and resume it and see paths, as root and its owner may",
+    ),
+    (
+        "control_allow=WHO:WHAT[+WHAT…], control_deny=WHO:WHAT[+WHAT…]",
+        "change what the group, or other users, may: WHO is group or other, WHAT one of inquire, \
+         read, stop, abort, detach, start, pause, resume, settle, see-paths and the rpc- words of \
+         docs/MANAGEMENT.md",
+    ),
+    (
         "stop_grace=T",
         "how long open handles keep working when a signal or an unmount asks for a stop (0)",
     ),
@@ -160,6 +170,10 @@ const FILES: &[(&str, &str)] = &[
         "/var/lib/minirdr/NAME/unsent, ~/.local/state/minirdr/NAME/unsent",
         "what a stop could not save: a record N.json and the bytes in N.data for each write",
     ),
+    (
+        "/var/lib/minirdr/NAME/mount.json, ~/.local/state/minirdr/NAME/mount.json",
+        "how it is mounted, until its daemon ends in order; `minirdr doctor` reads what is left",
+    ),
 ];
 
 const EXAMPLES: &[(&str, &str)] = &[
@@ -180,6 +194,10 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
             ("minirdr mount memory: /mnt/m", "a tree in the daemon's memory"),
             ("minirdr mount local:/srv/data /mnt/bk -o ro,allow_other", "read-only, for everybody"),
             ("minirdr mount -f memory: /mnt/m", "in the foreground, logging to stderr"),
+            (
+                "minirdr mount local:/srv/data /mnt/bk -o control_group=storage",
+                "members of the group storage may stop and start it",
+            ),
         ],
         "list" => &[("minirdr list -n -o NAME,STATE", "for scripts")],
         "status" => &[("minirdr status /mnt/bk --json", "by mount point, as JSON")],
@@ -203,9 +221,17 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
             ("minirdr wait bk --for running --timeout 30s", "until it serves, for 30 seconds"),
         ],
         "events" => &[("minirdr events bk -f --json", "one JSON object a line, as it happens")],
+        "metrics" => &[
+            ("minirdr metrics bk", "OpenMetrics text"),
+            ("minirdr metrics bk --format prometheus", "for node_exporter's textfile collector"),
+        ],
         "umount" => &[
             ("minirdr umount /mnt/bk", "returns when all is saved"),
             ("minirdr umount -f bk", "cancels what waits, and gives up after 5 s"),
+        ],
+        "rpc" => &[
+            ("minirdr rpc bk status", "does it listen, where, how many calls were there?"),
+            ("minirdr rpc bk listen", "listens again after a stop of its listening"),
         ],
         "unsent" => &[
             ("minirdr unsent bk", "what the last stop could not save, and why"),

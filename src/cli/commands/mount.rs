@@ -1,7 +1,7 @@
 //! `mount`: everything that can be known to be wrong is said before anything is started.
 
 use crate::app::unsent::store;
-use crate::app::{self, MountConfig, MountOptions, Source};
+use crate::app::{self, MountConfig, MountOptions, NotifyConfig, Source};
 use crate::base::unsent::UnsentSummary;
 use crate::cli::args::MountArgs;
 use crate::cli::corpse::{self, Pulse};
@@ -15,6 +15,7 @@ use crate::cli::print;
 use crate::cli::table::printable;
 use crate::cli::unsent;
 use crate::cli::view;
+use crate::mgmt::authz::Policy;
 use crate::mgmt::client::{Client, socket_path};
 use log::LevelFilter;
 use serde_json::{Value, json};
@@ -36,7 +37,8 @@ pub fn mount(
     environment: &Environment,
 ) -> Result<Exit, Trouble> {
     if args.ready_on_stdout {
-        return daemon::child(args.log.is_some(), |ready| {
+        let handed_over = notify(args, environment).is_some();
+        return daemon::child(args.log.is_some(), handed_over, |ready| {
             serve(args, environment, prepare(args, environment)?, ready)
         });
     }
@@ -46,9 +48,23 @@ pub fn mount(
         let ready = Box::new(|| print::answer(&answer).map(|_| ()));
         return serve(args, environment, config, ready);
     }
-    daemon::launch(words, environment, &config.name)?;
+    daemon::launch(words, environment, &config)?;
     print::answer(&answer)?;
     Ok(Exit::DONE)
+}
+
+/// The service manager, and what this process has to do with it.
+fn notify(args: &MountArgs, environment: &Environment) -> Option<NotifyConfig> {
+    let manager = environment.manager.as_ref()?;
+    if args.foreground {
+        return Some(manager.of_front(std::process::id()));
+    }
+    // The starter waits for its child: as long as the child asks, it is the parent.
+    let parent = || rustix::process::getppid().map(|pid| pid.as_raw_pid().unsigned_abs());
+    match args.ready_on_stdout {
+        true => manager.of_background(parent()?),
+        false => manager.of_background(std::process::id()),
+    }
 }
 
 /// What is done once the mount answers.
@@ -123,6 +139,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
     })?;
     let options = MountOptions::parse(&args.options.join(","))?;
     let rpc = args.rpc.options()?;
+    let policy = policy(&options)?;
     let mount_point = check_mount_point(&args.mount_point, environment)?;
     let name = choose_name(args, &options, &mount_point)?;
     check_socket_length(&environment.runtime_dir, &name)?;
@@ -135,7 +152,34 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         mount_point,
         options,
         rpc,
+        policy,
+        notify: notify(args, environment),
     })
+}
+
+/// Who may do what: the daemon's user, and the group of `-o control_group`, which must be one.
+fn policy(options: &MountOptions) -> Result<Policy, Trouble> {
+    let group = options.control_group.as_deref().map(group_number).transpose()?;
+    let owner = rustix::process::geteuid().as_raw();
+    Ok(Policy { owner, group, overrides: options.overrides })
+}
+
+/// The number of a group by its name, as the system's name service has it, or a number as it is.
+fn group_number(name: &str) -> Result<u32, Trouble> {
+    let wrong = |what: String| Trouble::usage(format!("option control_group: {what}"));
+    if let Ok(number) = name.parse::<u32>() {
+        // The last one is chown's "as it is", and the kernel's "nobody".
+        let none = || wrong(format!("{number} is no group's number"));
+        return Some(number).filter(|number| *number != u32::MAX).ok_or_else(none);
+    }
+    match nix::unistd::Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err(wrong(format!("there is no group named \"{}\"", name.escape_debug()))),
+        Err(error) => {
+            let name = name.escape_debug();
+            Err(wrong(format!("looking for a group named \"{name}\": {}", error.desc())))
+        }
+    }
 }
 
 /// `--name`, else `-o name=`, else the mount point's last component.
@@ -251,4 +295,22 @@ fn check_directory(
     Err(Trouble::not_permitted(format!(
         "{shown} is not this user's own directory of mode 0700; remove it or set XDG_RUNTIME_DIR"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S-90: a group is a name the system knows, or a number; anything else is one line, exit 2.
+    #[test]
+    fn s90_a_group_is_known_or_refused_in_one_line() {
+        assert_eq!(group_number("root"), Ok(0));
+        assert_eq!(group_number("12345"), Ok(12345));
+        for name in ["no-such-group-here", "", "4294967295", "a\nb"] {
+            let trouble = group_number(name).expect_err(name);
+            assert_eq!(trouble.exit, Exit::USAGE, "{name:?}");
+            assert!(trouble.message.starts_with("option control_group: "), "{trouble}");
+            assert!(!trouble.message.contains('\n'), "{trouble}");
+        }
+    }
 }

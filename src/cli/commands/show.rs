@@ -190,7 +190,7 @@ mod tests {
             operation: "read".to_owned(),
             path: b"a".to_vec(),
             age_s,
-            caller: Caller { pid: 5, uid: 0, gid: 0 },
+            caller: Caller::local(5, 0, 0),
             cancellable: false,
             cancelled: false,
         };

@@ -1,6 +1,7 @@
 //! Where the demo plays: a temporary directory, the daemon, the reader, and commands with bounds.
 
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::programs::program;
 use crate::cli::corpse;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
@@ -168,14 +169,14 @@ impl Stage {
 
     /// A step: this program with these words.
     pub fn minirdr(&mut self, words: &[&str], expect: Expect) -> Result<(), Trouble> {
-        let mut command = Command::new(&self.executable);
+        let mut command = program(&self.executable);
         command.args(words);
         self.step(&format!("minirdr {}", words.join(" ")), command, &expect)
     }
 
     /// A step: a line of a shell.
     pub fn shell(&mut self, line: &str, expect: Expect) -> Result<(), Trouble> {
-        let mut command = Command::new("sh");
+        let mut command = program("sh");
         command.args(["-c", line]);
         self.step(line, command, &expect)
     }
@@ -271,7 +272,7 @@ impl Stage {
         self.steps += 1;
         let shown = format!("sleep 300 < {path} &");
         print::answer(&format!("$ {shown}"))?;
-        let mut command = Command::new("sh");
+        let mut command = program("sh");
         command.args(["-c", &format!("exec sleep 300 < {path}")]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn();
@@ -336,7 +337,7 @@ impl Stage {
             self.await_condition(STEP_LIMIT, || !matches!(reader.try_wait(), Ok(None)));
         }
         if self.is_mounted() {
-            let mut forced = Command::new(&self.executable);
+            let mut forced = program(&self.executable);
             forced.args(["umount", "--force", "--lazy", &self.name]);
             let _ = self.run(forced, STEP_LIMIT);
         }

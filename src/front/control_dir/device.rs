@@ -19,13 +19,19 @@ pub trait ControlDevice: Send + Sync {
     /// The text of `status`.
     fn status_text(&self) -> String;
 
-    /// The text of `handles`.
-    fn handles_text(&self) -> String;
+    /// May this caller see paths and names of processes?
+    fn may_see(&self, caller: Caller) -> bool;
+
+    /// May this caller ask for anything at `control`? What exactly, each command is asked.
+    fn may_command(&self, caller: Caller) -> bool;
+
+    /// The text of `handles`; unless `full`, without paths.
+    fn handles_text(&self, full: bool) -> String;
 
     /// The events after a cursor, one JSON object a line, and the cursor after them. Cursor 0 is
     /// before the oldest event that is kept. Nothing new: no bytes, the same cursor. May stop short
-    /// of the end; then the next call has the rest.
-    fn events_after(&self, cursor: u64) -> (Vec<u8>, u64);
+    /// of the end; then the next call has the rest. Unless `full`, without paths.
+    fn events_after(&self, cursor: u64, full: bool) -> (Vec<u8>, u64);
 
     /// Carries out one command: `stop`, `start`, `pause`, `resume`, `query`, with the options of
     /// the command line (`stop --check --unmount --lazy --deadline 30s`, `query --ticket 7`).

@@ -86,19 +86,21 @@ impl ControlDirectory {
     /// Opens a file. `O_TRUNC` means nothing here.
     ///
     /// # Errors
-    /// EACCES for `control` unless its owner or root opens it: a mount may do without the
-    /// kernel's own check. ENFILE when too many are open.
+    /// EACCES for `control` unless who opens it may command: a mount may do without the kernel's
+    /// own check. ENFILE when too many are open.
     pub fn open(&self, file: ControlFile, caller: Caller) -> Result<(u64, Buffering), Status> {
-        if file == ControlFile::Control && caller.uid != 0 && caller.uid != self.owner.uid {
+        assert_no_locks("a question to the control device");
+        if file == ControlFile::Control && !self.device.may_command(caller) {
             return Err(Status::AccessDenied);
         }
-        assert_no_locks("a question to the control device");
+        let full = || self.device.may_see(caller);
         let handle = match file {
             ControlFile::Directory => Handle::Directory,
             ControlFile::Status => Handle::Snapshot(self.device.status_text().into_bytes()),
-            ControlFile::Handles => Handle::Snapshot(self.device.handles_text().into_bytes()),
+            ControlFile::Handles => Handle::Snapshot(self.device.handles_text(full()).into_bytes()),
             ControlFile::Events => {
-                Handle::Events { reader: Arc::default(), poll: AtomicU64::new(0) }
+                let reader = Arc::new(Reader::new(full()));
+                Handle::Events { reader, poll: AtomicU64::new(0) }
             }
             ControlFile::Control => Handle::Control(Mutex::new(Rank::Leaf, Vec::new())),
         };
@@ -258,8 +260,8 @@ mod tests {
     use crate::rdbss::operation::operand::Timestamp;
     use std::sync::mpsc::channel;
 
-    const CALLER: Caller = Caller { pid: 0, uid: 5, gid: 6 };
-    const OWNER: Caller = Caller { pid: 0, uid: 1, gid: 2 };
+    const CALLER: Caller = Caller::local(0, 5, 6);
+    const OWNER: Caller = Caller::local(0, 1, 2);
 
     /// A directory, and its desk's thread, stopped and joined at the end.
     struct Fixture {
@@ -279,7 +281,7 @@ mod tests {
         let device = Arc::new(TestDevice::default());
         let (desk, thread) =
             EventDesk::open(device.clone(), Box::new(|_: &[u64]| {})).expect("room");
-        let owner = Owner { uid: 1, gid: 2, since: Timestamp::default() };
+        let owner = Owner { uid: 1, gid: 2, group: None, since: Timestamp::default() };
         let name = OsString::from(".minirdr");
         let directory = ControlDirectory::new(name, device.clone(), desk, owner);
         Fixture { device, directory, _thread: thread }
@@ -343,15 +345,28 @@ mod tests {
 
     /// Also on a mount without `default_permissions`.
     #[test]
-    fn only_the_owner_and_root_command() {
+    fn only_who_may_command_opens_control() {
         let fixture = fixture();
-        let opens = |uid| {
-            let caller = Caller { pid: 0, uid, gid: 2 };
+        let opens = |uid, gid| {
+            let caller = Caller::local(0, uid, gid);
             fixture.directory.open(ControlFile::Control, caller).map(|_| ())
         };
-        assert_eq!((opens(0), opens(1)), (Ok(()), Ok(())));
-        assert_eq!(opens(5), Err(Status::AccessDenied));
+        assert_eq!((opens(0, 2), opens(1, 2), opens(5, 50)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(opens(5, 2), Err(Status::AccessDenied));
         assert!(fixture.directory.open(ControlFile::Status, CALLER).is_ok());
+    }
+
+    /// Others may look, and see no paths.
+    #[test]
+    fn paths_are_for_those_who_may_see_them() {
+        let fixture = fixture();
+        let text = |caller| {
+            let (handle, _) =
+                fixture.directory.open(ControlFile::Handles, caller).expect("may look");
+            read(&fixture.directory, handle, 0)
+        };
+        assert_eq!(text(OWNER), Ok(b"path".to_vec()));
+        assert_eq!(text(CALLER), Ok(b"\n".to_vec()));
     }
 
     #[test]

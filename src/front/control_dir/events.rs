@@ -21,6 +21,8 @@ pub type PollWaker = Box<dyn Fn(&[u64]) + Send + Sync>;
 
 /// One open handle of `events`.
 pub struct Reader {
+    /// May who opened it see paths?
+    full: bool,
     place: Mutex<Place>,
 }
 
@@ -32,14 +34,14 @@ struct Place {
     fetching: bool,
 }
 
-impl Default for Reader {
-    fn default() -> Self {
-        let place = Place { cursor: 0, left: Vec::new(), fetching: false };
-        Self { place: Mutex::new(Rank::Leaf, place) }
-    }
-}
-
 impl Reader {
+    /// One that has read nothing; unless `full`, paths are hidden from it.
+    #[must_use]
+    pub fn new(full: bool) -> Self {
+        let place = Place { cursor: 0, left: Vec::new(), fetching: false };
+        Self { full, place: Mutex::new(Rank::Leaf, place) }
+    }
+
     /// Fetches if nothing is left. True if something can be read now.
     pub fn fill(&self, device: &dyn ControlDevice) -> bool {
         let cursor = {
@@ -54,7 +56,7 @@ impl Reader {
             place.cursor
         };
         assert_no_locks("a question to the control device");
-        let (fresh, after) = device.events_after(cursor);
+        let (fresh, after) = device.events_after(cursor, self.full);
         let mut place = self.place.lock();
         place.fetching = false;
         place.cursor = after;
@@ -327,11 +329,19 @@ pub(in crate::front) mod tests {
             "running\n".to_owned()
         }
 
-        fn handles_text(&self) -> String {
-            "no handles\n".to_owned()
+        fn may_see(&self, caller: Caller) -> bool {
+            caller.uid <= 1
         }
 
-        fn events_after(&self, cursor: u64) -> (Vec<u8>, u64) {
+        fn may_command(&self, caller: Caller) -> bool {
+            caller.uid <= 1 || caller.gid == 50
+        }
+
+        fn handles_text(&self, full: bool) -> String {
+            if full { "path\n".to_owned() } else { "\n".to_owned() }
+        }
+
+        fn events_after(&self, cursor: u64, _full: bool) -> (Vec<u8>, u64) {
             let events = self.events.lock().unwrap();
             let fresh = &events[usize::try_from(cursor).unwrap()..];
             (fresh.concat().into_bytes(), events.len() as u64)
@@ -372,7 +382,7 @@ pub(in crate::front) mod tests {
         let device = TestDevice::default();
         device.event("one\n");
         device.event("three\n");
-        let reader = Reader::default();
+        let reader = Reader::new(true);
         assert_eq!(reader.read(&device, 6), Some(b"one\n".to_vec()));
         assert_eq!(reader.read(&device, 3), Some(b"thr".to_vec()), "a long line is cut");
         assert_eq!(reader.read(&device, 100), Some(b"ee\n".to_vec()));
@@ -385,7 +395,7 @@ pub(in crate::front) mod tests {
     fn a_waiting_read_gets_the_next_event() {
         let (device, desk, thread, _polls) = desk();
         let (reply, receiver) = answer();
-        desk.park(Arc::new(Reader::default()), 100, 0, reply);
+        desk.park(Arc::new(Reader::new(true)), 100, 0, reply);
         assert!(receiver.try_recv().is_err(), "nothing happened yet");
         device.event("now\n");
         assert_eq!(receiver.recv_timeout(LIMIT), Ok(Ok(b"now\n".to_vec())));
@@ -398,7 +408,7 @@ pub(in crate::front) mod tests {
         let (_device, desk, thread, _polls) = desk();
         let (reply, receiver) = answer();
         // No such thread: as if it had been killed.
-        desk.park(Arc::new(Reader::default()), 100, u32::MAX, reply);
+        desk.park(Arc::new(Reader::new(true)), 100, u32::MAX, reply);
         assert_eq!(receiver.recv_timeout(LIMIT), Ok(Err(Errno::EINTR)));
         desk.stop();
         thread.join();
@@ -410,12 +420,12 @@ pub(in crate::front) mod tests {
         let mut receivers = Vec::new();
         for _ in 0..CONTROL_FILE_WAITERS_MAX {
             let (reply, receiver) = answer();
-            desk.park(Arc::new(Reader::default()), 1, 0, reply);
+            desk.park(Arc::new(Reader::new(true)), 1, 0, reply);
             receivers.push(receiver);
         }
         assert_eq!(desk.waiters(), CONTROL_FILE_WAITERS_MAX);
         let (reply, refused) = answer();
-        desk.park(Arc::new(Reader::default()), 1, 0, reply);
+        desk.park(Arc::new(Reader::new(true)), 1, 0, reply);
         assert_eq!(refused.recv_timeout(LIMIT), Ok(Err(Errno::EAGAIN)));
         desk.stop();
         thread.join();
@@ -439,7 +449,7 @@ pub(in crate::front) mod tests {
     fn a_frozen_desk_leaves_its_waiters_to_the_successor() {
         let (device, desk, thread, _polls) = desk();
         let (reply, receiver) = answer();
-        desk.park(Arc::new(Reader::default()), 100, 0, reply);
+        desk.park(Arc::new(Reader::new(true)), 100, 0, reply);
         desk.freeze();
         device.event("late\n");
         assert_eq!(desk.waiters(), 0);

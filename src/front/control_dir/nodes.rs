@@ -83,13 +83,14 @@ impl ControlFile {
         }
     }
 
-    /// Everybody may look; only the daemon's user and root may command.
+    /// Everybody may look; only the daemon's user, root and the configured group may command.
     #[must_use]
-    pub const fn permissions(self) -> u16 {
-        match self {
-            Self::Directory => 0o555,
-            Self::Status | Self::Handles | Self::Events => 0o444,
-            Self::Control => 0o600,
+    pub const fn permissions(self, owner: Owner) -> u16 {
+        match (self, owner.group) {
+            (Self::Directory, _) => 0o555,
+            (Self::Status | Self::Handles | Self::Events, _) => 0o444,
+            (Self::Control, None) => 0o600,
+            (Self::Control, Some(_)) => 0o660,
         }
     }
 
@@ -98,10 +99,13 @@ impl ControlFile {
     pub const fn attributes(self, owner: Owner) -> Attributes {
         Attributes {
             kind: self.kind(),
-            permissions: self.permissions(),
+            permissions: self.permissions(owner),
             links: if matches!(self, Self::Directory) { 2 } else { 1 },
             uid: owner.uid,
-            gid: owner.gid,
+            gid: match (self, owner.group) {
+                (Self::Control, Some(group)) => group,
+                _ => owner.gid,
+            },
             device: 0,
             size: 0,
             blocks: 0,
@@ -121,6 +125,8 @@ pub struct Owner {
     pub uid: u32,
     /// The daemon's group.
     pub gid: u32,
+    /// A group whose members may command, too.
+    pub group: Option<u32>,
     /// When the mount was made.
     pub since: Timestamp,
 }
@@ -144,8 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn only_its_owner_commands() {
-        assert_eq!(ControlFile::Control.permissions(), 0o600);
-        assert!(ControlFile::FILES.iter().all(|file| file.permissions() & 0o022 == 0));
+    fn only_its_owner_and_the_group_command() {
+        let alone = Owner { uid: 1, gid: 2, group: None, since: Timestamp::default() };
+        let grouped = Owner { group: Some(50), ..alone };
+        let control = ControlFile::Control;
+        assert_eq!(control.permissions(alone), 0o600);
+        let attributes = control.attributes(grouped);
+        assert_eq!((attributes.permissions, attributes.uid, attributes.gid), (0o660, 1, 50));
+        assert_eq!(ControlFile::Status.attributes(grouped).gid, 2);
+        assert!(ControlFile::FILES.iter().all(|file| file.permissions(alone) & 0o022 == 0));
+        let others = |file: &ControlFile| file.permissions(grouped) & 0o002 == 0;
+        assert!(ControlFile::FILES.iter().all(others));
     }
 }

@@ -4,6 +4,7 @@
 //! in `_FUSE_COMMFD`. The socket is the child's standard input: so nothing else is inherited.
 
 use crate::base::limits::WRITE_BYTES_MAX;
+use crate::base::programs::program;
 use crate::front::error::FrontError;
 use crate::front::options::MountConfig;
 use crate::front::transport::attach::SUBTYPE;
@@ -18,7 +19,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 const PROGRAM: &str = "fusermount3";
 
@@ -31,7 +32,7 @@ pub fn mount(config: &MountConfig, mount_point: &Path) -> Result<OwnedFd, FrontE
         socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(|errno| FrontError::Start(errno.into()))?;
     let failed = |words: String| FrontError::Helper { path: mount_point.to_owned(), words };
-    let output = Command::new(PROGRAM)
+    let output = program(PROGRAM)
         .arg("-o")
         .arg(options(config))
         .arg("--")
@@ -55,7 +56,7 @@ pub fn mount(config: &MountConfig, mount_point: &Path) -> Result<OwnedFd, FrontE
 /// # Errors
 /// Busy, or the helper's words.
 pub fn unmount(mount_point: &Path, lazy: bool) -> Result<(), DeregisterError> {
-    let mut command = Command::new(PROGRAM);
+    let mut command = program(PROGRAM);
     command.arg("-u");
     if lazy {
         command.arg("-z");

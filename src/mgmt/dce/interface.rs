@@ -74,6 +74,7 @@ pub const fn windows_number(operation: Operation) -> Option<u32> {
         Operation::RpcStopListening => Some(4),
         Operation::Inquire
         | Operation::Read
+        | Operation::RpcListen
         | Operation::Stop
         | Operation::Abort
         | Operation::Detach

@@ -113,6 +113,40 @@ fn calls_are_bounded_and_callbacks_are_not_held_up() {
     assert_eq!(machine.begin(control), Err(Refusal::TooBusy), "a bound of its own");
 }
 
+/// `RPC_C_LISTEN_MAX_CALLS_DEFAULT` is no number of calls.
+#[test]
+fn unlimited_is_unlimited() {
+    let mut machine = Machine::default();
+    machine.add_endpoint();
+    let interface = machine.register(Listens::WithServer);
+    assert_eq!(machine.listen(1, UNLIMITED_CALLS), RpcStatus::Ok);
+    for call in 0..2 * UNLIMITED_CALLS {
+        assert!(machine.begin(interface).is_ok(), "call {call}");
+    }
+}
+
+/// `unregister_if` in each phase: an interface that is not there, or is gone already, is 1717; the
+/// wildcard finds none and says so by finding none.
+#[test]
+fn unregistering_what_is_not_there_is_1717_in_every_phase() {
+    for phase in PHASES {
+        let (mut machine, interface, _) = at(phase);
+        let control = machine.register(Listens::Always { max_calls: CONTROL_CALLS });
+        for wait in [false, true] {
+            let gone = machine.register(Listens::WithServer);
+            assert_eq!(machine.unregister(Which::One(gone), wait, None), Ok(vec![gone]));
+            let again = machine.unregister(Which::One(gone), wait, None);
+            assert_eq!(again, Err(RpcStatus::UnknownInterface), "{phase:?}");
+        }
+        let all = machine.unregister(Which::AllOrdinary, false, None);
+        assert_eq!(all, Ok(vec![interface]), "{phase:?}: not the auto-listen one");
+        assert_eq!(machine.unregister(Which::AllOrdinary, false, None), Ok(Vec::new()));
+        assert!(machine.begin(control).is_ok(), "{phase:?}");
+        assert_eq!(machine.unregister(Which::One(control), false, None), Ok(vec![control]));
+        assert!(machine.begin(control).is_err(), "one by one it goes");
+    }
+}
+
 #[test]
 fn a_call_of_an_auto_listen_interface_opens_no_back_door() {
     let (mut machine, interface, _) = at(Phase::Draining);
@@ -176,7 +210,7 @@ fn pick<T: Copy>(from: &[T], at: usize) -> Option<T> {
 }
 
 proptest! {
-    /// Invariant 3 of management.md: outside of `Listening` no ordinary call begins, and at
+    /// Management.md §7, 3: outside of `Listening` no ordinary call begins, and at
     /// `NotListening` calls in are calls out, but for those that asked.
     #[test]
     fn i3_calls_in_are_calls_out(steps in proptest::collection::vec(step(), 0..80)) {

@@ -229,7 +229,7 @@ mod tests {
         (server, interface, told)
     }
 
-    /// Invariant 4: N stops at once are one drain, and each is answered 0.
+    /// Management.md §7, 4: N stops at once are one drain, and each is answered 0.
     #[test]
     fn i4_concurrent_stops_are_one_drain() {
         const STOPPERS: usize = 16;

@@ -8,9 +8,8 @@
 
 use crate::base::ids::HandleNumber;
 use crate::base::sync::{Mutex, Rank};
-use std::cell::Cell;
+use crate::base::threads;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SHARD_BITS: u32 = 4;
 const SHARDS: usize = 1 << SHARD_BITS;
@@ -81,19 +80,9 @@ impl<T> Default for HandleTable<T> {
     }
 }
 
-thread_local! {
-    static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
-/// The shard this thread opens in: threads take turns, so that few share one.
+/// The shard this thread opens in.
 fn my_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    SHARD.with(|shard| {
-        if shard.get() == usize::MAX {
-            shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-        }
-        shard.get()
-    })
+    threads::number() % SHARDS
 }
 
 fn split(number: HandleNumber) -> (usize, u32, u32) {
@@ -189,6 +178,17 @@ impl<T> HandleTable<T> {
             shard.taken - shard.aside
         };
         self.shards.iter().map(in_use).sum()
+    }
+
+    /// Values that are not set aside, and those that are.
+    pub fn counts(&self) -> (u64, u64) {
+        let (mut in_use, mut aside) = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.lock();
+            in_use += shard.taken - shard.aside;
+            aside += shard.aside;
+        }
+        (in_use as u64, aside as u64)
     }
 
     /// Hands every value to `visit` until it answers false. `visit` runs with no lock held.

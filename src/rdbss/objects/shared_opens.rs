@@ -333,7 +333,7 @@ mod tests {
             synchronous: false,
             kill_privileges: false,
         };
-        let caller = Caller { pid: 1, uid, gid };
+        let caller = Caller::local(1, uid, gid);
         let credentials = Credentials::new(caller, groups.map(<[u32]>::to_vec));
         CollapseKey { options, share: ShareAccess::POSIX, credentials }
     }

@@ -68,6 +68,9 @@ impl Device {
     /// The end of a handle that has left the table.
     fn end_handle(&self, context: &Context, fobx: Arc<Fobx>) -> Result<(), Status> {
         let (srv_open, survivor) = fobx.take_for_close();
+        if srv_open.directory && !fobx.is_detached() {
+            self.directories.fetch_sub(1, Ordering::Relaxed);
+        }
         // After it is taken: a FLUSH that is on its way still either leaves its bytes here, or
         // finds the handle taken and names them itself.
         let bytes = fobx.take_uncommitted();
@@ -142,6 +145,7 @@ impl Device {
             serial: self.requests.serial(),
             caller: crate::base::ids::Caller::default(),
             operation,
+            kind: None,
             subject: Subject::Volume,
             span: None,
             arrived: self.clock.now(),

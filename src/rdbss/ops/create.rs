@@ -13,6 +13,7 @@ use crate::rdbss::objects::shared_opens::CollapseKey;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::{Answer, Creation, Node, OpenAnswer};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How OPENDIR opens.
 pub(in crate::rdbss) const DIRECTORY_OPTIONS: OpenOptions = OpenOptions {
@@ -58,6 +59,9 @@ impl Device {
             let _ = self.leave_open(context, srv_open, true);
             return Err(Status::InsufficientResources);
         };
+        if srv_open.directory {
+            self.directories.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(OpenAnswer { handle, buffering: narrowed(srv_open.buffering, srv_open.options) })
     }
 

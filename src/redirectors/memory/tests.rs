@@ -85,7 +85,7 @@ impl RequestContext for TestContext {
         SerialNumber(1)
     }
     fn caller(&self) -> Caller {
-        Caller { pid: 1, uid: self.uid, gid: 0 }
+        Caller::local(1, self.uid, 0)
     }
     fn deadline(&self) -> Option<Moment> {
         None

@@ -29,7 +29,7 @@ fn lost(path: &[u8], data: Option<Arc<[u8]>>, bytes: u64) -> LostWrite {
         data,
         error: "gone".to_owned(),
         lost_unix_s: 1.5,
-        written_by: Caller { pid: std::process::id(), uid: 0, gid: 0 },
+        written_by: Caller::local(std::process::id(), 0, 0),
     }
 }
 

@@ -7,7 +7,8 @@ mount_rdr memory:
 expect 0 rdr stop t --wait --reason "new disk"
 expect 0 rdr start t
 expect 0 rdr events t --json
-kinds=$(jq -r '.events[].kind | select(. != "draining" and . != "refused")' <<<"$out" | tr '\n' ' ')
+told='.events[].kind | select(IN("draining", "refused", "save_config") | not)'
+kinds=$(jq -r "$told" <<<"$out" | tr '\n' ' ')
 assert_has "$kinds" "started stop_requested sealed redirector_stopped"
 assert_has "$kinds" "dispatcher_spun_down stopped started"
 assert_eq "$(jq '[.events[].seq] == [range(1; (.events | length) + 1)]' <<<"$out")" true "no gap"

@@ -5,7 +5,7 @@
 . "$TEST_LIB/common.sh"
 need jq
 steps="write_back drain seal write_back_rest shed_delayed_closes deregister_provider \
-deregister_file_system mrx_stop count_survivors spin_down"
+deregister_file_system mrx_stop count_survivors spin_down save_config"
 mount_rdr memory:
 puppet holder
 ask_ok holder open f c "$TEST_MNT/f"
