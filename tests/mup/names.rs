@@ -338,18 +338,18 @@ fn views_are_per_user_and_group_where_the_provider_says_so() {
     let strict = Arc::new(strict);
     let handle = rig.router.register("strict", strict.clone()).expect("a fresh name");
     rig.router.take(handle, &name("/a")).expect("free");
-    let view = |pid, uid, gid| match rig.router.resolve(&name("/a"), Caller { pid, uid, gid }, None)
-    {
-        Ok(Resolution::Share(resolved)) => resolved.view,
-        other => panic!("{:?}", found(other)),
-    };
+    let view =
+        |pid, uid, gid| match rig.router.resolve(&name("/a"), Caller::local(pid, uid, gid), None) {
+            Ok(Resolution::Share(resolved)) => resolved.view,
+            other => panic!("{:?}", found(other)),
+        };
     let first = view(1, 1000, 1000);
     assert!(Arc::ptr_eq(&first, &view(2, 1000, 1000)), "another process of the same user");
     assert!(!Arc::ptr_eq(&first, &view(1, 1000, 27)));
     assert!(!Arc::ptr_eq(&first, &view(1, 1001, 1000)));
     assert!(Arc::ptr_eq(&first, &view(3, 1000, 1000)));
     assert_eq!(strict.asked()[2..], [1, 3], "one share, three views");
-    let other = Caller { pid: 1, uid: 7, gid: 7 };
+    let other = Caller::local(1, 7, 7);
     assert!(rig.router.resolve_now(&name("/a"), other).is_none(), "his view is not built yet");
     for uid in 2000..3000 {
         view(1, uid, uid);

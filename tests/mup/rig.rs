@@ -17,7 +17,7 @@ use std::time::Duration;
 /// No condition in a test is waited for longer than this.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-pub const ROOT: Caller = Caller { pid: 1, uid: 0, gid: 0 };
+pub const ROOT: Caller = Caller::local(1, 0, 0);
 
 pub fn name(path: &str) -> NetName {
     NetName::parse(path.as_bytes()).expect("a good name")
