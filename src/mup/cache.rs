@@ -6,7 +6,8 @@
 //!
 //! Many parts, each behind a lock of its own: slots in a row, found by a hash table of their
 //! numbers, and chained by tenure. Bounded by *second chance*: when a part is full, a hand goes
-//! round and takes the first name that has expired or was not asked for since it last came by.
+//! round and takes the first name that has expired, or that nobody has asked for again since it was
+//! put there or since the hand last came by.
 //!
 //! What a name leads to is never dropped with a lock held: it may be the last reference to a
 //! provider's objects.
@@ -20,7 +21,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-const PARTS: usize = 64;
+const PARTS_MAX: usize = 64;
+/// So many names are worth a lock of their own.
+const NAMES_IN_PART: usize = 1024;
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -74,18 +77,18 @@ struct Slot<R> {
     route: Option<Arc<R>>,
     before: u32,
     after: u32,
-    /// Was it asked for since the hand last came by?
+    /// Was it asked for since it came, or since the hand last came by?
     used: AtomicBool,
 }
 
 impl<R> Names<R> {
-    /// An empty cache for about so many names: each part takes its share, rounded up.
+    /// An empty cache for so many names, in parts of a thousand and more.
     #[must_use]
     pub fn new(names_max: usize) -> Self {
-        let parts = (0..PARTS).map(|_| RwLock::new(Rank::Routes, Part::new())).collect();
+        let parts = (names_max / NAMES_IN_PART).clamp(1, PARTS_MAX);
         Self {
-            parts,
-            names_in_part_max: names_max.div_ceil(PARTS).max(1),
+            parts: (0..parts).map(|_| RwLock::new(Rank::Routes, Part::new())).collect(),
+            names_in_part_max: (names_max / parts).max(1),
             hashes: RandomState::new(),
         }
     }
@@ -96,7 +99,7 @@ impl<R> Names<R> {
 
     /// The table inside a part goes by the low bits and the highest seven: these are others.
     fn part(&self, hash: u64) -> &RwLock<Part<R>> {
-        &self.parts[(hash >> 40) as usize % PARTS]
+        &self.parts[(hash >> 40) as usize % self.parts.len()]
     }
 
     /// What is known of a name now.
@@ -139,7 +142,7 @@ impl<R> Names<R> {
             route,
             before: NONE,
             after: NONE,
-            used: AtomicBool::new(true),
+            used: AtomicBool::new(false),
         };
         let rehash = |slot: &Slot<R>| self.hash(slot.tenure, &slot.name);
         let dropped = part.put(hash, slot, self.names_in_part_max, now, rehash);
@@ -332,5 +335,122 @@ impl<R> Part<R> {
 impl<R> Slot<R> {
     fn is(&self, tenure: u64, name: &[u8]) -> bool {
         self.tenure == tenure && *self.name == *name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    const NOW: Moment = Moment(100);
+    const LATER: Moment = Moment(200);
+
+    fn get(names: &Names<u32>, tenure: &Tenure, name: &[u8], now: Moment) -> Known<u32> {
+        match names.get(tenure.id(), name, now) {
+            Known::Claimed(route) => Known::Claimed(*route),
+            Known::Refused => Known::Refused,
+            Known::Nothing => Known::Nothing,
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_until_it_expires() {
+        let (names, tenure) = (Names::new(10), Tenure::new(1));
+        assert!(names.insert(&tenure, b"a", Some(Arc::new(7)), (NOW, LATER)));
+        assert!(names.insert(&tenure, b"b", None, (NOW, LATER)));
+        assert_eq!(get(&names, &tenure, b"a", NOW), Known::Claimed(7));
+        assert_eq!(get(&names, &tenure, b"b", NOW), Known::Refused);
+        assert_eq!(get(&names, &tenure, b"c", NOW), Known::Nothing);
+        assert_eq!(get(&names, &Tenure::new(2), b"a", NOW), Known::Nothing, "another tenure");
+        assert_eq!(get(&names, &tenure, b"a", LATER), Known::Nothing);
+        assert!(names.insert(&tenure, b"a", Some(Arc::new(8)), (LATER, Moment(300))));
+        assert_eq!(get(&names, &tenure, b"a", LATER), Known::Claimed(8));
+        assert_eq!(names.occupancy().names, 2, "in its own place");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_an_ended_tenure() {
+        let (names, tenure) = (Names::new(10), Tenure::new(1));
+        let route = Arc::new(7);
+        assert!(names.insert(&tenure, b"a", Some(route.clone()), (NOW, LATER)));
+        tenure.end();
+        assert!(!names.insert(&tenure, b"b", Some(route.clone()), (NOW, LATER)));
+        let mut purged = Vec::new();
+        names.purge(&tenure, |name| purged.push(name.to_vec()));
+        assert_eq!(purged, [b"a"]);
+        assert_eq!(Arc::strong_count(&route), 1);
+        assert_eq!(names.occupancy().names, 0);
+    }
+
+    /// The hand takes what has expired and what nobody asked for again, and spares the rest once.
+    #[test]
+    fn what_is_asked_for_is_spared() {
+        let (names, tenure) = (Names::new(4), Tenure::new(1));
+        for (name, expires) in [(b"a", LATER), (b"b", LATER), (b"c", NOW), (b"d", LATER)] {
+            assert!(names.insert(&tenure, name, Some(Arc::new(1)), (Moment(0), expires)));
+        }
+        for name in [b"a", b"b", b"c"] {
+            assert_eq!(get(&names, &tenure, name, Moment(1)), Known::Claimed(1));
+        }
+        for name in [b"e", b"f"] {
+            assert!(names.insert(&tenure, name, None, (NOW, LATER)));
+        }
+        let left: Vec<&[u8; 1]> = [b"a", b"b", b"c", b"d", b"e", b"f"]
+            .into_iter()
+            .filter(|name| get(&names, &tenure, *name, Moment(1)) != Known::Nothing)
+            .collect();
+        assert_eq!(left, [b"a", b"b", b"e", b"f"]);
+        assert_eq!(names.occupancy().evicted_total, 2);
+    }
+
+    proptest! {
+        /// Whatever is put, asked for and purged: what is found is what was put last, there are
+        /// never too many, and chains and table agree.
+        #[test]
+        fn it_forgets_but_does_not_lie(
+            steps in proptest::collection::vec((0..4u8, 0..4usize, 0..12u8), 1..200),
+        ) {
+            let names = Names::new(8);
+            let mut tenures: Vec<Tenure> = (0..4).map(Tenure::new).collect();
+            let mut put = HashMap::new();
+            for (at, (does, tenure, name)) in steps.into_iter().enumerate() {
+                let id = tenures[tenure].id();
+                let name = [name];
+                match does {
+                    0 | 1 => {
+                        let route = (does == 0).then(|| Arc::new(at));
+                        prop_assert!(names.insert(&tenures[tenure], &name, route, (NOW, LATER)));
+                        put.insert((id, name), (does == 0).then_some(at));
+                    }
+                    2 => match names.get(id, &name, NOW) {
+                        Known::Claimed(route) => prop_assert_eq!(put[&(id, name)], Some(*route)),
+                        Known::Refused => prop_assert_eq!(put[&(id, name)], None),
+                        Known::Nothing => {}
+                    },
+                    _ => {
+                        tenures[tenure].end();
+                        let mut purged = HashSet::new();
+                        names.purge(&tenures[tenure], |name| assert!(purged.insert(name.to_vec())));
+                        prop_assert!(purged.iter().all(|it| put.contains_key(&(id, [it[0]]))));
+                        put.retain(|(of, _), _| *of != id);
+                        tenures[tenure] = Tenure::new(4 + at as u64);
+                    }
+                }
+                let mut chained = 0;
+                for tenure in &tenures {
+                    let part = names.parts[0].read();
+                    let mut next = part.chains.get(&tenure.id()).copied().unwrap_or(NONE);
+                    while let Some(slot) = part.slot(next) {
+                        prop_assert_eq!(slot.tenure, tenure.id());
+                        (chained, next) = (chained + 1, slot.after);
+                    }
+                }
+                let occupancy = names.occupancy();
+                prop_assert_eq!(occupancy.names, chained);
+                prop_assert!(occupancy.names <= 8);
+            }
+        }
     }
 }

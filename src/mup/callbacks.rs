@@ -2,11 +2,17 @@
 
 use crate::base::sync::assert_no_locks;
 use crate::mup::refused::Refused;
+use inside::INSIDE;
 use std::cell::Cell;
 
-crate::base::sync::thread_local! {
-    /// Is this thread inside a callback of a router?
-    static INSIDE: Cell<bool> = Cell::new(false);
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro takes no const block")]
+mod inside {
+    use std::cell::Cell;
+
+    crate::base::sync::thread_local! {
+        /// Is this thread inside a callback of a router?
+        pub(super) static INSIDE: Cell<bool> = Cell::new(false);
+    }
 }
 
 /// Makes a callback; the thread is inside it meanwhile, also while it unwinds.

@@ -36,6 +36,14 @@ pub struct Patience<'a> {
     pub until: Option<Moment>,
 }
 
+impl Patience<'_> {
+    /// Has it ended?
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= self.clock.now())
+    }
+}
+
 enum Condition<V> {
     InTransition(Arc<Building<V>>),
     Good(Weak<V>),
@@ -204,7 +212,7 @@ impl<K: Ord + Clone, V> Drop for Builder<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::ManualClock;
+    use crate::base::clock::{ManualClock, SystemClock};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
@@ -274,7 +282,11 @@ mod tests {
                 // Another key waits for nobody.
                 let other = objects.find_or_build(&2, patient(clock), || Ok(8));
                 assert_eq!(other.as_deref(), Ok(&8));
-                while Arc::strong_count(&building(objects, 1)) < 2 + others.len() + 1 {
+                // The entry, the builder, this very count, and everybody who waits.
+                let waiting = 3 + others.len();
+                let real = SystemClock::new();
+                while Arc::strong_count(&building(objects, 1)) < waiting {
+                    assert!(real.now().since(Moment(0)) < LIMIT, "they never wait");
                     std::thread::yield_now();
                 }
                 let_go.send(()).expect("the builder waits");

@@ -101,19 +101,33 @@ impl Phase {
 /// # Errors
 /// [`OutOfOrder`]: this cannot happen in this phase.
 pub fn step(phase: Phase, event: Event, agent: bool) -> Result<(Phase, Effect), OutOfOrder> {
-    match (phase, event) {
-        (Phase::Enabled, Event::Begun) if agent => Ok((Phase::Disabling, Effect::Disable)),
+    let next = match (phase, event) {
+        (Phase::Enabled, Event::Begun) if agent => (Phase::Disabling, Effect::Disable),
         (Phase::Enabled, Event::Begun) | (Phase::Disabling, Event::Disabled) => {
-            Ok((Phase::Changing, Effect::Change))
+            (Phase::Changing, Effect::Change)
         }
-        (Phase::Changing, Event::Changed) => Ok((Phase::Sending, Effect::AwaitSent)),
-        (Phase::Sending, Event::Sent) if agent => Ok((Phase::Enabling, Effect::Enable)),
+        (Phase::Changing, Event::Changed) => (Phase::Sending, Effect::AwaitSent),
+        (Phase::Sending, Event::Sent) if agent => (Phase::Enabling, Effect::Enable),
         (Phase::Sending, Event::Sent)
         | (Phase::Enabling, Event::Enabled)
-        | (Phase::Watching, Event::WatchEnded) => Ok((Phase::Enabled, Effect::Rest)),
-        (Phase::Enabled, Event::WatchBegun) => Ok((Phase::Watching, Effect::CallUpstream)),
-        (phase, event) => Err(OutOfOrder { phase, event }),
-    }
+        | (Phase::Watching, Event::WatchEnded) => (Phase::Enabled, Effect::Rest),
+        (Phase::Enabled, Event::WatchBegun) => (Phase::Watching, Effect::CallUpstream),
+        (Phase::Enabled, Event::Disabled | Event::Changed | Event::Sent)
+        | (Phase::Enabled, Event::Enabled | Event::WatchEnded)
+        | (Phase::Watching, Event::Begun | Event::Disabled | Event::Changed)
+        | (Phase::Watching, Event::Sent | Event::Enabled | Event::WatchBegun)
+        | (Phase::Disabling, Event::Begun | Event::Changed | Event::Sent)
+        | (Phase::Disabling, Event::Enabled | Event::WatchBegun | Event::WatchEnded)
+        | (Phase::Changing, Event::Begun | Event::Disabled | Event::Sent)
+        | (Phase::Changing, Event::Enabled | Event::WatchBegun | Event::WatchEnded)
+        | (Phase::Sending, Event::Begun | Event::Disabled | Event::Changed)
+        | (Phase::Sending, Event::Enabled | Event::WatchBegun | Event::WatchEnded)
+        | (Phase::Enabling, Event::Begun | Event::Disabled | Event::Changed)
+        | (Phase::Enabling, Event::Sent | Event::WatchBegun | Event::WatchEnded) => {
+            return Err(OutOfOrder { phase, event });
+        }
+    };
+    Ok(next)
 }
 
 #[cfg(test)]

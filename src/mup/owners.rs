@@ -251,10 +251,9 @@ impl Owners {
             || upwards.any(|above| runs(above).is_some_and(|it| it.phase == Phase::Watching))
     }
 
-    /// Would one more prefix be too many, with those on their way?
+    /// Could one more prefix be too many, if all that is under way brings one?
     fn room_is_taken(&self) -> bool {
-        let coming: usize = self.members.values().map(|member| member.coming).sum();
-        self.owners.len() + coming >= PREFIXES_MAX
+        self.owners.len() + self.transitions.len() >= PREFIXES_MAX
     }
 
     fn name(&self, handle: ProviderHandle) -> &str {
@@ -443,5 +442,92 @@ impl Holders {
             Watcher::Agent => &mut self.agent,
             Watcher::Provider(_) => &mut self.owner,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str) -> NetName {
+        NetName::parse(path.as_bytes()).expect("a good name")
+    }
+
+    /// A hand-over from its beginning to its end, as the driver does it.
+    fn whole(owners: &mut Owners, change: Change, prefix: &NetName) -> Changed {
+        let begun = owners.begin(change, prefix).expect("legal");
+        assert_eq!(begun, Begun::Go(Effect::Disable));
+        assert_eq!(owners.step(prefix, Event::Disabled), Ok(Effect::Change));
+        let changed = owners.change(prefix);
+        for event in [Event::Changed, Event::Sent, Event::Enabled] {
+            owners.step(prefix, event).expect("in order");
+        }
+        changed
+    }
+
+    #[test]
+    fn a_provider_cannot_go_while_a_prefix_is_on_its_way() {
+        let mut owners = Owners::new(true);
+        let a = owners.register("a").expect("a fresh name");
+        let prefix = name("/a");
+        let begun = owners.begin(Change::Take(a), &prefix);
+        assert_eq!(begun, Ok(Begun::Go(Effect::Disable)));
+        assert_eq!(owners.deregister(a), Err(Refused::StillOwns(1)));
+        assert_eq!(owners.leave(a), Ok(false), "wait for it");
+        assert_eq!(owners.begin(Change::Take(a), &name("/b")), Err(Refused::DeadHandle));
+        assert_eq!(owners.begin(Change::Release(a), &prefix), Ok(Begun::Busy));
+        // Its disable panicked: it never got the prefix.
+        owners.abandon(&prefix);
+        assert_eq!(owners.leave(a), Ok(true));
+        assert_eq!(owners.deregister(a), Ok(()));
+        assert!(owners.is_at_rest(&prefix) && owners.owner(&prefix).is_none());
+    }
+
+    #[test]
+    fn watches_end_with_their_owner_and_others_stay() {
+        let mut owners = Owners::new(true);
+        let a = owners.register("a").expect("a fresh name");
+        let b = owners.register("b").expect("a fresh name");
+        whole(&mut owners, Change::Take(a), &name("/s"));
+        whole(&mut owners, Change::Take(b), &name("/s/in"));
+        for path in ["/s/f", "/s/in/f", "/s/inner"] {
+            let begun = owners.add_watch(Watcher::Agent, &name(path)).expect("owned");
+            let WatchBegun::Go { prefix, .. } = begun else { panic!("{begun:?}") };
+            // A hand-over of the prefix, or of one inside, waits until the owner knows.
+            assert_eq!(
+                owners.begin(Change::Release(a), &prefix).unwrap_or(Begun::Busy),
+                Begun::Busy
+            );
+            assert_eq!(owners.begin(Change::Take(a), &name("/s/new")), {
+                if prefix == name("/s") { Ok(Begun::Busy) } else { Ok(Begun::Go(Effect::Disable)) }
+            });
+            owners.abandon(&name("/s/new"));
+            owners.step(&prefix, Event::WatchEnded).expect("in order");
+        }
+        let changed = whole(&mut owners, Change::Release(a), &name("/s"));
+        assert_eq!(changed.unwatched, [(a, name("/s/f")), (a, name("/s/inner"))]);
+        assert_eq!(owners.watched().collect::<Vec<_>>(), [&name("/s/in/f")]);
+        let changed = whole(&mut owners, Change::Take(a), &name("/s/in/f"));
+        assert_eq!(changed.unwatched, [(b, name("/s/in/f"))], "it has a nearer owner now");
+    }
+
+    #[test]
+    fn the_bounds_are_told() {
+        let mut owners = Owners::new(true);
+        let handles: Vec<_> = (0..PROVIDERS_MAX)
+            .map(|at| owners.register(&format!("p{at}")).expect("room"))
+            .collect();
+        assert_eq!(owners.register("one more"), Err(Refused::Full(PROVIDERS_MAX)));
+        let take = Change::Take(handles[0]);
+        for at in 0..PREFIXES_MAX {
+            let prefix = name(&format!("/{at}"));
+            // On their way they count too.
+            if at % 2 == 0 {
+                whole(&mut owners, take, &prefix);
+            } else {
+                assert_eq!(owners.begin(take, &prefix), Ok(Begun::Go(Effect::Disable)));
+            }
+        }
+        assert_eq!(owners.begin(take, &name("/more")), Err(Refused::Full(PREFIXES_MAX)));
     }
 }

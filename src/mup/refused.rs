@@ -7,7 +7,7 @@
 //! | 87 | ERROR_INVALID_PARAMETER | a dead handle; a prefix that is unknown or another's |
 //! | 183 | ERROR_ALREADY_EXISTS | a provider of this name; a prefix with another owner |
 //! | 259 | ERROR_NO_MORE_ITEMS | the end of a listing |
-//! | 1003 | ERROR_CAN_NOT_COMPLETE | not now: it still owns something, or a hand-over is under way |
+//! | 1003 | ERROR_CAN_NOT_COMPLETE | not now: it still owns a prefix, or one changes hands |
 //! | 1168 | ERROR_NOT_FOUND | no owner, no such watch |
 
 use crate::mup::net_name::NetName;

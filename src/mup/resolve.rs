@@ -39,7 +39,7 @@ pub enum Resolution<P: Provider> {
 pub struct Resolved<P: Provider> {
     /// The share.
     pub route: Arc<Route<P>>,
-    /// The caller's view of it. Both live as long as they are used, also after their owner has gone.
+    /// The caller's view of it. Both live as long as they are used, also when their owner is gone.
     pub view: Arc<P::View>,
 }
 
@@ -126,15 +126,15 @@ impl<P: Provider> Router<P> {
             let route = match route {
                 Ok(Some(route)) => route,
                 Ok(None) => return Err(Status::ObjectNameNotFound),
-                Err(Status::IoTimeout) => return Err(Status::IoTimeout),
-                Err(_) if outdated() => continue,
+                Err(_) if outdated() && !patience.is_over() => continue,
                 Err(status) => return Err(status),
             };
-            match route.view_or_build(caller, patience) {
-                Err(Status::IoTimeout) => return Err(Status::IoTimeout),
-                Ok(_) | Err(_) if !route.is_current() => {}
-                Ok(view) => return Ok(Resolution::Share(Resolved { route, view })),
-                Err(status) => return Err(status),
+            let view = route.view_or_build(caller, patience);
+            if route.is_current() {
+                return Ok(Resolution::Share(Resolved { route, view: view? }));
+            }
+            if patience.is_over() {
+                return Err(Status::IoTimeout);
             }
         }
     }
@@ -297,7 +297,7 @@ impl<P: Provider> Router<P> {
         let mut failed = None;
         for candidate in scope.candidates.iter() {
             assert_no_locks("claim");
-            match candidate.provider.claim(name) {
+            match candidate.provider.claim(name, scope.prefix.as_ref()) {
                 Ok(Claim::Refused) => {}
                 Ok(Claim::Accepted(depth)) => {
                     if self.may_accept(scope, name, depth) {

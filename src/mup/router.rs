@@ -1,4 +1,4 @@
-//! Drives the owners' policy: locks, asks it, unlocks, makes the callbacks it names, and asks again.
+//! Drives the owners' policy: locks, asks it, unlocks, makes the callback it names, asks again.
 //!
 //! ```text
 //!   caller (any thread)

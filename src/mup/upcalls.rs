@@ -51,12 +51,13 @@ pub trait Provider: Send + Sync + 'static {
     /// V_NET_ROOT: one user's view of the share.
     type View: Send + Sync + 'static;
 
-    /// Does the name belong to this provider, and how much of it is the share? The answer is the
-    /// same whoever asks.
+    /// Does the name belong to this provider, and how much of it is the share? `prefix` is the
+    /// provider's own that the name is below; without one it is below nobody's, and every provider
+    /// is asked. The answer is the same for all users.
     ///
     /// # Errors
     /// It cannot be told now: the next provider is asked, and nothing is remembered.
-    fn claim(&self, name: &NetName) -> Result<Claim, Status>;
+    fn claim(&self, name: &NetName, prefix: Option<&NetName>) -> Result<Claim, Status>;
 
     /// Builds a server: the first component of the share, the root for a share at the root.
     ///

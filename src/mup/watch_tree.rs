@@ -2,17 +2,17 @@
 //! No lock, no wait, no callback; [`watch`](crate::mup::watch) drives it.
 //!
 //! ```text
-//!                 first watch                      the router says: joined
-//!   (absent) ----------------> wanted, not joined -------------------------> wanted, joined
-//!       ^                         |   ^                                          |   |
-//!       |             last watch  |   +------------- its prefix is disabled -----+   | last watch
-//!       |                goes     v                                                  v  goes
-//!       +------------------ not wanted, not joined <--- the router says: left --- not wanted, joined
+//!                 first watch                     the router says: joined
+//!   (absent) ----------------> wanted, not joined ------------------------> wanted, joined
+//!       ^                         |   ^                                         |   |
+//!       |             last watch  |   +------------ its prefix is disabled -----+   | last watch
+//!       |                goes     v                                                 v  goes
+//!       +-------------- not wanted, not joined <-- the router says: left -- not wanted, joined
 //! ```
 //!
 //! Where *wanted* and *joined* differ there is work: [`WatchTree::next_work`]. All of it is done by
-//! one thread, one path after the other, so joins and leaves of a path never overtake each other.
-//! A path that cannot be joined now, because its prefix changes hands or has no owner, is work again
+//! one thread, one path after the other, so joins and leaves of a path never overtake each other. A
+//! path that cannot be joined now, because its prefix changes hands or has no owner, is work again
 //! when that prefix is enabled.
 
 use crate::mup::net_name::NetName;
