@@ -10,7 +10,7 @@
 //!                      LOOKUP "docs" crosses
 //! ```
 
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, NodeNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
 use crate::base::sync::{Rank, RwLock};
@@ -135,6 +135,11 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
                 Operation::Lookup { parent, name } => {
                     self.look_up(caller, (parent, name), responder);
                 }
+                listing @ Operation::ReadDirectory { with_files: true, .. } => {
+                    let members = self.members.read().clone();
+                    let responder = Box::new(SharesListed { members, responder });
+                    self.own.submit(caller, listing, responder);
+                }
                 other => self.own.submit(caller, other, responder),
             };
         }
@@ -169,6 +174,29 @@ impl Responder for RootFound {
             }
             Err(status) => Err(status),
         });
+    }
+}
+
+/// READDIRPLUS of a directory of the router's own: it knows the numbers of the shares in it, and not
+/// the files. What was last known of them must do: a listing waits for no server.
+struct SharesListed {
+    members: BTreeMap<Tag, Arc<Member>>,
+    responder: Box<dyn Responder>,
+}
+
+impl Responder for SharesListed {
+    fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
+        let Self { members, responder } = *self;
+        responder.respond(answer.map(|answer| match answer {
+            Answer::Listing(mut listing) => {
+                for listed in listing.iter_mut().filter(|listed| listed.file.is_none()) {
+                    let member = members.get(&Tag::of_node(NodeNumber(listed.number)));
+                    listed.file = member.and_then(|member| member.device.last_known_root());
+                }
+                Answer::Listing(listing)
+            }
+            other => other,
+        }));
     }
 }
 

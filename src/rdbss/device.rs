@@ -23,7 +23,7 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::handles::HandleTable;
 use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::objects::v_net_root::VNetRoot;
-use crate::rdbss::operation::Node;
+use crate::rdbss::operation::{Node, NodeAnswer};
 use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls,
 };
@@ -177,6 +177,13 @@ impl Device {
             [] => below,
             at => [at, b"/", &below].concat(),
         }
+    }
+
+    /// The root of its share with what was last known of it: an answer that asks no server.
+    #[must_use]
+    pub fn last_known_root(&self) -> Option<NodeAnswer> {
+        let attributes = self.last_known.lock().root?;
+        Some(NodeAnswer { node: self.known_root()?, attributes })
     }
 
     /// Which device of its mount it is.

@@ -39,7 +39,7 @@ impl Provider for Share {
     type Share = Arc<Member>;
     type View = ();
 
-    fn claim(&self, name: &NetName) -> Result<Claim, Status> {
+    fn claim(&self, name: &NetName, _: Option<&NetName>) -> Result<Claim, Status> {
         Ok(match name.is_within(&self.prefix) {
             true => Claim::Accepted(self.prefix.depth()),
             false => Claim::Refused,
