@@ -6,6 +6,7 @@
 //! so that a client can be used again after any error.
 
 mod error;
+mod metrics;
 
 pub use error::ClientError;
 
@@ -21,10 +22,9 @@ use crate::mgmt::dying::is_dying;
 use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, INTERFACE, ListReply, ListenReply, Method, MetricsFormat,
-    MetricsParameters, MetricsReply, MountStatus, NO_MORE_ITEMS, PauseReply, ReplayParameters,
-    Reply, Request, RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply,
-    WaitParameters, WaitReply,
+    HandlesParameters, HandlesReply, INTERFACE, ListReply, ListenReply, Method, MountStatus,
+    NO_MORE_ITEMS, PauseReply, ReplayParameters, Reply, Request, RequestsReply, ShutdownReply,
+    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -326,14 +326,6 @@ impl Client {
         let on_reply =
             &mut |reply: EventsReply| reply.events.into_iter().try_for_each(&mut *on_event);
         self.stream(Method::Events, parameters, None, on_reply)
-    }
-
-    /// The numbers of the mount, in that format.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn metrics(&mut self, format: MetricsFormat) -> Result<MetricsReply, ClientError> {
-        self.ask(Method::Metrics, &MetricsParameters { format: Some(format) })
     }
 
     /// What did not reach the server and is kept.

@@ -10,18 +10,45 @@ use crate::base::limits::CONTROL_CLIENTS_MAX;
 use crate::base::metrics::{CallNumbers, DeviceNumbers, HistogramView, OperationNumbers};
 use crate::base::stop::{CallResult, State};
 use crate::base::threads;
-use crate::mgmt::proto::{MetricsFormat, MetricsReply};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 
 /// The media type of OpenMetrics text.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How the text of `Metrics` is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricsFormat {
+    /// OpenMetrics 1.0.
+    #[default]
+    Openmetrics,
+    /// Prometheus's older text format, 0.0.4, which node_exporter's textfile collector takes.
+    Prometheus,
+}
+
+/// Parameters of `Metrics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsParameters {
+    /// Openmetrics unless it is given.
+    pub format: Option<MetricsFormat>,
+}
+
+/// Reply of `Metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsReply {
+    /// The text's media type, for who hands it on over HTTP.
+    pub content_type: String,
+    /// All of it.
+    pub text: String,
+}
 
 /// What the host tells of a mount.
 #[derive(Clone, Debug, Default, PartialEq)]

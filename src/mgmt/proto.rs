@@ -7,6 +7,7 @@
 use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
+pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -483,34 +484,6 @@ impl EventsReply {
         let status = if events.is_empty() { NO_MORE_ITEMS } else { 0 };
         Self { events, status, next }
     }
-}
-
-/// How the text of `Metrics` is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MetricsFormat {
-    /// OpenMetrics 1.0.
-    #[default]
-    Openmetrics,
-    /// Prometheus's older text format, 0.0.4, which node_exporter's textfile collector takes.
-    Prometheus,
-}
-
-/// Parameters of `Metrics`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetricsParameters {
-    /// Openmetrics unless it is given.
-    pub format: Option<MetricsFormat>,
-}
-
-/// Reply of `Metrics`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MetricsReply {
-    /// The text's media type, for who hands it on over HTTP.
-    pub content_type: String,
-    /// All of it.
-    pub text: String,
 }
 
 /// Reply of `Handles`, in pages with `more`.
