@@ -5,6 +5,7 @@ mod common;
 
 use common::null::{Hold, Null, NullRedirector};
 use common::{Host, LIMIT, Pending, wait_until};
+use minirdr::base::clock::Moment;
 use minirdr::base::ids::{Caller, HandleNumber, TicketNumber};
 use minirdr::base::limits::{CONTROL_QUEUE_MAX, CONTROL_QUEUE_RESERVED};
 use minirdr::base::stop::{
@@ -44,6 +45,12 @@ impl Stuck {
             Answer::Posted(ticket) => ticket,
             Answer::Done(report) => panic!("over at once: {report:?}"),
         }
+    }
+
+    /// Of the stop that runs.
+    fn deadline(&self) -> Option<Moment> {
+        wait_until("it runs", || self.host.device.status().running.is_some());
+        self.host.device.status().running.and_then(|running| running.terms.deadline)
     }
 
     fn end(self) {
@@ -105,6 +112,29 @@ fn s77_only_root_takes_roots_stop_back() {
         assert_eq!(device.resume_for(owner), Ok(CallResult::Success));
         stuck.end();
     }
+}
+
+/// S-77: nor is it taken back at a deadline that somebody else made earlier.
+#[test]
+fn s77_nobody_brings_the_deadline_forward_at_which_roots_stop_is_taken_back() {
+    let resume = |seconds| StopOptions {
+        deadline_s: Some(seconds),
+        on_deadline: OnDeadline::Resume,
+        ..StopOptions::default()
+    };
+    let stuck = stuck();
+    let device = &stuck.host.device;
+    let roots = stuck.roots_stop(resume(3600.0));
+    let (hour, state) = (stuck.deadline(), || device.status().state);
+    stuck.host.post_stop(resume(0.001));
+    assert_eq!(stuck.deadline(), hour, "root's is as it was");
+    // Harder it may become: then it goes on, and sooner.
+    let cancel = StopOptions { on_deadline: OnDeadline::Cancel, ..resume(0.1) };
+    stuck.host.post_stop(cancel);
+    assert!(stuck.deadline() < hour);
+    let report = stuck.host.wait(roots);
+    assert!(report.result.is_stopped() && state() == State::Startable, "{report:?}");
+    stuck.end();
 }
 
 /// S-77: nobody fills the queue against root.

@@ -53,6 +53,8 @@ pub struct HostControl {
     pub(in crate::app) gone: AtomicBool,
     /// The mount is out of the namespace, and a stop of ours knows it.
     pub(in crate::app) unmounted: AtomicBool,
+    /// An unmount of ours is under way; a stop may have given up on it.
+    pub(in crate::app) unmounting: AtomicBool,
     /// Remote management, once the mount is up.
     pub(in crate::app) remote: OnceLock<Remote>,
     /// Defects of the front: panics in handlers, replaced workers.
@@ -81,6 +83,7 @@ impl HostControl {
             mounted: OnceLock::new(),
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
+            unmounting: AtomicBool::new(false),
             front_defects: OnceLock::new(),
             remote: OnceLock::new(),
         }
@@ -103,7 +106,8 @@ impl HostControl {
             options: self.config.options.words(),
             rpc: self.config.rpc.words(),
             generation: status.generation.0,
-            running: matches!(status.state, State::Started | State::Paused),
+            // Until a stop has passed its point of no return it may be taken back.
+            running: matches!(status.state, State::Started | State::Paused | State::Draining),
             saved_unix_s: unix_seconds(self.clock.wall()),
             ..MountRecord::new()
         }
@@ -159,9 +163,18 @@ pub(in crate::app) struct Place {
 
 impl FileSystemRegistration for Place {
     fn deregister(&self, lazy: bool) -> Result<bool, DeregisterError> {
-        let by_us = self.registration.deregister(lazy)?;
+        let control = self.control.upgrade();
+        let tell = |busy| {
+            if let Some(control) = &control {
+                control.unmounting.store(busy, Ordering::Release);
+            }
+        };
+        tell(true);
+        let by_us = self.registration.deregister(lazy);
+        tell(false);
+        let by_us = by_us?;
         // Ours or another's hand: it is not there any more.
-        if let Some(control) = self.control.upgrade() {
+        if let Some(control) = control {
             control.unmounted.store(true, Ordering::Release);
         }
         Ok(by_us)
@@ -288,6 +301,10 @@ impl Control for HostControl {
     fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError> {
         if !self.is_mounted() {
             let why = "the mount point is gone: mount it again";
+            return Err(ControlError::Refused(why.to_owned()));
+        }
+        if self.unmounting.load(Ordering::Acquire) {
+            let why = "it is being unmounted; wait until that has ended";
             return Err(ControlError::Refused(why.to_owned()));
         }
         Ok(self.device.start(asked_by)?)

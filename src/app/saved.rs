@@ -15,7 +15,7 @@ use crate::base::threads::{self, Thread};
 use crate::mgmt::proto::SCHEMA;
 use crate::rdbss::saving::ConfigKeeper;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,8 +105,8 @@ pub type Content = Box<dyn Fn(ConfigScope) -> Option<Vec<u8>> + Send + Sync>;
 
 #[derive(Default)]
 struct State {
-    /// The newest content of each scope that is not written yet: bounded by the scopes there are.
-    queue: BTreeMap<ConfigScope, Vec<u8>>,
+    /// Scopes that are to be written: bounded by those there are.
+    queue: BTreeSet<ConfigScope>,
     busy: bool,
     closed: bool,
     /// Something was asked to be kept.
@@ -116,6 +116,7 @@ struct State {
 }
 
 struct Shared {
+    content: Content,
     state_dir: PathBuf,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -124,7 +125,6 @@ struct Shared {
 
 /// Writes the files, on a thread of its own.
 pub struct Saver {
-    content: Content,
     shared: Arc<Shared>,
     thread: Mutex<Option<Thread>>,
 }
@@ -149,10 +149,10 @@ impl Saver {
         content: Content,
     ) -> std::io::Result<Arc<Self>> {
         let state = Mutex::new(Rank::Leaf, State::default());
-        let shared = Arc::new(Shared { state_dir, clock, state, changed: Condvar::new() });
+        let shared = Arc::new(Shared { content, state_dir, clock, state, changed: Condvar::new() });
         let worker = Arc::clone(&shared);
         let thread = threads::spawn("saver", move || worker.run())?;
-        Ok(Arc::new(Self { content, shared, thread: Mutex::new(Rank::Host, Some(thread)) }))
+        Ok(Arc::new(Self { shared, thread: Mutex::new(Rank::Host, Some(thread)) }))
     }
 
     /// Ends the thread when all is written; one that hangs in a disk is given up on. With `forget`
@@ -182,10 +182,12 @@ impl Drop for Saver {
 
 impl ConfigKeeper for Saver {
     fn save(&self, scope: ConfigScope) {
-        // As it is now, whenever it is written.
-        let Some(content) = (self.content)(scope) else { return };
         let mut state = self.shared.state.lock();
-        state.queue.insert(scope, content);
+        // Nothing is written any more: whoever settled then would wait for nothing.
+        if state.closed {
+            return;
+        }
+        state.queue.insert(scope);
         state.asked = true;
         drop(state);
         self.shared.changed.notify_all();
@@ -229,10 +231,13 @@ impl Shared {
                 state.busy = true;
                 std::mem::take(&mut state.queue)
             };
-            let written: Vec<_> = batch
-                .into_iter()
-                .map(|(scope, content)| (scope, self.write(scope, &content)))
-                .collect();
+            // As it is when it is written: one thread writes, so what is on disk is never older
+            // than what was asked for last.
+            let write = |scope| {
+                let content = (self.content)(scope);
+                (scope, content.map_or(Ok(()), |content| self.write(scope, &content)))
+            };
+            let written: Vec<_> = batch.into_iter().map(write).collect();
             {
                 let mut state = self.state.lock();
                 state.busy = false;

@@ -33,6 +33,10 @@ pub const CONTROL_QUEUE_MAX: usize = 1024;
 pub const CONTROL_QUEUE_RESERVED: usize = CONTROL_QUEUE_MAX / 4;
 /// How long a stop waits until what its device asked to keep is on disk; its report says so then.
 pub const CONFIG_SETTLE_WAIT: Duration = Duration::from_secs(10);
+/// The same once the stop's deadline has passed.
+pub const CONFIG_SETTLE_LATE: Duration = Duration::from_secs(2);
+/// The unmount of a stop may take so long, also when its deadline has passed.
+pub const UNMOUNT_WAIT: Duration = Duration::from_secs(2);
 /// Results of ended tickets kept for late waiters (management.md §3).
 pub const TICKET_RESULTS_KEPT: usize = 64;
 /// Losses a stop's report names one by one; more are summed up in one.

@@ -111,7 +111,7 @@ pub struct MountArgs {
     /// Where to mount it
     #[arg(value_name = "DIR")]
     pub mount_point: PathBuf,
-    /// Mount several providers, as FILE says, instead of one SOURCE
+    /// Several providers, as FILE says, instead of one SOURCE: checked, and not served yet
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Mount options, comma-separated

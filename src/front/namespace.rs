@@ -177,8 +177,8 @@ impl Responder for RootFound {
     }
 }
 
-/// READDIRPLUS of a directory of the router's own: it knows the numbers of the shares in it, and not
-/// the files. What was last known of them must do: a listing waits for no server.
+/// READDIRPLUS of a directory of the router's own: it knows the numbers of the shares in it, and
+/// not the files. What was last known of them must do: a listing waits for no server.
 struct SharesListed {
     members: BTreeMap<Tag, Arc<Member>>,
     responder: Box<dyn Responder>,

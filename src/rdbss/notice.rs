@@ -64,8 +64,8 @@ pub trait UncProvider: Send + Sync {
 }
 
 /// The devices that a mount's own device stands for (namespace.md, "Joint with the stop"): a stop
-/// or start of it is theirs, too. No method but the two that say so waits, and none is called with a
-/// lock held.
+/// or start of it is theirs, too. No method but the two that say so waits, and none is called with
+/// a lock held.
 pub trait Dependents: Send + Sync {
     /// RxStopMinirdr for each, with these terms: from here on they let nothing new in. False when
     /// one is busy and `refuse_if_busy` is set: then nothing has changed.

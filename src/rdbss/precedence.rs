@@ -19,6 +19,11 @@ pub(in crate::rdbss) const fn room(asked_by: Caller) -> usize {
     }
 }
 
+/// Does a call of the first come before one of the second?
+pub(in crate::rdbss) const fn outranks(first: Caller, second: Caller) -> bool {
+    first.is_root() && !second.is_root()
+}
+
 impl Inner {
     /// A stop of root's that a resume would take back: the running one, or one that waits.
     pub fn stop_of_root(&self) -> Option<TicketNumber> {
@@ -34,8 +39,13 @@ impl Inner {
     /// Does a stop of root's wait behind a start that is not root's? Then the start is not worth
     /// its time, of which a server that hangs would take all.
     pub fn is_overtaken_by_root(&self, start: &Job) -> bool {
-        let is_roots = |job: &Job| job.kind == CallKind::Stop && job.asked_by.is_root();
-        let stopped = self.state == State::Startable;
-        stopped && !start.asked_by.is_root() && self.queue.iter().any(is_roots)
+        self.state == State::Startable && self.holds_root_up(start)
+    }
+
+    /// The same, whether it runs or not.
+    pub fn holds_root_up(&self, start: &Job) -> bool {
+        let stops =
+            |job: &Job| job.kind == CallKind::Stop && outranks(job.asked_by, start.asked_by);
+        self.queue.iter().any(stops)
     }
 }

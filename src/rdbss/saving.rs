@@ -5,7 +5,7 @@
 //! of its own. A stop asks once more, because it changes that the device runs, and waits: what it
 //! asked for is on disk before its result can be seen, or its report says why not.
 
-use crate::base::limits::CONFIG_SETTLE_WAIT;
+use crate::base::limits::{CONFIG_SETTLE_LATE, CONFIG_SETTLE_WAIT};
 use crate::base::stop::{ConfigScope, Notice};
 use crate::rdbss::device::Device;
 use crate::rdbss::stop_run::StopRun;
@@ -52,7 +52,9 @@ impl StopRun<'_> {
         let Some(keeper) = device.saving.0.get() else { return };
         self.begin("save_config");
         device.save_config(ConfigScope::Mount);
-        let Err(why) = keeper.settle(CONFIG_SETTLE_WAIT) else { return };
+        let in_time = self.may_wait(device.clock.now());
+        let limit = if in_time { CONFIG_SETTLE_WAIT } else { CONFIG_SETTLE_LATE };
+        let Err(why) = keeper.settle(limit) else { return };
         log::error!("{}: its configuration is not kept: {why}", device.name);
         let why = format!("its configuration is not kept: {why}");
         // Behind what went wrong before: how that begins is looked at.

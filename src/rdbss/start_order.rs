@@ -1,7 +1,7 @@
 //! The order of a start: MUP, mini-redirector, server, share, survivors, gate (rdbss.md 2.2, S4).
 //! Runs on the control thread; a failing step undoes all before it.
 
-use crate::base::ids::{Caller, Generation};
+use crate::base::ids::Generation;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
 use crate::base::status::Status;
 use crate::base::stop::{
@@ -101,12 +101,20 @@ impl Device {
                 return Report { error: Some(refused.to_string()), ..plain(CallResult::Failed) };
             }
         }
-        if let Some(running) = &mut self.control.lock().running {
-            running.step = "start";
+        let overtaken = {
+            let mut inner = self.control.lock();
+            if let Some(running) = &mut inner.running {
+                running.step = "start";
+            }
+            inner.holds_root_up(job)
+        };
+        if overtaken {
+            // It was posted between the two looks, and found nothing to cancel.
+            self.cancel_requests(vec![context.clone()]);
         }
         let built = self.build(&context).map_err(|(status, what)| format!("{what}: {status}"));
         let started = built.and_then(|built| {
-            let without = self.start_dependents(&built, job.asked_by)?;
+            let without = self.start_dependents(built.view.redirector(), job.asked_by)?;
             Ok((built, without))
         });
         match started {
@@ -120,31 +128,6 @@ impl Device {
                     log::error!("{}: {refused}", self.name);
                 }
                 Report { error: Some(error), ..plain(CallResult::Failed) }
-            }
-        }
-    }
-
-    /// Starts those that start with this device; says which it is started without. On failure what
-    /// was built is taken down again.
-    fn start_dependents(&self, built: &Built, asked_by: Caller) -> Result<Option<String>, String> {
-        let Some(dependents) = &self.dependents else { return Ok(None) };
-        crate::base::sync::assert_no_locks("starting the dependents");
-        match dependents.start(asked_by) {
-            Ok(without) if without.is_empty() => Ok(None),
-            Ok(without) => Ok(Some(without.join("; "))),
-            Err(why) => {
-                let (redirector, undo) =
-                    (built.view.redirector().clone(), self.own_context("stop"));
-                let until = self.clock.now().after(CANCEL_GRACE);
-                let go_on = || self.clock.now() < until;
-                // Its failure has nobody to be told to: why the start failed is known already.
-                let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
-                if let Some(provider) = &self.unc_provider
-                    && !self.controls.dont_provide_uncs
-                {
-                    provider.deregister();
-                }
-                Err(why)
             }
         }
     }

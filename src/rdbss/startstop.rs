@@ -22,7 +22,7 @@ use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
-use crate::rdbss::precedence::room;
+use crate::rdbss::precedence::{outranks, room};
 use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
@@ -240,49 +240,8 @@ impl Running {
 }
 
 impl Device {
-    /// `RxStopMinirdr` from a foreign context. Answers at once: over, or posted.
-    ///
-    /// # Errors
-    /// [`CallError`]; nothing has changed.
-    pub fn stop(
-        &self,
-        asked_by: Caller,
-        options: StopOptions,
-    ) -> Result<Answer<Report>, CallError> {
-        // Asked first, so that a busy one leaves everything as it was.
-        let asked_first = options.refuse_if_busy;
-        if asked_first && !self.stop_dependents(asked_by, &options) {
-            return Ok(Answer::Done(self.busy_report(asked_by, &options)));
-        }
-        let called = self.stop_this(asked_by, options.clone());
-        match &called {
-            Ok(Answer::Posted(_)) if !asked_first => {
-                self.stop_dependents(asked_by, &options);
-            }
-            Ok(Answer::Done(report)) if asked_first && !report.result.is_stopped() => {
-                self.resume_dependents(asked_by);
-            }
-            Err(_) if asked_first => self.resume_dependents(asked_by),
-            Ok(_) | Err(_) => {}
-        }
-        called
-    }
-
-    /// True without dependents.
-    fn stop_dependents(&self, asked_by: Caller, options: &StopOptions) -> bool {
-        crate::base::sync::assert_no_locks("stopping the dependents");
-        self.dependents.as_ref().is_none_or(|dependents| dependents.stop(asked_by, options))
-    }
-
-    pub(in crate::rdbss) fn resume_dependents(&self, asked_by: Caller) {
-        crate::base::sync::assert_no_locks("resuming the dependents");
-        if let Some(dependents) = &self.dependents {
-            dependents.resume(asked_by);
-        }
-    }
-
     /// The stop of this device alone.
-    fn stop_this(
+    pub(in crate::rdbss) fn stop_this(
         &self,
         asked_by: Caller,
         options: StopOptions,
@@ -322,7 +281,7 @@ impl Device {
             _ => None,
         };
         let terms = Terms::of(options, now);
-        self.tighten(&mut inner, &terms);
+        self.tighten(&mut inner, &terms, asked_by);
         let job = self.post(&mut inner, (CallKind::Stop, asked_by, now), terms, before);
         self.set_state(&mut inner, state);
         drop(inner);
@@ -369,12 +328,13 @@ impl Device {
 
     /// Every stop ahead of a later one is tightened: what waits behind it must have its turn in
     /// time.
-    fn tighten(&self, inner: &mut Inner, later: &Terms) {
-        let running =
-            inner.running.iter_mut().map(|call| (call.kind, call.ticket, &mut call.terms));
-        let queued = inner.queue.iter_mut().map(|job| (job.kind, job.ticket, &mut job.terms));
-        for (kind, ticket, terms) in running.chain(queued) {
-            if kind == CallKind::Stop && terms.tighten(later) {
+    fn tighten(&self, inner: &mut Inner, later: &Terms, asked_by: Caller) {
+        let running = inner.running.iter_mut();
+        let running = running.map(|call| (call.kind, call.ticket, call.asked_by, &mut call.terms));
+        let queued = inner.queue.iter_mut();
+        let queued = queued.map(|job| (job.kind, job.ticket, job.asked_by, &mut job.terms));
+        for (kind, ticket, by, terms) in running.chain(queued) {
+            if kind == CallKind::Stop && terms.tighten_for(later, outranks(by, asked_by)) {
                 log::info!("{}: the stop before (ticket {ticket}) was tightened", self.name);
             }
         }
@@ -619,7 +579,7 @@ impl Device {
 
     /// `if_busy = refuse` with handles open, or opens in flight: HAS_OPEN_HANDLES, and nothing has
     /// changed (C5).
-    fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
+    pub(in crate::rdbss) fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
         let mut report =
             self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, options);
         (report.survivors, report.survivors_total) = self.handle_list(SURVIVORS_LISTED_MAX);

@@ -1,11 +1,11 @@
 //! The order of a stop, step by step (stop.md §4). Runs on the control thread and nowhere else.
 
 use crate::base::clock::Moment;
-use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, WRITE_BACK_WAIT};
+use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, UNMOUNT_WAIT, WRITE_BACK_WAIT};
 use crate::base::status::Status;
 use crate::base::stop::{
-    CallResult, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State, StopMode,
-    unix_seconds,
+    CallResult, ConfigScope, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State,
+    StopMode, unix_seconds,
 };
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
@@ -128,25 +128,29 @@ impl StopRun<'_> {
         self.report.losses = self.device.take_losses();
         self.count();
         self.add_dependents();
+        self.tell_redirector_failed();
         self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
             log::error!("{}: {refused}", self.device.name);
         }
         self.end_step();
-        if let Some(status) = self.redirector_failed {
-            let why = format!("{REDIRECTOR_FAILED}{status}");
-            // That the mount is still there is said first.
-            self.report.error = Some(match self.report.error.take() {
-                Some(first) => format!("{first}; {why}"),
-                None => why,
-            });
-        }
         // A read that was given up on is no loss: nothing that was acknowledged is missing.
         if !self.report.losses.is_empty() {
             self.report.result = CallResult::Lost;
         } else if self.report.survivors_total > 0 {
             self.report.result = CallResult::HasOpenHandles;
         }
+    }
+
+    /// A mini-redirector's own stop that failed is told behind what was wrong before: that the
+    /// mount is still there is said first.
+    fn tell_redirector_failed(&mut self) {
+        let Some(status) = self.redirector_failed else { return };
+        let why = format!("{REDIRECTOR_FAILED}{status}");
+        self.report.error = Some(match self.report.error.take() {
+            Some(first) => format!("{first}; {why}"),
+            None => why,
+        });
     }
 
     // ---- steps 1 to 5 ---------------------------------------------------------------------------
@@ -279,36 +283,6 @@ impl StopRun<'_> {
         }
     }
 
-    /// Those that stop with this device do so side by side, on the same terms; it goes no further
-    /// than they have.
-    fn wait_for_dependents(&mut self) -> Result<(), Ended> {
-        let Some(dependents) = self.device.dependents.clone() else { return Ok(()) };
-        self.begin("dependents");
-        loop {
-            self.look()?;
-            if let Some(reports) = dependents.wait_stopped(self.slice()) {
-                self.dependents = reports;
-                return Ok(());
-            }
-        }
-    }
-
-    /// What the dependents' stops came to is what this one came to.
-    fn add_dependents(&mut self) {
-        for theirs in std::mem::take(&mut self.dependents) {
-            let report = &mut self.report;
-            report.drained += theirs.drained;
-            report.cancelled += theirs.cancelled;
-            report.abandoned += theirs.abandoned;
-            report.refused += theirs.refused;
-            report.flushed_bytes += theirs.flushed_bytes;
-            report.losses.extend(theirs.losses);
-            if report.error.is_none() {
-                report.error = theirs.error;
-            }
-        }
-    }
-
     /// Step 4: the last running close. No new one is counted any more.
     fn wait_closes(&mut self) -> Result<(), Ended> {
         loop {
@@ -353,7 +327,9 @@ impl StopRun<'_> {
         // foreign code is. One that is given up on goes on, and whoever serves the mount sees it
         // end.
         let registration = kernel.registration.clone();
-        let asked = self.call("umount", move || Ok(registration.deregister(lazy)));
+        let least = self.device.clock.now().after(UNMOUNT_WAIT);
+        let go_on = || self.may_wait(least);
+        let asked = call_bounded("umount", go_on, move || Ok(registration.deregister(lazy)));
         let gone = asked.unwrap_or_else(|status| {
             Err(DeregisterError::Failed(format!("unmounting it did not end in time ({status})")))
         });
@@ -519,5 +495,7 @@ impl StopRun<'_> {
         if reopened {
             self.device.announce(Notice::Resumed);
         }
+        // What was kept meanwhile may say that it is stopped.
+        self.device.save_config(ConfigScope::Mount);
     }
 }

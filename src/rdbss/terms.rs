@@ -23,6 +23,19 @@ impl Terms {
         Self { options, deadline, grace_until }
     }
 
+    /// [`Terms::tighten`] by a call that may be outranked by this one: then it does not make the
+    /// deadline earlier at which this stop would be taken back. Nobody but root takes a stop of
+    /// root's back, by whatever way.
+    pub fn tighten_for(&mut self, later: &Self, outranks: bool) -> bool {
+        let before = self.clone();
+        self.tighten(later);
+        if outranks && self.options.on_deadline == OnDeadline::Resume {
+            self.deadline = before.deadline;
+            self.options.deadline_s = before.options.deadline_s;
+        }
+        before != *self
+    }
+
     /// A later, stricter call: the earlier deadline, the shorter grace, the harder mode, the
     /// sterner outcome. Nothing is ever loosened (stop.md §3). True if anything changed.
     pub fn tighten(&mut self, later: &Self) -> bool {

@@ -138,15 +138,6 @@ impl Members {
         self.all.read().values().cloned().collect()
     }
 
-    /// The devices of a provider, the first of them first.
-    #[must_use]
-    pub fn of(&self, provider: &str) -> Vec<Arc<Shown>> {
-        let mut of: Vec<_> = self.all();
-        of.retain(|shown| shown.provider == provider);
-        of.sort_by_key(|shown| !shown.leads);
-        of
-    }
-
     /// Makes the devices of a provider; they are not started yet. The first that is returned leads.
     ///
     /// # Errors

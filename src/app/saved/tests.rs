@@ -25,7 +25,8 @@ fn written(state_dir: &Path) -> Option<u64> {
     MountRecord::read(state_dir).expect("readable").map(|record| record.generation)
 }
 
-/// What is settled is on disk, as it was when it was asked for, in a file that is nobody else's.
+/// What is settled is on disk, and not older than when it was asked for last, in a file that is
+/// nobody else's.
 #[test]
 fn what_is_settled_is_on_disk() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -37,10 +38,14 @@ fn what_is_settled_is_on_disk() {
     assert_eq!(written(&state_dir), Some(1));
     generation.store(2, Ordering::SeqCst);
     saver.save(ConfigScope::Mount);
-    // Later changes are not in it until it is asked for again.
-    generation.store(3, Ordering::SeqCst);
     assert_eq!(saver.settle(SOON), Ok(()));
     assert_eq!(written(&state_dir), Some(2));
+    for now in 3..50 {
+        generation.store(now, Ordering::SeqCst);
+        saver.save(ConfigScope::Mount);
+    }
+    assert_eq!(saver.settle(SOON), Ok(()));
+    assert_eq!(written(&state_dir), Some(49), "the last, however many came at once");
     let file = state_dir.join("mount.json");
     let mode = file.metadata().expect("there").permissions().mode() & 0o7777;
     assert_eq!(mode, 0o600);
@@ -89,6 +94,19 @@ fn what_was_never_asked_for_is_left_alone() {
     before.close(false);
     let (failed, ..) = saver(&directory);
     failed.close(true);
+    assert_eq!(written(&state_dir), Some(1));
+}
+
+/// Once it is closed nothing is written, and nobody waits for it.
+#[test]
+fn what_is_closed_keeps_nobody_waiting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (saver, generation, state_dir) = saver(&directory);
+    saver.save(ConfigScope::Mount);
+    saver.close(false);
+    generation.store(2, Ordering::SeqCst);
+    saver.save(ConfigScope::Mount);
+    assert_eq!(saver.settle(SOON), Ok(()));
     assert_eq!(written(&state_dir), Some(1));
 }
 

@@ -424,12 +424,7 @@ impl Filesystem for Adapter {
         if self.0.door.is_closed() && self.0.door.dismiss_waker(request.pid(), request.unique().0) {
             return mem::forget(reply);
         }
-        let make = |front: &Front, _| {
-            // The control files are on the mount's own device.
-            let node = front.node(number).unwrap_or_else(|_| front.inodes.root());
-            Ok(Operation::QueryVolume { node })
-        };
-        self.serve("statfs", request, reply, make, finish::volume);
+        self.serve("statfs", request, reply, |front, _| front.volume_of(number), finish::volume);
     }
 
     fn setxattr(

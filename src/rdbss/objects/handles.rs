@@ -1,6 +1,7 @@
 //! The handle table: a sharded, segmented, generational slab (gate.md §2, measured against maps).
 //!
-//! `number = tag << 56 | slot generation << 32 | index << 4 | shard`. Sixteen shards, chosen by the opening
+//! `number = tag << 56 | slot generation << 32 | index << 4 | shard`.
+//! Sixteen shards, chosen by the opening
 //! thread; segments of 1,024 slots, so growth never copies; a slot's generation moves on at every
 //! release, so a number is never used twice (a slot is retired before its generation would wrap).
 //! The table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock

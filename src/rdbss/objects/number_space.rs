@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The tag 0 is that of a mount's only device, or of its router: its numbers are the server's own,
-//! all 64 bits of them, but for 0 and 1, which FUSE keeps for no file and the root. The highest bit is never set with another tag: the numbers of the control
-//! files are up there.
+//! all 64 bits of them, but for 0 and 1, which FUSE keeps for no file and the root. The highest bit
+//! is never set with another tag: the numbers of the control files are up there.
 
 use crate::base::ids::{HandleNumber, LossNumber, NodeNumber};
 
