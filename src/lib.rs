@@ -12,7 +12,7 @@
 //! | [`base`] | status, names, limits, clock, locks, threads, queues | nothing of ours |
 //! | [`mrx`] | the contract with a mini-redirector | base |
 //! | [`redirectors`] | the mini-redirectors | base, mrx |
-//! | `mup` | the prefix router | base |
+//! | [`mup`] | the prefix router | base |
 //! | [`rdbss`] | the dispatcher core | base, mrx |
 //! | [`front`] | FUSE | base, mup, rdbss |
 //! | [`mgmt`] | the management plane | base |
@@ -34,6 +34,7 @@ pub mod front;
 #[cfg(not(any(loom, shuttle)))]
 pub mod mgmt;
 pub mod mrx;
+pub mod mup;
 pub mod rdbss;
 #[cfg(not(any(loom, shuttle)))]
 pub mod redirectors;

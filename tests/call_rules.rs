@@ -164,6 +164,7 @@ fn a_quiet_device_has_told_every_result() {
             go_on: Mutex::new(may_go_on),
         }),
         unc_provider: None,
+        dependents: None,
     };
     let device = registry.register(registration).expect("a fresh registry");
     device.start(Caller::default()).expect("taken");

@@ -32,7 +32,7 @@ fn g2_g4_stopped_means_refused_at_once_but_the_root_answers() {
     assert_eq!(host.open(&file, Access::Read).err(), Some(Status::RedirectorNotStarted));
     let root = Operation::GetAttributes { node: host.root(), handle: None };
     assert!(matches!(host.call(root), Ok(Answer::Attributes(_))));
-    let volume = host.call(Operation::QueryVolume);
+    let volume = host.call(Operation::QueryVolume { node: host.root() });
     assert!(matches!(volume, Ok(Answer::Volume(volume)) if volume.blocks == 7));
     assert_eq!(host.device.status().refused_total, 2);
 }

@@ -29,8 +29,8 @@ model() {
   env RUSTFLAGS="--cfg $checker" timeout -k 10 900 cargo test --quiet --locked --profile models \
     --target-dir "target/$checker" "${@/#/--test=${checker}_}"
 }
-step loom model loom gate queue context
-step shuttle model shuttle control objects
+step loom model loom gate queue context mup
+step shuttle model shuttle control objects mup
 step build cargo build --quiet --release --locked
 step shell env MINIRDR="$PWD/target/release/minirdr" tests/shell/run.sh
 for judge in impacket varlink varlinkctl openmetrics; do

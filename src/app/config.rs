@@ -1,5 +1,6 @@
 //! What one host is started with.
 
+use crate::app::namespace::ProviderConfig;
 use crate::app::notify::NotifyConfig;
 use crate::app::options::MountOptions;
 use crate::app::rpc::RpcOptions;
@@ -12,8 +13,12 @@ use std::path::PathBuf;
 pub struct MountConfig {
     /// The mount's name: of its socket, and of every command.
     pub name: String,
-    /// What is mounted.
+    /// What is mounted: [`Source::Namespace`] with providers, else a mini-redirector's.
     pub source: Source,
+    /// The providers of a configuration; none for a plain mount.
+    pub providers: Vec<ProviderConfig>,
+    /// The file they come from, which SIGHUP reads again; absolute.
+    pub config_file: Option<PathBuf>,
     /// Where; absolute.
     pub mount_point: PathBuf,
     /// How.

@@ -1,10 +1,12 @@
 //! The host as the management plane sees it: `Control`, over the device and the mount.
 
 use crate::app::config::MountConfig;
+use crate::app::devices::Devices;
+use crate::app::namespace::members::Members;
 use crate::app::rpc::Remote;
 use crate::app::saved::MountRecord;
 use crate::app::unsent::keeper::Keeper;
-use crate::app::unsent::replay::{self, Replay};
+use crate::app::unsent::replay::{self, Destination, Replay};
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
@@ -18,6 +20,8 @@ use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
+use crate::rdbss::objects::number_space::Tag;
+use crate::rdbss::operation::Dispatcher;
 use crate::rdbss::startstop::{CallError, Running};
 use crate::rdbss::ticket::TicketState;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +39,10 @@ pub struct Mounted {
 pub struct HostControl {
     pub(in crate::app) config: MountConfig,
     pub(in crate::app) device: Arc<Device>,
+    /// What the kernel's requests go to.
+    pub(in crate::app) dispatcher: Arc<dyn Dispatcher>,
+    /// The shares, in a mount of several providers: then the device is the mount's own.
+    pub(in crate::app) members: Option<Arc<Members>>,
     pub(in crate::app) clock: Arc<dyn Clock>,
     /// When it began, by both clocks.
     began: (Moment, f64),
@@ -58,14 +66,17 @@ impl HostControl {
     #[must_use]
     pub fn new(
         config: MountConfig,
-        device: Arc<Device>,
+        devices: &Devices,
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
+        let Devices { device, dispatcher, members, .. } = devices;
         let began = (clock.now(), unix_seconds(clock.wall()));
         Self {
             config,
-            device,
+            device: device.clone(),
+            dispatcher: dispatcher.clone(),
+            members: members.clone(),
             clock,
             began,
             keeper,
@@ -131,6 +142,18 @@ impl HostControl {
     }
 }
 
+impl Destination for HostControl {
+    fn dispatcher(&self) -> Arc<dyn Dispatcher> {
+        self.dispatcher.clone()
+    }
+
+    fn device_of(&self, tag: Tag) -> Arc<Device> {
+        let shares = self.members.iter().flat_map(|members| members.all());
+        let found = shares.map(|shown| shown.device.clone()).find(|device| device.tag() == tag);
+        found.unwrap_or_else(|| self.device.clone())
+    }
+}
+
 /// The mount's place in the namespace, which says so when a stop of ours has given it up.
 pub(in crate::app) struct Place {
     pub registration: Arc<dyn FileSystemRegistration>,
@@ -178,7 +201,7 @@ impl Control for HostControl {
         let now = self.clock.now();
         let unsent = self.keeper.summary();
         let front_defects = self.front_defects();
-        MountStatus {
+        let mut whole = MountStatus {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
             redirector: self.config.source.scheme().to_owned(),
@@ -206,7 +229,12 @@ impl Control for HostControl {
             unsent_files_bytes: unsent.bytes,
             rpc: self.remote.get().and_then(Remote::state),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            providers: Vec::new(),
+        };
+        if let Some(members) = &self.members {
+            members.add_to_status(&mut whole);
         }
+        whole
     }
 
     fn listen(&self) -> Result<RpcStatus, ControlError> {
@@ -236,19 +264,33 @@ impl Control for HostControl {
     }
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
-        self.device.visit_handles(visit);
+        let mut goes_on = true;
+        self.device.visit_handles(|handle| {
+            goes_on = visit(handle);
+            goes_on
+        });
+        if let Some(members) = self.members.as_ref().filter(|_| goes_on) {
+            members.visit_handles(visit);
+        }
     }
 
     fn requests(&self) -> Vec<RequestInfo> {
-        self.device.requests()
+        let mut requests = self.device.requests();
+        requests.extend(self.members.iter().flat_map(|members| members.requests()));
+        requests
     }
 
     fn check(&self) -> Check {
-        self.device.check()
+        let mut check = self.device.check();
+        if let Some(members) = &self.members {
+            members.add_to_check(&mut check);
+        }
+        check
     }
 
     fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
-        let detached = self.device.detach(asked_by, handle);
+        let of_a_share = || self.members.as_ref()?.detach(asked_by, handle);
+        let detached = self.device.detach(asked_by, handle).or_else(of_a_share);
         detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 
@@ -269,11 +311,21 @@ impl Control for HostControl {
     }
 
     fn pause(&self, _: Caller) -> Result<CallResult, ControlError> {
-        Ok(self.device.pause()?)
+        let result = self.device.pause()?;
+        if let Some(members) = &self.members {
+            members.set_paused(true);
+        }
+        Ok(result)
     }
 
     fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
-        Ok(self.device.resume_for(asked_by)?)
+        let paused = self.device.state() == State::Paused;
+        let result = self.device.resume_for(asked_by)?;
+        // A stop that is taken back takes theirs back itself.
+        if let Some(members) = self.members.as_ref().filter(|_| paused) {
+            members.set_paused(false);
+        }
+        Ok(result)
     }
 
     fn wait_ticket(
@@ -313,8 +365,8 @@ impl Control for HostControl {
             let why = "it is mounted read-only: mount it for writing, then replay";
             return Err(ControlError::Refused(why.to_owned()));
         }
-        let (device, keeper, clock) = (&self.device, &*self.keeper, &self.clock);
-        let replay = Replay { device, keeper, clock, caller: asked_by, force };
+        let (keeper, clock) = (&*self.keeper, &self.clock);
+        let replay = Replay { device: self, keeper, clock, caller: asked_by, force };
         replay.run(go_on).map_err(ControlError::Refused)
     }
 
@@ -326,23 +378,17 @@ impl Control for HostControl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::devices::Given;
     use crate::app::options::MountOptions;
-    use crate::app::redirector;
     use crate::app::saved::Saver;
     use crate::app::source::Source;
     use crate::base::clock::SystemClock;
     use crate::base::stop::Notice;
     use crate::base::sync::{Mutex, Rank};
     use crate::mgmt::authz::Policy;
+    use crate::mgmt::events::EventQueue;
     use crate::rdbss::notice::Observer;
-    use crate::rdbss::register::{DeviceOptions, Registration, RegistrationControls, Registry};
     use crate::rdbss::saving::ConfigKeeper;
-
-    struct Deaf;
-
-    impl Observer for Deaf {
-        fn notice(&self, _: crate::base::ids::Generation, _: Notice) {}
-    }
 
     /// The namespace: the mount is there, or somebody is inside.
     struct Namespace {
@@ -359,32 +405,27 @@ mod tests {
         }
     }
 
-    fn host(registry: &Registry, state: &tempfile::TempDir) -> Arc<HostControl> {
-        host_with(registry, state, Arc::new(Deaf))
+    struct Deaf;
+
+    impl Observer for Deaf {
+        fn notice(&self, _: crate::base::ids::Generation, _: Notice) {}
+    }
+
+    fn host(state: &tempfile::TempDir) -> (Arc<HostControl>, Devices) {
+        host_with(state, Arc::new(Deaf))
     }
 
     fn host_with(
-        registry: &Registry,
         state: &tempfile::TempDir,
         observer: Arc<dyn Observer>,
-    ) -> Arc<HostControl> {
+    ) -> (Arc<HostControl>, Devices) {
         let clock = SystemClock::shared();
         let options = MountOptions::default();
-        let factory = redirector::factory(&Source::Memory, &options.redirector_options, &clock)
-            .expect("memory needs nothing");
-        let registration = Registration {
-            name: "bk".to_owned(),
-            controls: RegistrationControls::default(),
-            factory,
-            options: DeviceOptions::default(),
-            clock: clock.clone(),
-            observer,
-            unc_provider: None,
-        };
-        let device = registry.register(registration).expect("the first of its name");
         let config = MountConfig {
             name: "bk".to_owned(),
             source: Source::Memory,
+            providers: Vec::new(),
+            config_file: None,
             mount_point: "/mnt/bk".into(),
             options,
             runtime_dir: "/run/minirdr".into(),
@@ -395,15 +436,23 @@ mod tests {
         };
         let keeper = Keeper::start("bk".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
-        Arc::new(HostControl::new(config, device, clock, keeper))
+        let events = Arc::new(EventQueue::new(clock.clone()));
+        let devices = Devices::make(Given {
+            config: &config,
+            clock: &clock,
+            events: &events,
+            publisher: observer,
+            keeper: keeper.clone(),
+        });
+        let devices = devices.expect("memory needs nothing");
+        (Arc::new(HostControl::new(config, &devices, clock, keeper)), devices)
     }
 
     /// What a stop of ours took away is not mounted any more; what was busy is still.
     #[test]
     fn a_mount_that_was_given_up_is_not_mounted() {
-        let registry = Registry::default();
         let state = tempfile::tempdir().expect("a directory");
-        let control = host(&registry, &state);
+        let (control, devices) = host(&state);
         assert!(!control.status().mounted, "not yet");
         let mounted = Mounted { device: "0:52".to_owned() };
         control.mounted.set(mounted).expect("the first time");
@@ -417,7 +466,7 @@ mod tests {
         assert!(!control.status().mounted);
         let refused = control.start(Caller::default()).expect_err("there is no mount");
         assert_eq!(refused.to_string(), "the mount point is gone: mount it again");
-        registry.unregister("bk").expect("never started");
+        devices.shut_down();
     }
 
     /// Reads the record whenever a result is announced, on the control thread: nobody has it
@@ -439,12 +488,11 @@ mod tests {
     /// S-93, invariant 9: when a stop's result comes, the record on disk says that it was stopped.
     #[test]
     fn i9_the_record_is_on_disk_when_the_result_comes() {
-        let registry = Registry::default();
         let state = tempfile::tempdir().expect("a directory");
         let state_dir = state.path().join("bk");
         let seen = Mutex::new(Rank::Leaf, Vec::new());
         let observer = Arc::new(Reading { state_dir: state_dir.clone(), seen });
-        let control = host_with(&registry, &state, observer.clone());
+        let (control, devices) = host_with(&state, observer.clone());
         let weak = Arc::downgrade(&control);
         let content = Box::new(move |scope| weak.upgrade().and_then(|host| host.saved(scope)));
         let saver = Saver::start(state_dir.clone(), control.clock.clone(), content);
@@ -467,20 +515,19 @@ mod tests {
             assert_eq!((report.result, report.error), (CallResult::Success, None));
         }
         assert_eq!(*observer.seen.lock(), [Some(false); 3]);
-        registry.unregister("bk").expect("stopped");
+        devices.shut_down();
     }
 
     /// What goes wrong in the front counts as much as what does in the core.
     #[test]
     fn defects_of_the_front_are_counted() {
-        let registry = Registry::default();
         let state = tempfile::tempdir().expect("a directory");
-        let control = host(&registry, &state);
+        let (control, devices) = host(&state);
         let before = control.status().defects_total;
         let counted = control.front_defects.set(Box::new(|| 3));
         assert!(counted.is_ok());
         // Other tests of this process may have a callout panic meanwhile.
         assert!(control.status().defects_total >= before + 3);
-        registry.unregister("bk").expect("never started");
+        devices.shut_down();
     }
 }

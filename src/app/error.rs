@@ -1,5 +1,6 @@
 //! Why a host could not run, in one line, with its exit code (cli.md).
 
+use crate::app::options::UsageError;
 use crate::front::error::FrontError;
 
 /// What kept a mount from coming up.
@@ -35,6 +36,12 @@ impl AppError {
             next = source.source();
         }
         Self { message, code: 1 }
+    }
+}
+
+impl From<UsageError> for AppError {
+    fn from(error: UsageError) -> Self {
+        Self::usage(error)
     }
 }
 

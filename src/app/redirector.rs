@@ -2,6 +2,7 @@
 //! all.
 
 use crate::app::error::AppError;
+use crate::app::options::UsageError;
 use crate::app::source::Source;
 use crate::base::clock::Clock;
 use crate::mrx::calldown::MiniRedirector;
@@ -33,7 +34,30 @@ pub fn factory(
             let inner = factory(inner, &rest, clock)?;
             Ok(faulty(inner, plan))
         }
+        Source::Namespace(_) => Err(not_one(source).into()),
     }
+}
+
+/// Checks options alone: nothing is made, and no directory looked at.
+///
+/// # Errors
+/// One line that says whose option is wrong, and what would be right.
+pub fn check_options(source: &Source, options: &[(String, String)]) -> Result<(), UsageError> {
+    let refused = |error| UsageError(of(source.scheme(), &error).message);
+    match source {
+        Source::Memory => MemoryOptions::parse(options).map(drop).map_err(refused),
+        Source::Local(_) => LocalOptions::parse(options).map(drop).map_err(refused),
+        Source::Faulty(inner) => {
+            let (_, rest) = FaultyOptions::split(options).map_err(refused)?;
+            check_options(inner, &rest)
+        }
+        Source::Namespace(_) => Err(not_one(source)),
+    }
+}
+
+/// Several providers are several mini-redirectors.
+fn not_one(source: &Source) -> UsageError {
+    UsageError(format!("{source} is no source of one mini-redirector"))
 }
 
 /// Whose option it was: a source may be two mini-redirectors, one inside the other.

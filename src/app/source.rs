@@ -6,7 +6,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// What is mounted. Its display is the word it was parsed from, as `mount` takes it again.
+/// What is mounted. Its display is the word it was parsed from, as `mount` takes it again; that of
+/// a configuration is for people, and `mount` takes its file behind `--config`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// `memory:`, a tree in the daemon's memory.
@@ -15,6 +16,9 @@ pub enum Source {
     Local(PathBuf),
     /// `faulty:SOURCE`, another source with seeded delays, errors, hangs and panics.
     Faulty(Box<Source>),
+    /// `config:FILE`, the providers of a configuration file: what `mount --config FILE` mounts. No
+    /// word of a command is parsed to it.
+    Namespace(PathBuf),
 }
 
 impl Source {
@@ -46,6 +50,10 @@ impl Source {
             b"faulty" if rest.starts_with(b"faulty:") => {
                 Err(UsageError(format!("source \"{shown}\": faulty: cannot wrap itself")))
             }
+            b"config" => Err(UsageError(format!(
+                "source \"{shown}\": several providers are mounted with --config FILE, \
+                 and no source"
+            ))),
             b"faulty" => Ok(Self::Faulty(Box::new(Self::parse(OsStr::from_bytes(rest))?))),
             _ => Err(UsageError(format!(
                 "source \"{shown}\" has an unknown scheme \"{}:\": {KNOWN}",
@@ -61,6 +69,7 @@ impl Source {
             Self::Memory => "memory",
             Self::Local(_) => "local",
             Self::Faulty(_) => "faulty",
+            Self::Namespace(_) => "namespace",
         }
     }
 
@@ -68,7 +77,7 @@ impl Source {
     #[must_use]
     pub fn local_directory(&self) -> Option<&PathBuf> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Namespace(_) => None,
             Self::Local(path) => Some(path),
             Self::Faulty(inner) => inner.local_directory(),
         }
@@ -83,7 +92,7 @@ impl Source {
         change: impl FnOnce(PathBuf) -> Result<PathBuf, E>,
     ) -> Result<Self, E> {
         match self {
-            Self::Memory => Ok(Self::Memory),
+            Self::Memory | Self::Namespace(_) => Ok(self),
             Self::Local(path) => change(path).map(Self::Local),
             // One level: `parse` refuses faulty inside faulty, and boxing stays out of the
             // recursion.
@@ -106,6 +115,7 @@ impl fmt::Display for Source {
             Self::Memory => out.write_str("memory:"),
             Self::Local(path) => write!(out, "local:{}", path.display()),
             Self::Faulty(inner) => write!(out, "faulty:{inner}"),
+            Self::Namespace(file) => write!(out, "config:{}", file.display()),
         }
     }
 }
@@ -144,12 +154,25 @@ mod tests {
             ("faulty:", "names no scheme"),
             ("faulty:sftp:x", "unknown scheme"),
             ("faulty:faulty:memory:", "cannot wrap itself"),
+            ("config:/etc/net.toml", "mounted with --config FILE"),
+            ("faulty:config:net.toml", "mounted with --config FILE"),
         ];
         for (text, part) in cases {
             let error = parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
             assert!(!error.contains('\n'), "{text}: one line");
         }
+    }
+
+    #[test]
+    fn a_configuration_is_shown_and_has_no_directory_of_its_own() {
+        let source = Source::Namespace(PathBuf::from("/etc/net.toml"));
+        assert_eq!(
+            (source.to_string().as_str(), source.scheme()),
+            ("config:/etc/net.toml", "namespace")
+        );
+        assert_eq!(source.local_directory(), None);
+        assert_eq!(source.clone().map_directory(|_| Err(())), Ok(source));
     }
 
     #[test]

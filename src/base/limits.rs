@@ -116,6 +116,37 @@ pub const CHANGES_KEPT: usize = 256;
 pub const DELAYED_REQUESTS_MAX: usize = 4096;
 /// Bytes of the writes among them.
 pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Names the kernel is told one by one to forget; for more it is told to forget all.
+pub const NOTIFIER_NAMES_MAX: usize = 1024;
+/// A prefix that changes hands waits so long for the kernel to be told.
+pub const HAND_OVER_SETTLE_WAIT: Duration = Duration::from_secs(5);
+/// Longest name in a mount's namespace, in bytes (POSIX PATH_MAX).
+pub const NET_NAME_BYTES_MAX: usize = 4096;
+/// Providers of one mount.
+pub const PROVIDERS_MAX: usize = 1024;
+/// Prefixes of the providers that one mount is configured with, all together: each is a share, a
+/// device with a tag of its own (7 bits; 0 is the router's, 127 is not given).
+pub const SHARES_MAX: usize = 126;
+/// Largest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Prefixes of one mount.
+pub const PREFIXES_MAX: usize = 65_536;
+/// Names whose claims, or whose refusals, the router remembers.
+pub const ROUTES_CACHED_MAX: usize = 1 << 20;
+/// How long a claim is remembered.
+pub const ROUTE_LIFETIME: Duration = Duration::from_secs(60);
+/// How long it is remembered that nobody claims a name.
+pub const REFUSAL_LIFETIME: Duration = Duration::from_secs(5);
+/// Purged names told one by one when a prefix changes hands; beyond it, only that there are more.
+pub const PURGED_NAMES_MAX: usize = 4096;
+/// Users' views of one share kept while nobody uses them.
+pub const VIEWS_KEPT: usize = 64;
+/// Live watches of one mount.
+pub const WATCHES_MAX: usize = 4096;
+/// Changes kept for one watch until it takes them; more become one overflow.
+pub const WATCH_CHANGES_KEPT: usize = 1024;
+
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS_MAX: usize = 128;
 /// Of these, clients that are neither root nor the owner leave so many to those who are; the owner
@@ -218,6 +249,11 @@ const _: () = assert!(
 );
 const _: () =
     assert!(TICKET_RESULTS_KEPT <= EVENTS_LASTING_KEPT, "a result and its event go together");
+const _: () = assert!(SHARES_MAX <= PROVIDERS_MAX, "every share is a provider of the router");
+const _: () = assert!(
+    CONFIG_FILE_BYTES_MAX > 2 * (SHARES_MAX * NET_NAME_BYTES_MAX) as u64,
+    "as many prefixes as there may be, of the greatest length, must fit"
+);
 const _: () = assert!(RPC_FRAGMENT_BYTES_MIN <= RPC_FRAGMENT_BYTES_MAX);
 const _: () = assert!(
     RPC_CALLS_MAX as usize >= RPC_CONNECTIONS_MAX,

@@ -56,6 +56,18 @@ impl Name {
     }
 }
 
+/// What a plain name is made of, for whoever is told that something is none.
+pub const PLAIN_NAME_RULE: &str =
+    "a name is letters, digits and . _ - + @ :, and starts with none of . -";
+
+/// Is this a plain name: of a mount, or of a provider? It is a part of file names and a word of
+/// commands.
+#[must_use]
+pub fn is_plain_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || "._-+@:".contains(c);
+    !text.is_empty() && !text.starts_with(['.', '-']) && text.chars().all(allowed)
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         String::from_utf8_lossy(&self.0).fmt(out)
@@ -80,6 +92,16 @@ mod tests {
         assert_eq!(Name::new(&[b'x'; 256]), Err(Status::NameTooLong));
         for bad in [&b""[..], b".", b"..", b"a/b", b"a\0"] {
             assert_eq!(Name::new(bad), Err(Status::InvalidParameter));
+        }
+    }
+
+    #[test]
+    fn plain_names_are_words_and_parts_of_file_names() {
+        for good in ["docs", "a", "9", "übung", "a@b:c+d_e-f.g"] {
+            assert!(is_plain_name(good), "{good}");
+        }
+        for bad in ["", ".a", "-a", "a b", "a/b", "a\n", "a\0", "\"", ".."] {
+            assert!(!is_plain_name(bad), "{bad:?}");
         }
     }
 }

@@ -29,8 +29,12 @@ pub enum Rank {
     Registry,
     /// `rdbss`: the start/stop machine and its queue of control jobs.
     Lifecycle,
-    /// `mup`: the prefix table.
+    /// `mup`: who owns which prefix, and the hand-overs under way.
     Router,
+    /// `mup`: the prefix table, as lookups see it.
+    Prefixes,
+    /// `mup`: one part of the resolution cache, or one list of routes in the making.
+    Routes,
     /// `rdbss`: SRV_CALL, NET_ROOT, V_NET_ROOT of a device (rdbss.md 1.5: before the FCB table).
     NetNameTable,
     /// `rdbss`: FCBs of a NET_ROOT.

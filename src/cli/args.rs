@@ -12,8 +12,8 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use remote::RpcArgs;
 pub use remote::{RpcAction, RpcVerbArgs};
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The network mount that tells the truth when it stops.
@@ -101,13 +101,19 @@ pub struct NameArgs {
 
 /// `minirdr mount`.
 #[derive(Clone, Debug, Args)]
+#[command(allow_missing_positional = true)]
+#[command(override_usage = "minirdr mount [OPTIONS] <SOURCE> <DIR>\n       \
+    minirdr mount [OPTIONS] --config <FILE> <DIR>")]
 pub struct MountArgs {
     /// What to mount: memory:, local:DIR, faulty:SOURCE
-    #[arg(value_name = "SOURCE")]
-    pub source: OsString,
+    #[arg(value_name = "SOURCE", conflicts_with = "config")]
+    pub source: Option<OsString>,
     /// Where to mount it
     #[arg(value_name = "DIR")]
     pub mount_point: PathBuf,
+    /// Several providers, as FILE says, instead of one SOURCE: checked, and not served yet
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Mount options, comma-separated
     #[arg(short = 'o', long = "options", value_name = "OPTS")]
     pub options: Vec<String>,
@@ -394,6 +400,32 @@ pub struct ManArgs {
     pub directory: PathBuf,
 }
 
+/// What `mount` mounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What<'a> {
+    /// One source.
+    Source(&'a OsStr),
+    /// The providers of a configuration file.
+    Config(&'a Path),
+}
+
+impl MountArgs {
+    /// What to mount; [`parse`] has asked it already.
+    ///
+    /// # Errors
+    /// Usage: nothing is said.
+    pub fn what(&self) -> Result<What<'_>, Trouble> {
+        match (&self.source, &self.config) {
+            (_, Some(file)) => Ok(What::Config(file)),
+            (Some(source), None) => Ok(What::Source(source)),
+            (None, None) => Err(Trouble::usage(
+                "mount needs <SOURCE> and <DIR>, or --config <FILE> and <DIR>; see `minirdr mount \
+                 --help`",
+            )),
+        }
+    }
+}
+
 /// A bound of a wait or stop; none: infinity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound(pub Option<Duration>);
@@ -498,6 +530,7 @@ pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
     }
     match CommandLine::try_parse_from(words) {
         Ok(CommandLine { verb: Verb::Mount(args) }) => {
+            args.what()?;
             Ok(Parsed::Verb(Box::new(Verb::Mount(MountArgs {
                 ready_on_stdout: is_daemon,
                 ..args
@@ -565,6 +598,42 @@ mod tests {
         CommandLine::command().debug_assert();
     }
 
+    /// S-112: one source, or a configuration; the last word is the mount point.
+    #[test]
+    fn a_mount_is_of_a_source_or_of_a_configuration() {
+        let mount = |line: &str| match verb(line) {
+            Ok(Verb::Mount(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        };
+        let plain = mount("minirdr mount memory: /x --name t");
+        assert_eq!(plain.what(), Ok(What::Source(OsStr::new("memory:"))));
+        assert_eq!(plain.mount_point, Path::new("/x"));
+        let lines = [
+            "mount --config net.toml /x",
+            "mount /x --config=net.toml",
+            "mount --config net.toml -- /x",
+        ];
+        for line in lines {
+            let args = mount(&format!("minirdr {line}"));
+            assert_eq!(args.what(), Ok(What::Config(Path::new("net.toml"))), "{line}");
+            assert_eq!(args.mount_point, Path::new("/x"), "{line}");
+        }
+        let both = verb("minirdr mount --config net.toml memory: /x").expect_err("both");
+        let line = "the argument '--config <FILE>' cannot be used with '[SOURCE]'; see `minirdr \
+                    mount --help`";
+        assert_eq!(both.message, line);
+        let help = mount_help();
+        assert!(help.contains("minirdr mount [OPTIONS] --config <FILE> <DIR>"), "{help}");
+    }
+
+    fn mount_help() -> String {
+        let words = ["minirdr", "mount", "--help"].map(OsString::from);
+        match parse(&words) {
+            Ok(Parsed::Text(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_plain_stop_asks_for_the_documents_stop() {
         let args = stop("minirdr stop bk");
@@ -628,6 +697,9 @@ mod tests {
             ("minirdr stop bk --check --wait", "--wait"),
             ("minirdr stop bk --mode hard", "drain, cancel, abort"),
             ("minirdr mount memory:", "<DIR>"),
+            ("minirdr mount --config net.toml", "<DIR>"),
+            ("minirdr mount --config net.toml memory: /x", "--config"),
+            ("minirdr mount /x --config", "<FILE>"),
             ("minirdr mount memory: /x --rpc tcp:1", "ncacn_ip_tcp:127.0.0.1[PORT]"),
             ("minirdr mount memory: /x --rpc ncalrpc:[x]", "absolute"),
             ("minirdr mount memory: /x --rpc-stop=mount", "--rpc"),

@@ -74,6 +74,7 @@ pub fn mount(state: State) -> MountStatus {
         unsent_files_bytes: 0,
         rpc: None,
         version: "0.1.0".to_owned(),
+        providers: Vec::new(),
     }
 }
 

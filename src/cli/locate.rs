@@ -4,6 +4,7 @@
 //! `readlink` inside one asks its daemon, and that daemon may hang.
 
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::name::{PLAIN_NAME_RULE, is_plain_name};
 use crate::cli::environment::Environment;
 use crate::cli::exit::Trouble;
 use crate::cli::mountinfo::{self, Mount};
@@ -27,14 +28,11 @@ const LINKS_MAX: usize = 40;
 /// # Errors
 /// Usage: what a name is made of.
 pub fn check_name(name: &str) -> Result<(), Trouble> {
-    let allowed = |c: char| c.is_alphanumeric() || "._-+@:".contains(c);
-    let good = !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(allowed);
-    if good {
+    if is_plain_name(name) {
         return Ok(());
     }
     Err(Trouble::usage(format!(
-        "{name:?} cannot name a mount: a name is letters, digits and . _ - + @ :, and starts with \
-         none of . -; choose one with --name"
+        "{name:?} cannot name a mount: {PLAIN_NAME_RULE}; choose one with --name"
     )))
 }
 

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod config_file;
 pub mod corpse;
 pub mod daemon;
 pub mod demo;

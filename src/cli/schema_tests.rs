@@ -95,6 +95,8 @@ fn mounts_are_as_the_schema_says() {
     let config = MountConfig {
         name: "bk".to_owned(),
         source: Source::Memory,
+        providers: Vec::new(),
+        config_file: None,
         mount_point: PathBuf::from("/mnt/bk"),
         options: MountOptions::default(),
         rpc: RpcOptions::default(),

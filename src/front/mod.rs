@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod control_dir;
 pub mod error;
 pub mod inodes;
+pub mod namespace;
 pub mod notifier;
 pub mod options;
 pub mod session;

@@ -6,7 +6,8 @@
 
 use crate::base::clock::Clock;
 use crate::base::ids::NodeNumber;
-use crate::base::limits::{NOTIFIER_FILES_MAX, NOTIFIER_STOP_WAIT};
+use crate::base::limits::{NOTIFIER_FILES_MAX, NOTIFIER_NAMES_MAX, NOTIFIER_STOP_WAIT};
+use crate::base::name::Name;
 use crate::base::sync::{Condvar, Mutex, Rank, assert_no_locks};
 use crate::base::threads::{self, Thread};
 use crate::front::inodes::{Inodes, KernelNode};
@@ -30,6 +31,9 @@ struct Queue {
     files: BTreeSet<NodeNumber>,
     /// More files than the bound: all that the kernel knows.
     all_files: bool,
+    /// Names to be forgotten one by one, by the directory they are in.
+    entries: BTreeSet<(NodeNumber, Name)>,
+    /// All of them, and what is known of every file.
     names: bool,
     /// Requests so far, and up to which of them everything has been sent.
     asked: u64,
@@ -40,7 +44,7 @@ struct Queue {
 
 impl Queue {
     fn is_idle(&self) -> bool {
-        self.files.is_empty() && !self.all_files && !self.names
+        self.files.is_empty() && !self.all_files && self.entries.is_empty() && !self.names
     }
 }
 
@@ -105,6 +109,21 @@ impl<N: KernelNode> CacheNotifier<N> {
         thread.join();
     }
 
+    /// Queues: forget a name, and with it all that is below it, so that the next use asks us. What
+    /// is open stays open.
+    pub fn forget_name(&self, parent: NodeNumber, name: Name) {
+        self.ask(|queue| {
+            if queue.names {
+                return;
+            }
+            queue.entries.insert((parent, name));
+            if queue.entries.len() > NOTIFIER_NAMES_MAX {
+                queue.entries.clear();
+                queue.names = true;
+            }
+        });
+    }
+
     fn ask(&self, change: impl FnOnce(&mut Queue)) {
         let mut queue = self.queue.lock();
         change(&mut queue);
@@ -125,9 +144,11 @@ impl<N: KernelNode> CacheNotifier<N> {
             let files = mem::take(&mut queue.files);
             let all_files = mem::take(&mut queue.all_files);
             let names = mem::take(&mut queue.names);
+            let entries = mem::take(&mut queue.entries);
             let asked = queue.asked;
             drop(queue);
             self.send_files(&files, all_files);
+            self.send_entries(&entries);
             if names {
                 self.send_names();
             }
@@ -164,6 +185,19 @@ impl<N: KernelNode> CacheNotifier<N> {
             let sent = self.notify(&Notification::InvalidateNode { node: number.0 });
             if !is_heard(sent, "invalidating a file") {
                 return;
+            }
+        }
+    }
+
+    /// Names one by one, and the attributes of the directories they are in.
+    fn send_entries(&self, entries: &BTreeSet<(NodeNumber, Name)>) {
+        for (parent, name) in entries {
+            let entry = Notification::InvalidateEntry { parent: parent.0, name: name.as_os() };
+            let attributes = Notification::InvalidateAttributes { node: parent.0 };
+            for told in [entry, attributes] {
+                if self.is_stopped() || !is_heard(self.notify(&told), "forgetting a name") {
+                    return;
+                }
             }
         }
     }
@@ -298,6 +332,30 @@ mod tests {
         assert!(notifier.settle(LIMIT));
         let sent: Vec<String> = sent.try_iter().collect();
         assert_eq!(sent, ["InvalidateNode { node: 3 }", "InvalidateNode { node: 4 }"]);
+        notifier.stop(thread);
+    }
+
+    /// One name, with the attributes of its directory; too many are forgotten all at once.
+    #[test]
+    fn a_name_is_forgotten_by_itself() {
+        let (notifier, thread, sent) = fixture(Ok(()));
+        let name = |at: usize| Name::new(format!("n{at}").as_bytes()).expect("a good name");
+        notifier.forget_name(NodeNumber(3), name(0));
+        assert!(notifier.settle(LIMIT));
+        let told: Vec<String> = sent.try_iter().collect();
+        let entry = "InvalidateEntry { parent: 3, name: \"n0\" }";
+        assert_eq!(told, [entry, "InvalidateAttributes { node: 3 }"]);
+        notifier.ask(|queue| {
+            for at in 0..NOTIFIER_NAMES_MAX {
+                queue.entries.insert((NodeNumber(3), name(at)));
+            }
+        });
+        // Some of them may have been sent already.
+        for at in 0..=NOTIFIER_NAMES_MAX {
+            notifier.forget_name(NodeNumber(4), name(at));
+        }
+        assert!(notifier.settle(LIMIT));
+        assert!(sent.try_iter().any(|told| told == "IncrementEpoch" || told.contains("n1024")));
         notifier.stop(thread);
     }
 

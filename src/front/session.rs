@@ -216,6 +216,12 @@ impl Mount {
         self.plumbing.cache.clone()
     }
 
+    /// The kernel's caches, for whoever tells it of single names.
+    #[must_use]
+    pub fn notifier(&self) -> Arc<CacheNotifier> {
+        self.plumbing.cache.clone()
+    }
+
     /// The mount's place in the namespace, for the core.
     #[must_use]
     pub fn registration(&self) -> Arc<dyn FileSystemRegistration> {

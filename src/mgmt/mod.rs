@@ -29,6 +29,7 @@ pub mod overrides;
 pub mod peer;
 pub mod proc;
 pub mod proto;
+pub mod providers;
 pub mod rpc;
 pub mod server;
 pub mod service;

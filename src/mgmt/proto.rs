@@ -8,6 +8,7 @@ use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
+pub use crate::mgmt::providers::ProviderStatus;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -201,6 +202,9 @@ pub struct MountStatus {
     pub rpc: Option<RpcState>,
     /// The daemon's version.
     pub version: String,
+    /// The shares of a mount of several providers, by device; empty for any other.
+    #[serde(default)]
+    pub providers: Vec<ProviderStatus>,
 }
 
 /// Is remote management there to be called?

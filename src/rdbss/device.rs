@@ -15,12 +15,15 @@ use crate::rdbss::fsp::Fsp;
 use crate::rdbss::gate::Gate;
 use crate::rdbss::lifecycle::Refused;
 use crate::rdbss::losses::Losses;
-use crate::rdbss::notice::{FileSystemRegistration, KernelCache, Observer, UncProvider};
+use crate::rdbss::notice::{
+    Dependents, FileSystemRegistration, KernelCache, Observer, UncProvider,
+};
 use crate::rdbss::objects::fcb_table::FcbTable;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::handles::HandleTable;
+use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::objects::v_net_root::VNetRoot;
-use crate::rdbss::operation::Node;
+use crate::rdbss::operation::{Node, NodeAnswer};
 use crate::rdbss::register::{
     DeviceOptions, RedirectorFactory, Registration, RegistrationControls,
 };
@@ -58,6 +61,7 @@ pub struct Device {
     pub(in crate::rdbss) clock: Arc<dyn Clock>,
     pub(in crate::rdbss) observer: Arc<dyn Observer>,
     pub(in crate::rdbss) unc_provider: Option<Arc<dyn UncProvider>>,
+    pub(in crate::rdbss) dependents: Option<Arc<dyn Dependents>>,
     pub(in crate::rdbss) gate: Arc<Gate>,
     pub(in crate::rdbss) control: Control,
     pub(in crate::rdbss) tickets: Tickets,
@@ -105,7 +109,8 @@ impl Device {
     /// # Errors
     /// The system's, when it has no room for a thread.
     pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
-        let clock = registration.clock;
+        let (clock, tag) = (registration.clock, registration.options.tag);
+        let shown_at = registration.options.shown_at.clone();
         let device = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             name: registration.name,
@@ -114,10 +119,11 @@ impl Device {
             options: registration.options,
             observer: registration.observer,
             unc_provider: registration.unc_provider,
+            dependents: registration.dependents,
             gate: Arc::new(Gate::new()),
             control: Control::default(),
             tickets: Tickets::default(),
-            handles: HandleTable::new(),
+            handles: HandleTable::tagged(tag),
             requests: RequestTable::default(),
             counts: Arc::new(ContextCounts::new(clock.clone())),
             refusals: RefusedRequests::default(),
@@ -133,7 +139,7 @@ impl Device {
             scavenging: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
             view: RwLock::new(Rank::NetNameTable, None),
-            fcbs: FcbTable::new(),
+            fcbs: FcbTable::new(tag, shown_at),
             root: OnceLock::new(),
             last_known: Mutex::new(Rank::Leaf, LastKnown::default()),
             kernel: OnceLock::new(),
@@ -163,6 +169,33 @@ impl Device {
     pub fn capabilities(&self) -> Capabilities {
         let view = self.view.read().clone();
         view.map(|view| view.instance().capabilities).unwrap_or_default()
+    }
+
+    /// A path below the share's root, as its mini-redirector says it, as the mount has it.
+    pub(in crate::rdbss) fn told_path(&self, below: Vec<u8>) -> Vec<u8> {
+        match &self.options.shown_at[..] {
+            [] => below,
+            at => [at, b"/", &below].concat(),
+        }
+    }
+
+    /// The root of its share with what was last known of it: an answer that asks no server.
+    #[must_use]
+    pub fn last_known_root(&self) -> Option<NodeAnswer> {
+        let attributes = self.last_known.lock().root?;
+        Some(NodeAnswer { node: self.known_root()?, attributes })
+    }
+
+    /// Which device of its mount it is.
+    #[must_use]
+    pub fn tag(&self) -> Tag {
+        self.options.tag
+    }
+
+    /// The root of its share, once it was started for the first time.
+    #[must_use]
+    pub fn known_root(&self) -> Option<Node> {
+        self.root.get().cloned()
     }
 
     /// The device's name.

@@ -362,7 +362,7 @@ impl Device {
             Operation::SetAttributes { node, handle, set } => {
                 self.set_attributes(context, &node, handle, set)
             }
-            Operation::QueryVolume => self.query_volume(context),
+            Operation::QueryVolume { .. } => self.query_volume(context),
             Operation::GetExtendedAttribute { node, name } => {
                 self.get_extended_attribute(context, &node, &name)
             }
@@ -441,7 +441,7 @@ impl Device {
     fn answer_stopped(&self, operation: &Operation<'_>) -> Result<Answer, Status> {
         let known = *self.last_known.lock();
         match operation {
-            Operation::QueryVolume => Ok(Answer::Volume(known.volume.unwrap_or_default())),
+            Operation::QueryVolume { .. } => Ok(Answer::Volume(known.volume.unwrap_or_default())),
             Operation::GetAttributes { .. } => {
                 known.root.map(Answer::Attributes).ok_or(Status::RedirectorNotStarted)
             }
@@ -478,7 +478,7 @@ impl Operation<'_> {
             | Self::Open { .. }
             | Self::Create { .. }
             | Self::OpenDirectory { .. }
-            | Self::QueryVolume
+            | Self::QueryVolume { .. }
             | Self::GetExtendedAttribute { .. }
             | Self::ListExtendedAttributes { .. }
             | Self::SetExtendedAttribute { .. }
@@ -528,7 +528,7 @@ impl Operation<'_> {
             | Self::SetExtendedAttribute { node, .. }
             | Self::RemoveExtendedAttribute { node, .. }
             | Self::Access { node, .. } => Subject::Node(node.clone()),
-            Self::QueryVolume => Subject::Volume,
+            Self::QueryVolume { .. } => Subject::Volume,
         }
     }
 }

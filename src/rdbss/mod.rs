@@ -8,6 +8,7 @@ mod bounded;
 pub mod calldown;
 pub mod context;
 pub mod credentials;
+mod dependents;
 pub mod detach;
 pub mod device;
 pub mod dispatch;

@@ -1,7 +1,7 @@
 //! What the core tells the outside, and what it asks of the kernel, through traits `app` installs.
 
 use crate::base::ids::{Caller, Generation, LossNumber, NodeNumber};
-use crate::base::stop::{Loss, Notice};
+use crate::base::stop::{HandleInfo, Loss, Notice, Report, StopOptions};
 use crate::mrx::request::FileIdentity;
 use crate::rdbss::context::Span;
 use std::sync::Arc;
@@ -61,6 +61,30 @@ pub trait UncProvider: Send + Sync {
     fn register(&self) -> Result<(), String>;
     /// Releases every prefix, then deregisters. Returns the released prefixes in order.
     fn deregister(&self) -> Vec<String>;
+}
+
+/// The devices that a mount's own device stands for (namespace.md, "Joint with the stop"): a stop
+/// or start of it is theirs, too. No method but the two that say so waits, and none is called with
+/// a lock held.
+pub trait Dependents: Send + Sync {
+    /// RxStopMinirdr for each, with these terms: from here on they let nothing new in. False when
+    /// one is busy and `refuse_if_busy` is set: then nothing has changed.
+    fn stop(&self, asked_by: Caller, options: &StopOptions) -> bool;
+    /// Waits up to `limit` for the stops that were asked for. Once the last is over: what each
+    /// ended with, paths as the mount shows them.
+    fn wait_stopped(&self, limit: Duration) -> Option<Vec<Report>>;
+    /// The stop is taken back: those that drain go on, those that are stopped are started again.
+    fn resume(&self, asked_by: Caller);
+    /// Starts those that are stopped, and waits for it. What went wrong with some that the mount
+    /// can be without, a line each.
+    ///
+    /// # Errors
+    /// One line: the mount is not to be started. Those that were have been stopped again.
+    fn start(&self, asked_by: Caller) -> Result<Vec<String>, String>;
+    /// Handles that are open still, at most so many, and how many there are.
+    fn survivors(&self, max: usize) -> (Vec<HandleInfo>, u64);
+    /// The file system is gone: what the tables still hold is closed.
+    fn connection_gone(&self);
 }
 
 /// Bytes that were acknowledged or handed over and did not reach the server, with all that is known

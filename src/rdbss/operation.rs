@@ -204,7 +204,10 @@ pub enum Operation<'a> {
         with_files: bool,
     },
     /// STATFS.
-    QueryVolume,
+    QueryVolume {
+        /// Of the device this file is on.
+        node: Node,
+    },
     /// GETXATTR.
     GetExtendedAttribute {
         /// The file.
@@ -308,7 +311,7 @@ impl Operation<'_> {
                 OperationClass::Create { opens: true }
             }
             Self::GetAttributes { node, handle: None } if node.is_root() => OperationClass::Device,
-            Self::QueryVolume => OperationClass::Device,
+            Self::QueryVolume { .. } => OperationClass::Device,
             Self::GetAttributes { handle: Some(_), .. }
             | Self::SetAttributes { handle: Some(_), .. }
             | Self::Read { .. }
@@ -348,7 +351,7 @@ impl Operation<'_> {
             | Self::Read { .. }
             | Self::OpenDirectory { .. }
             | Self::ReadDirectory { .. }
-            | Self::QueryVolume
+            | Self::QueryVolume { .. }
             | Self::GetExtendedAttribute { .. }
             | Self::ListExtendedAttributes { .. }
             | Self::Access { .. }
@@ -408,7 +411,7 @@ impl Operation<'_> {
             Self::Synchronize { .. } => OperationKind::Synchronize,
             Self::OpenDirectory { .. } => OperationKind::OpenDirectory,
             Self::ReadDirectory { .. } => OperationKind::ReadDirectory,
-            Self::QueryVolume => OperationKind::QueryVolume,
+            Self::QueryVolume { .. } => OperationKind::QueryVolume,
             Self::GetExtendedAttribute { .. } => OperationKind::GetExtendedAttribute,
             Self::ListExtendedAttributes { .. } => OperationKind::ListExtendedAttributes,
             Self::SetExtendedAttribute { .. } => OperationKind::SetExtendedAttribute,
@@ -459,7 +462,6 @@ impl Operation<'_> {
             ($($variant:ident { $($field:ident),* }),+ $(,)?) => {
                 match self {
                     $(Self::$variant { $($field),* } => Operation::$variant { $($field),* },)+
-                    Self::QueryVolume => Operation::QueryVolume,
                     Self::Write { handle, offset, data, write_back, kill_privileges } => {
                         let data = WriteData::Shared(data.shared());
                         Operation::Write { handle, offset, data, write_back, kill_privileges }
@@ -484,6 +486,7 @@ impl Operation<'_> {
             Release { handle },
             Synchronize { handle, data_only },
             OpenDirectory { node },
+            QueryVolume { node },
             ReadDirectory { handle, from, budget_bytes, with_files },
             GetExtendedAttribute { node, name },
             ListExtendedAttributes { node },

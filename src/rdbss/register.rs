@@ -5,7 +5,8 @@ use crate::base::limits::{RELEASE_GRACE, REQUEST_DEADLINE, SCAVENGER_TIMEOUT};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::device::Device;
-use crate::rdbss::notice::{Observer, UncProvider};
+use crate::rdbss::notice::{Dependents, Observer, UncProvider};
+use crate::rdbss::objects::number_space::Tag;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,11 @@ pub struct DeviceOptions {
     pub start_limit: Duration,
     /// A delayed close is made when no open has wanted it for so long (ScavengerTimeout).
     pub scavenger_timeout: Duration,
+    /// Which device of its mount it is; no two of a mount have the same.
+    pub tag: Tag,
+    /// Where the mount shows its share, as paths are told: from the mount's root without a leading
+    /// slash, empty for all of the mount.
+    pub shown_at: Vec<u8>,
 }
 
 impl Default for DeviceOptions {
@@ -87,6 +93,8 @@ impl Default for DeviceOptions {
             survivors: SurvivorPolicy::default(),
             start_limit: Duration::from_secs(60),
             scavenger_timeout: SCAVENGER_TIMEOUT,
+            tag: Tag::SOLE,
+            shown_at: Vec::new(),
         }
     }
 }
@@ -111,6 +119,8 @@ pub struct Registration {
     pub observer: Arc<dyn Observer>,
     /// The router's seam; not asked when `dont_provide_uncs`.
     pub unc_provider: Option<Arc<dyn UncProvider>>,
+    /// Those that start and stop with it.
+    pub dependents: Option<Arc<dyn Dependents>>,
 }
 
 /// Why a registration or its end was refused.

@@ -57,7 +57,7 @@ impl Upcalls for DeviceUpcalls {
         let Some(device) = self.device.upgrade() else { return };
         device.lost(LostWrite {
             identity: FileIdentity { number: 0, generation: 0 },
-            path: loss.path,
+            path: device.told_path(loss.path),
             span: None,
             bytes: loss.bytes,
             append: false,
@@ -112,18 +112,22 @@ impl Device {
             // It was posted between the two looks, and found nothing to cancel.
             self.cancel_requests(vec![context.clone()]);
         }
-        match self.build(&context) {
-            Ok(built) => {
+        let built = self.build(&context).map_err(|(status, what)| format!("{what}: {status}"));
+        let started = built.and_then(|built| {
+            let without = self.start_dependents(built.view.redirector(), job.asked_by)?;
+            Ok((built, without))
+        });
+        match started {
+            Ok((built, without)) => {
                 self.serve(token, &context, &built);
                 self.save_config(ConfigScope::Mount);
-                plain(CallResult::Success)
+                Report { error: without, ..plain(CallResult::Success) }
             }
-            Err((status, what)) => {
+            Err(error) => {
                 if let Err(refused) = self.step(token, Event::StartFailed) {
                     log::error!("{}: {refused}", self.name);
                 }
-                let error = Some(format!("{what}: {status}"));
-                Report { error, ..plain(CallResult::Failed) }
+                Report { error: Some(error), ..plain(CallResult::Failed) }
             }
         }
     }

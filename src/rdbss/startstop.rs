@@ -240,11 +240,8 @@ impl Running {
 }
 
 impl Device {
-    /// `RxStopMinirdr` from a foreign context. Answers at once: over, or posted.
-    ///
-    /// # Errors
-    /// [`CallError`]; nothing has changed.
-    pub fn stop(
+    /// The stop of this device alone.
+    pub(in crate::rdbss) fn stop_this(
         &self,
         asked_by: Caller,
         options: StopOptions,
@@ -582,7 +579,7 @@ impl Device {
 
     /// `if_busy = refuse` with handles open, or opens in flight: HAS_OPEN_HANDLES, and nothing has
     /// changed (C5).
-    fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
+    pub(in crate::rdbss) fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
         let mut report =
             self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, options);
         (report.survivors, report.survivors_total) = self.handle_list(SURVIVORS_LISTED_MAX);

@@ -64,7 +64,6 @@ impl StopRun<'_> {
         match self.before_point_of_no_return(grace) {
             Ok(()) => {
                 self.after_point_of_no_return();
-                self.count();
             }
             Err(Ended::RolledBack) => {
                 self.count();
@@ -88,6 +87,7 @@ impl StopRun<'_> {
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
+        self.wait_for_dependents()?;
         // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
         self.device.write_pages_back();
         self.settle_kernel()?;
@@ -126,6 +126,8 @@ impl StopRun<'_> {
             self.begin("keep_unsent");
         }
         self.report.losses = self.device.take_losses();
+        self.count();
+        self.add_dependents();
         self.tell_redirector_failed();
         self.save_config();
         if let Err(refused) = self.device.step(self.token, Event::StopDone) {
@@ -378,6 +380,15 @@ impl StopRun<'_> {
     /// The file system is gone and nothing can be open any more: what the table still holds are
     /// RELEASEs that were queued and never come (fuse.md 2.1).
     fn close_the_rest(&self) {
+        if let Some(dependents) = self.device.dependents.clone() {
+            let gone = move || {
+                dependents.connection_gone();
+                Ok(())
+            };
+            if let Err(status) = self.call("close", gone) {
+                log::warn!("{}: closing what was open: {status}", self.device.name);
+            }
+        }
         if self.device.handles.is_empty() {
             return;
         }
@@ -432,6 +443,12 @@ impl StopRun<'_> {
         });
         (self.report.survivors, self.report.survivors_total) =
             self.device.handle_list(SURVIVORS_LISTED_MAX);
+        if let Some(dependents) = &self.device.dependents {
+            let room = SURVIVORS_LISTED_MAX.saturating_sub(self.report.survivors.len());
+            let (survivors, total) = dependents.survivors(room);
+            self.report.survivors.extend(survivors);
+            self.report.survivors_total += total;
+        }
         if self.report.survivors_total > 0 {
             self.device.announce(Notice::Survivors { handles: self.report.survivors_total });
         }
@@ -470,6 +487,7 @@ impl StopRun<'_> {
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
+        self.device.resume_dependents(self.job.asked_by);
         self.end_step();
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =

@@ -39,6 +39,8 @@ pub(in crate::rdbss) struct StopRun<'a> {
     /// Of the page write-back since, so much has been announced.
     written_back_told: u64,
     last_progress: (u64, u64, u64),
+    /// What the stops of the dependents ended with.
+    pub dependents: Vec<Report>,
     /// Handles whose commits were given up on: each one's bytes are lost once.
     pub given_up: BTreeSet<HandleNumber>,
     /// Why `MRxStop` failed.
@@ -60,6 +62,7 @@ impl<'a> StopRun<'a> {
             before: job.before.unwrap_or_else(|| device.counted()),
             written_back_told: 0,
             last_progress: (0, 0, 0),
+            dependents: Vec::new(),
             given_up: BTreeSet::new(),
             redirector_failed: None,
         }

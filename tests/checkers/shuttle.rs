@@ -165,6 +165,7 @@ impl Host {
             clock: Arc::new(ManualClock::new()),
             observer: world.clone(),
             unc_provider: None,
+            dependents: None,
         };
         let registry = Registry::default();
         let device = registry.register(registration).expect("a fresh registry");

@@ -247,6 +247,7 @@ impl Control for Host {
             unsent_files_bytes: world.unsent.iter().map(|entry| entry.bytes).sum(),
             rpc: None,
             version: "0.1.0".to_owned(),
+            providers: Vec::new(),
         }
     }
 

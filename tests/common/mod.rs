@@ -108,6 +108,7 @@ impl Host {
             clock,
             observer: notices.clone(),
             unc_provider: None,
+            dependents: None,
         };
         let device = registry.register(registration).expect("a fresh registry");
         let caller = Caller::local(0, 1000, 1000);

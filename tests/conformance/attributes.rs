@@ -253,7 +253,9 @@ pub fn attributes_through_a_handle(rig: &Rig) {
 }
 
 pub fn the_volume_has_room(rig: &Rig) {
-    let Ok(Answer::Volume(before)) = rig.call(Operation::QueryVolume) else { panic!("no volume") };
+    let Ok(Answer::Volume(before)) = rig.call(Operation::QueryVolume { node: rig.root() }) else {
+        panic!("no volume")
+    };
     assert!(before.block_size >= 512 && before.name_bytes_max >= 255, "{before:?}");
     assert!(before.blocks > 0 && before.blocks_free <= before.blocks, "{before:?}");
     assert!(before.blocks_available <= before.blocks_free, "{before:?}");

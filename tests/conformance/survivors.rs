@@ -73,7 +73,7 @@ pub fn stopped_means_refused(rig: &Rig) {
         assert_eq!(answer.expect_err(word), Errno::ESHUTDOWN, "{word}");
     }
     refused(rig.host.write(handle, 0, b"x"), Errno::ESHUTDOWN);
-    let volume = rig.call(Operation::QueryVolume);
+    let volume = rig.call(Operation::QueryVolume { node: rig.root() });
     assert!(matches!(volume, Ok(Answer::Volume(volume)) if volume.blocks > 0));
     assert_eq!(rig.stat(&root).kind, minirdr::rdbss::operation::operand::FileKind::Directory);
     rig.close(handle);

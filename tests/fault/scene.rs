@@ -193,7 +193,7 @@ impl Scene {
                 budget_bytes: 4096,
                 with_files: false,
             },
-            Callout::QueryVolumeInformation => Operation::QueryVolume,
+            Callout::QueryVolumeInformation => Operation::QueryVolume { node: self.host.root() },
             _ => self.request_on_a_name(stage, callout, &root),
         }
     }

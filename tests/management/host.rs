@@ -284,6 +284,7 @@ impl Control for Host {
             unsent_files_bytes: 0,
             rpc: None,
             version: "0".to_owned(),
+            providers: Vec::new(),
         }
     }
 

@@ -13,9 +13,9 @@ use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
-    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ReplayParameters,
-    RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply, StopParameters, UnsentDoneReply,
-    UnsentReply, WaitParameters, WaitReply,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ProviderStatus,
+    ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
+    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -250,6 +250,22 @@ fn parameters_and_results_are_the_codes() {
     }
 }
 
+fn provider() -> ProviderStatus {
+    ProviderStatus {
+        name: "docs".to_owned(),
+        device: "docs".to_owned(),
+        prefix: "/srv1/docs".to_owned(),
+        source: "memory:".to_owned(),
+        state: State::Started,
+        generation: Generation(1),
+        owner: Some(1),
+        requests_in_flight: 0,
+        open_handles: 0,
+        survivors: 0,
+        unsent_bytes: 0,
+    }
+}
+
 #[test]
 fn types_are_the_codes() {
     let declared = read();
@@ -284,7 +300,8 @@ fn types_are_the_codes() {
     let entry = unsent(b"\xff");
     check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
     check("UnsentEntry", json(&entry));
-    assert_eq!(declared.structs.len(), 14, "each is held: the 13 above, and Event below");
+    check("ProviderStatus", json(&provider()));
+    assert_eq!(declared.structs.len(), 15, "each is held: the 14 above, and Event below");
 }
 
 /// Fields that not every event has are optional; and `docs/MANAGEMENT.md` lists every kind.

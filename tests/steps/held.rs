@@ -316,6 +316,7 @@ fn host(null: &Arc<Null>, barrier: &Arc<Barrier>) -> (Host, Arc<Outside>) {
         clock: SystemClock::shared(),
         observer: notices.clone(),
         unc_provider: Some(outside.clone()),
+        dependents: None,
     };
     let device = registry.register(registration).expect("a fresh registry");
     let (cache, registration) = (outside.clone(), outside.clone());

@@ -14,8 +14,9 @@ use crate::base::stop::State;
 use crate::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::LossKeeper as _;
+use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::operation::operand::{Access, Attributes, OpenOptions, Timestamp};
-use crate::rdbss::operation::{Answer, Dispatcher as _, Node, Operation, Responder, WriteData};
+use crate::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder, WriteData};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -31,10 +32,29 @@ pub enum Refusal {
     Running,
 }
 
+/// Where lost data goes: the mount it is of.
+pub trait Destination: Sync {
+    /// What takes the requests.
+    fn dispatcher(&self) -> Arc<dyn Dispatcher>;
+
+    /// The device of a tag; the mount's own for one that is gone.
+    fn device_of(&self, tag: Tag) -> Arc<Device>;
+}
+
+impl Destination for Arc<Device> {
+    fn dispatcher(&self) -> Arc<dyn Dispatcher> {
+        self.clone()
+    }
+
+    fn device_of(&self, _: Tag) -> Arc<Device> {
+        self.clone()
+    }
+}
+
 /// One replay.
 pub struct Replay<'a> {
     /// What the data goes through.
-    pub device: &'a Arc<Device>,
+    pub device: &'a dyn Destination,
     /// What has it.
     pub keeper: &'a Keeper,
     /// Time.
@@ -80,7 +100,7 @@ pub fn discarded(entry: &UnsentEntry, error: Option<String>) -> UnsentOutcome {
 /// Answers by a channel. Whoever waited may be gone: then a handle must not stay open.
 struct Told {
     sender: Sender<Result<Answer, Status>>,
-    device: Arc<Device>,
+    dispatcher: Arc<dyn Dispatcher>,
 }
 
 impl Responder for Told {
@@ -89,7 +109,7 @@ impl Responder for Told {
             && let Ok(Answer::Opened(open)) = unheard.0
         {
             let release = Operation::Release { handle: open.handle };
-            self.device.submit(Caller::default(), release, Box::new(Unheard));
+            self.dispatcher.submit(Caller::default(), release, Box::new(Unheard));
         }
     }
 }
@@ -107,7 +127,7 @@ impl Replay<'_> {
     /// # Errors
     /// In words: [`Refusal`], or what of the directory could not be read. Nothing was done.
     pub fn run(&self, go_on: GoOn<'_>) -> Result<Vec<UnsentOutcome>, String> {
-        if self.device.state() != State::Started {
+        if self.device.device_of(Tag::SOLE).state() != State::Started {
             return Err(Refusal::NotRunning.to_string());
         }
         let Some(_settling) = self.keeper.begin() else {
@@ -175,7 +195,8 @@ impl Replay<'_> {
         let numbers = |entries: &[&UnsentEntry]| entries.iter().map(|entry| entry.number).collect();
         if !done.is_empty() {
             self.keeper.remove(numbers(done));
-            self.device.replayed(node, done.iter().map(|entry| entry.bytes).sum());
+            let device = self.device.device_of(Tag::of_node(node.number()));
+            device.replayed(node, done.iter().map(|entry| entry.bytes).sum());
         }
         if left.is_empty() {
             return;
@@ -195,7 +216,7 @@ impl Replay<'_> {
         if entry.file_number == 0 || entry.path.is_empty() {
             return Err(not_kept(entry));
         }
-        let mut node = self.device.root();
+        let mut node = self.device.dispatcher().root();
         for part in entry.path.split(|byte| *byte == b'/') {
             let name = Name::new(part).map_err(|_| gone())?;
             let lookup = Operation::Lookup { parent: node, name };
@@ -255,7 +276,8 @@ impl Replay<'_> {
             Err(failed) => return (0, Some(format!("opening it: {failed}"))),
         };
         // What a stop gives up on here is kept already.
-        self.device.exempt_from_losses(handle, true);
+        let device = self.device.device_of(Tag::of_handle(handle));
+        device.exempt_from_losses(handle, true);
         let (mut written, mut error) = (0, None);
         for entry in run {
             if let Err(why) = self.write(handle, entry, go_on) {
@@ -274,7 +296,7 @@ impl Replay<'_> {
         }
         if error.is_none() {
             // Otherwise a write may be on its way still. Numbers of handles do not come back.
-            self.device.exempt_from_losses(handle, false);
+            device.exempt_from_losses(handle, false);
         }
         (written, error)
     }
@@ -319,9 +341,9 @@ impl Replay<'_> {
     /// One request through the core, and its answer.
     fn call(&self, operation: Operation<'_>, go_on: GoOn<'_>) -> Result<Answer, Failed> {
         let (sender, receiver) = channel();
-        let told = Told { sender, device: self.device.clone() };
+        let told = Told { sender, dispatcher: self.device.dispatcher() };
         let until = self.clock.now().after(REPLAY_REQUEST_WAIT);
-        self.device.submit(self.caller, operation, Box::new(told));
+        self.device.dispatcher().submit(self.caller, operation, Box::new(told));
         loop {
             match receiver.recv_timeout(CONTROL_WAIT_SLICE) {
                 Ok(answer) => return answer.map_err(Failed::Status),

@@ -193,6 +193,10 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
         "mount" => &[
             ("minirdr mount memory: /mnt/m", "a tree in the daemon's memory"),
             ("minirdr mount local:/srv/data /mnt/bk -o ro,allow_other", "read-only, for everybody"),
+            (
+                "minirdr mount --config /etc/minirdr/net.toml /net",
+                "several providers, as a file says",
+            ),
             ("minirdr mount -f memory: /mnt/m", "in the foreground, logging to stderr"),
             (
                 "minirdr mount local:/srv/data /mnt/bk -o control_group=storage",

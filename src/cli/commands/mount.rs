@@ -1,9 +1,12 @@
 //! `mount`: everything that can be known to be wrong is said before anything is started.
 
 use crate::app::unsent::store;
-use crate::app::{self, MountConfig, MountOptions, NotifyConfig, Source};
+use crate::app::{
+    self, MountConfig, MountOptions, NamespaceConfig, NotifyConfig, ProviderConfig, Source,
+};
 use crate::base::unsent::UnsentSummary;
-use crate::cli::args::MountArgs;
+use crate::cli::args::{MountArgs, What};
+use crate::cli::config_file;
 use crate::cli::corpse::{self, Pulse};
 use crate::cli::daemon;
 use crate::cli::environment::Environment;
@@ -19,7 +22,7 @@ use crate::mgmt::authz::Policy;
 use crate::mgmt::client::{Client, socket_path};
 use log::LevelFilter;
 use serde_json::{Value, json};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -128,7 +131,43 @@ pub(in crate::cli) fn mounted_json(config: &MountConfig, unsent: UnsentSummary) 
 
 /// Reads and checks the whole command.
 fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, Trouble> {
-    let source = Source::parse(&args.source)?.map_directory(|path| {
+    let Served { source, options, named, providers, config_file } = match args.what()? {
+        What::Source(source) => one_source(args, source)?,
+        What::Config(file) => configured(args, file)?,
+    };
+    let rpc = args.rpc.options()?;
+    let policy = policy(&options)?;
+    let mount_point = check_mount_point(&args.mount_point, environment)?;
+    let name = choose_name(args, &options, named, &mount_point)?;
+    check_socket_length(&environment.runtime_dir, &name)?;
+    check_name_is_free(&environment.runtime_dir, &name)?;
+    Ok(MountConfig {
+        state_dir: environment.state_dir.join(&name),
+        runtime_dir: environment.runtime_dir.clone(),
+        name,
+        source,
+        providers,
+        config_file,
+        mount_point,
+        options,
+        rpc,
+        policy,
+        notify: notify(args, environment),
+    })
+}
+
+/// What a mount serves, and how.
+struct Served {
+    source: Source,
+    options: MountOptions,
+    /// The name that a configuration gives it.
+    named: Option<String>,
+    providers: Vec<ProviderConfig>,
+    config_file: Option<PathBuf>,
+}
+
+fn one_source(args: &MountArgs, source: &OsStr) -> Result<Served, Trouble> {
+    let source = Source::parse(source)?.map_directory(|path| {
         let shown = format!("source local:{}", path.display());
         let failed = |error: std::io::Error| Trouble::system(&shown, &error);
         let path = std::path::absolute(&path).map_err(failed)?;
@@ -138,23 +177,31 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         }
     })?;
     let options = MountOptions::parse(&args.options.join(","))?;
-    let rpc = args.rpc.options()?;
-    let policy = policy(&options)?;
-    let mount_point = check_mount_point(&args.mount_point, environment)?;
-    let name = choose_name(args, &options, &mount_point)?;
-    check_socket_length(&environment.runtime_dir, &name)?;
-    check_name_is_free(&environment.runtime_dir, &name)?;
-    Ok(MountConfig {
-        state_dir: environment.state_dir.join(&name),
-        runtime_dir: environment.runtime_dir.clone(),
-        name,
-        source,
-        mount_point,
-        options,
-        rpc,
-        policy,
-        notify: notify(args, environment),
-    })
+    Ok(Served { source, options, named: None, providers: Vec::new(), config_file: None })
+}
+
+fn configured(args: &MountArgs, file: &Path) -> Result<Served, Trouble> {
+    let options = MountOptions::parse(&args.options.join(","))?;
+    if let Some((key, _)) = options.redirector_options.first() {
+        return Err(Trouble::usage(format!(
+            "option {key} is none of the mount's; with --config a mini-redirector's options are in \
+             the file, as options = {{ … }} of its [[provider]]"
+        )));
+    }
+    let failed = |error| Trouble::system(file.display(), &error);
+    let file = std::path::absolute(file).map_err(failed)?;
+    // Only to know what is inside of what: nothing is done there before the file is found good.
+    let mount_point = match is_descriptor(&args.mount_point) {
+        true => args.mount_point.clone(),
+        false => locate::resolve(&args.mount_point, &locate::read_mounts()?)?,
+    };
+    let around = config_file::Surroundings {
+        mount_point: &mount_point,
+        control_dir: options.control_dir.as_deref(),
+    };
+    let NamespaceConfig { name: named, providers } = config_file::read(&file, around)?;
+    let source = Source::Namespace(file.clone());
+    Ok(Served { source, options, named, providers, config_file: Some(file) })
 }
 
 /// Who may do what: the daemon's user, and the group of `-o control_group`, which must be one.
@@ -182,13 +229,14 @@ fn group_number(name: &str) -> Result<u32, Trouble> {
     }
 }
 
-/// `--name`, else `-o name=`, else the mount point's last component.
+/// `--name`, else `-o name=`, else the configuration's, else the mount point's last component.
 fn choose_name(
     args: &MountArgs,
     options: &MountOptions,
+    named: Option<String>,
     mount_point: &Path,
 ) -> Result<String, Trouble> {
-    let chosen = args.name.clone().or_else(|| options.name.clone());
+    let chosen = args.name.clone().or_else(|| options.name.clone()).or(named);
     let last = || mount_point.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = chosen.or_else(last).unwrap_or_default();
     check_name(&name)?;
@@ -300,6 +348,7 @@ fn check_directory(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::{self, Parsed, Verb};
 
     /// S-90: a group is a name the system knows, or a number; anything else is one line, exit 2.
     #[test]
@@ -312,5 +361,43 @@ mod tests {
             assert!(trouble.message.starts_with("option control_group: "), "{trouble}");
             assert!(!trouble.message.contains('\n'), "{trouble}");
         }
+    }
+
+    fn mount_args(line: &str) -> MountArgs {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        match args::parse(&words) {
+            Ok(Parsed::Verb(verb)) => match *verb {
+                Verb::Mount(args) => args,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// S-112: whose name a mount has.
+    #[test]
+    fn the_nearest_name_counts() {
+        let named = mount_args("minirdr mount --config f /mnt/d --name a");
+        let unnamed = mount_args("minirdr mount --config f /mnt/d");
+        let option = MountOptions::parse("name=b").expect("good");
+        let (none, file) = (MountOptions::default(), Some("c".to_owned()));
+        let chosen = |args: &MountArgs, options: &MountOptions, file: &Option<String>| {
+            choose_name(args, options, file.clone(), Path::new("/mnt/d"))
+        };
+        assert_eq!(chosen(&named, &option, &file), Ok("a".to_owned()));
+        assert_eq!(chosen(&unnamed, &option, &file), Ok("b".to_owned()));
+        assert_eq!(chosen(&unnamed, &none, &file), Ok("c".to_owned()));
+        assert_eq!(chosen(&unnamed, &none, &None), Ok("d".to_owned()));
+    }
+
+    /// S-112: an option of a mini-redirector has no mini-redirector there to go to.
+    #[test]
+    fn options_of_a_mini_redirector_are_in_the_file() {
+        let args = mount_args("minirdr mount --config f /mnt/d -o ro,latency=5ms");
+        let trouble = configured(&args, Path::new("f")).err().expect("refused");
+        assert_eq!(trouble.code, "usage");
+        let line = "option latency is none of the mount's; with --config a mini-redirector's \
+                    options are in the file, as options = { … } of its [[provider]]";
+        assert_eq!(trouble.message, line);
     }
 }

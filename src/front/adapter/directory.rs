@@ -93,6 +93,10 @@ impl Page for ReplyDirectoryPlus {
         let lifetime = translate::lifetime(options.entry_timeout.min(options.attribute_timeout));
         if let Some(found) = listed.file.as_ref().filter(|found| front.count(found)) {
             let number = found.node.number();
+            // A share's root, listed above it: its attributes are what was last known of it, and
+            // the kernel asks again before it believes them.
+            let stale = found.node.is_root();
+            let lifetime = if stale { std::time::Duration::ZERO } else { lifetime };
             let attributes = translate::attributes(number, &found.attributes);
             let generation = Generation(found.node.reuse_generation());
             let next = listed.next;

@@ -420,11 +420,11 @@ impl Filesystem for Adapter {
         self.fsync(request, number, handle, data_only, reply);
     }
 
-    fn statfs(&self, request: &Request, _number: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, number: INodeNo, reply: ReplyStatfs) {
         if self.0.door.is_closed() && self.0.door.dismiss_waker(request.pid(), request.unique().0) {
             return mem::forget(reply);
         }
-        self.serve("statfs", request, reply, |_, _| Ok(Operation::QueryVolume), finish::volume);
+        self.serve("statfs", request, reply, |front, _| front.volume_of(number), finish::volume);
     }
 
     fn setxattr(

@@ -219,6 +219,15 @@ impl Front {
         self.inodes.get(number).ok_or(Status::Posix(Errno::ESTALE))
     }
 
+    /// STATFS of a file. The control files are on the mount's own device.
+    ///
+    /// # Errors
+    /// None: what is not known is on it too.
+    pub(super) fn volume_of(&self, number: INodeNo) -> Result<Operation<'static>, Status> {
+        let node = self.node(number).unwrap_or_else(|_| self.inodes.root());
+        Ok(Operation::QueryVolume { node })
+    }
+
     /// A directory and a name in it that is to be made, removed or moved.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ pub(in crate::rdbss) struct Place {
 /// A file.
 pub struct Fcb {
     number: NodeNumber,
+    root: bool,
     identity: FileIdentity,
     table: Weak<FcbTable>,
     place: Mutex<Place>,
@@ -63,6 +64,7 @@ impl Fcb {
     ) -> Self {
         Self {
             number,
+            root: parent.is_none(),
             identity: binding.identity,
             table,
             place: Mutex::new(Rank::Fcb, Place { at: parent, removed: false }),
@@ -89,10 +91,10 @@ impl Fcb {
         self.identity
     }
 
-    /// Is it the root of the mount?
+    /// Is it the root of its device's share? That of a mount's only device is the mount's.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.number == NodeNumber::ROOT
+        self.root
     }
 
     /// The latest binding, of whatever generation.
@@ -164,7 +166,8 @@ impl Fcb {
                 break;
             }
         }
-        let mut path = Vec::new();
+        let table = self.table.upgrade();
+        let mut path = table.map(|table| table.shown_at().to_vec()).unwrap_or_default();
         for name in names.iter().rev() {
             if !path.is_empty() {
                 path.push(b'/');

@@ -8,6 +8,7 @@ use crate::base::name::Name;
 use crate::base::sync::{Rank, RwLock};
 use crate::mrx::request::Found;
 use crate::rdbss::objects::fcb::{Binding, Fcb};
+use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::objects::v_net_root::VNetRoot;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -21,19 +22,30 @@ type Names = RwLock<HashMap<(NodeNumber, Name), Weak<Fcb>>>;
 /// The files of a share.
 pub struct FcbTable {
     this: Weak<Self>,
+    tag: Tag,
+    /// What every path begins with.
+    shown_at: Vec<u8>,
     shards: [Shard; SHARDS],
     names: [Names; SHARDS],
 }
 
 impl FcbTable {
-    /// An empty table.
+    /// An empty table, whose files' numbers have this tag, and whose paths begin with `shown_at`.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(tag: Tag, shown_at: Vec<u8>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
+            tag,
+            shown_at,
             shards: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
             names: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
         })
+    }
+
+    /// Where the mount shows the share: without a leading slash, empty for all of it.
+    #[must_use]
+    pub fn shown_at(&self) -> &[u8] {
+        &self.shown_at
     }
 
     fn shard(&self, number: NodeNumber) -> &Shard {
@@ -72,8 +84,8 @@ impl FcbTable {
         parent: Option<(&Arc<Fcb>, &Name)>,
     ) -> Arc<Fcb> {
         let number = match parent {
-            None => NodeNumber::ROOT,
-            Some(_) => NodeNumber(found.identity.number),
+            None => self.tag.root(),
+            Some(_) => self.tag.node(found.identity.number),
         };
         let fcb = match self.find(number, found) {
             Some(fcb) => fcb,
@@ -97,19 +109,19 @@ impl FcbTable {
         &self,
         identity: crate::mrx::request::FileIdentity,
     ) -> Option<Arc<Fcb>> {
-        let number = NodeNumber(identity.number);
+        let number = self.tag.node(identity.number);
         let fcb = self.shard(number).read().get(&number)?.upgrade()?;
         (fcb.identity() == identity).then_some(fcb)
     }
 
-    fn same_file(fcb: &Fcb, number: NodeNumber, found: &Found) -> bool {
+    fn same_file(fcb: &Fcb, found: &Found) -> bool {
         // The root stays the root, whatever directory a new generation serves as it.
-        number == NodeNumber::ROOT || fcb.identity() == found.identity
+        fcb.is_root() || fcb.identity() == found.identity
     }
 
     fn find(&self, number: NodeNumber, found: &Found) -> Option<Arc<Fcb>> {
         let fcb = self.shard(number).read().get(&number)?.upgrade()?;
-        Self::same_file(&fcb, number, found).then_some(fcb)
+        Self::same_file(&fcb, found).then_some(fcb)
     }
 
     fn make(
@@ -127,7 +139,7 @@ impl FcbTable {
             // Between the shared and the exclusive lock another may have made it (rdbss.md 7.1, 9).
             let existing = shard.get(&number).and_then(Weak::upgrade);
             match existing {
-                Some(fcb) if Self::same_file(&fcb, number, found) => Some(fcb),
+                Some(fcb) if Self::same_file(&fcb, found) => Some(fcb),
                 other => {
                     shard.insert(number, Arc::downgrade(&fresh));
                     // A reused number: the old FCB lives on for those who hold it, off the table.

@@ -1,6 +1,7 @@
 //! The handle table: a sharded, segmented, generational slab (gate.md §2, measured against maps).
 //!
-//! `number = slot generation << 32 | index << 4 | shard`. Sixteen shards, chosen by the opening
+//! `number = tag << 56 | slot generation << 32 | index << 4 | shard`.
+//! Sixteen shards, chosen by the opening
 //! thread; segments of 1,024 slots, so growth never copies; a slot's generation moves on at every
 //! release, so a number is never used twice (a slot is retired before its generation would wrap).
 //! The table is never cleared by a stop or a start (stop.md §4). A snapshot holds one shard's lock
@@ -9,6 +10,7 @@
 use crate::base::ids::HandleNumber;
 use crate::base::sync::{Mutex, Rank};
 use crate::base::threads;
+use crate::rdbss::objects::number_space::Tag;
 use std::sync::Arc;
 
 const SHARD_BITS: u32 = 4;
@@ -16,6 +18,8 @@ const SHARDS: usize = 1 << SHARD_BITS;
 const SEGMENT_SLOTS: usize = 1024;
 /// Index bits: 32 less the shard's.
 const SLOTS_PER_SHARD_MAX: usize = 1 << (32 - SHARD_BITS);
+/// Generations are below this: 24 bits of a number, as the tag is above them.
+const GENERATIONS: u32 = 1 << 24;
 const NO_SLOT: u32 = u32::MAX;
 /// In a taken slot's `next_free`, which it does not need: its value was set aside.
 const ASIDE: u32 = u32::MAX - 1;
@@ -71,6 +75,7 @@ fn to_index(slot: usize) -> u32 {
 
 /// The table of values of type `T`, named by [`HandleNumber`].
 pub struct HandleTable<T> {
+    tag: Tag,
     shards: [Mutex<Shard<T>>; SHARDS],
 }
 
@@ -87,14 +92,21 @@ fn my_shard() -> usize {
 
 fn split(number: HandleNumber) -> (usize, u32, u32) {
     let low = number.0 as u32;
-    ((low as usize) & (SHARDS - 1), low >> SHARD_BITS, (number.0 >> 32) as u32)
+    let generation = (number.0 >> 32) as u32 % GENERATIONS;
+    ((low as usize) & (SHARDS - 1), low >> SHARD_BITS, generation)
 }
 
 impl<T> HandleTable<T> {
-    /// An empty table.
+    /// An empty table of a mount's only device.
     #[must_use]
     pub fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::new(Rank::Handles, Shard::default())) }
+        Self::tagged(Tag::SOLE)
+    }
+
+    /// An empty table, whose numbers have this tag.
+    #[must_use]
+    pub fn tagged(tag: Tag) -> Self {
+        Self { tag, shards: std::array::from_fn(|_| Mutex::new(Rank::Handles, Shard::default())) }
     }
 
     /// Puts a value in. `None` when 2^28 handles are open in this thread's shard.
@@ -112,8 +124,17 @@ impl<T> HandleTable<T> {
         let next = std::mem::replace(&mut slot.next_free, NO_SLOT);
         shard.free = next;
         shard.taken += 1;
-        let low = (u64::from(index) << SHARD_BITS) | at as u64;
-        Some(HandleNumber((u64::from(generation) << 32) | low))
+        Some(self.number(generation, index, at))
+    }
+
+    fn number(&self, generation: u32, index: u32, shard: usize) -> HandleNumber {
+        let low = (u64::from(index) << SHARD_BITS) | shard as u64;
+        HandleNumber(self.tag.handle_bits() | (u64::from(generation) << 32) | low)
+    }
+
+    /// Is it a number of this table's?
+    fn is_ours(&self, number: HandleNumber) -> bool {
+        Tag::of_handle(number) == self.tag
     }
 
     /// The value of a number; `None` if it was removed, however long ago.
@@ -121,7 +142,11 @@ impl<T> HandleTable<T> {
         let (at, index, generation) = split(number);
         let mut shard = self.shards[at].lock();
         let slot = shard.slot(index)?;
-        if slot.generation == generation { slot.value.clone() } else { None }
+        if slot.generation == generation && self.is_ours(number) {
+            slot.value.clone()
+        } else {
+            None
+        }
     }
 
     /// Takes a value out; its number is dead for ever.
@@ -130,14 +155,14 @@ impl<T> HandleTable<T> {
         let mut shard = self.shards[at].lock();
         let free = shard.free;
         let slot = shard.slot(index)?;
-        if slot.generation != generation {
+        if slot.generation != generation || !self.is_ours(number) {
             return None;
         }
         let value = slot.value.take()?;
         slot.generation += 1;
         let aside = slot.next_free == ASIDE;
         // A slot whose generations are used up is retired: numbers are never used twice.
-        let retired = slot.generation >= u32::MAX - 1;
+        let retired = slot.generation >= GENERATIONS - 2;
         if !retired {
             slot.next_free = free;
             shard.free = index;
@@ -153,7 +178,8 @@ impl<T> HandleTable<T> {
         let (at, index, generation) = split(number);
         let mut shard = self.shards[at].lock();
         let Some(slot) = shard.slot(index) else { return false };
-        if slot.generation != generation || slot.value.is_none() || slot.next_free == ASIDE {
+        let found = slot.generation == generation && slot.value.is_some();
+        if !found || slot.next_free == ASIDE || !self.is_ours(number) {
             return false;
         }
         slot.next_free = ASIDE;
@@ -229,10 +255,8 @@ impl<T> HandleTable<T> {
         let Some(slots) = shard.segments.get(segment) else { return false };
         for (offset, slot) in slots.iter().enumerate() {
             if let Some(value) = slot.value.as_ref().filter(|value| picks(value)) {
-                let index = (segment * SEGMENT_SLOTS + offset) as u64;
-                let low = (index << SHARD_BITS) | at as u64;
-                let number = HandleNumber((u64::from(slot.generation) << 32) | low);
-                batch.push((number, value.clone()));
+                let index = to_index(segment * SEGMENT_SLOTS + offset);
+                batch.push((self.number(slot.generation, index, at), value.clone()));
             }
         }
         true
@@ -298,6 +322,40 @@ mod tests {
         let number = table.insert(Arc::new(1)).expect("room");
         for wrong in [0, 1, u64::MAX, number.0 ^ (1 << 32), number.0 ^ (1 << 5)] {
             assert!(table.get(HandleNumber(wrong)).is_none());
+        }
+    }
+
+    /// A handle of one device is none of another's, whatever its slot.
+    #[test]
+    fn handles_of_two_devices_never_meet() {
+        let tag = |number| Tag::new(number).expect("small enough");
+        let tables = [HandleTable::tagged(tag(1)), HandleTable::tagged(tag(127))];
+        let [one, other] = tables.each_ref().map(|table| table.insert(Arc::new(1)).expect("room"));
+        assert_eq!(Tag::of_handle(one), tag(1));
+        assert!(tables[0].get(one).is_some() && tables[1].get(other).is_some());
+        assert!(tables[1].get(one).is_none() && tables[1].remove(one).is_none());
+        assert!(!tables[0].set_aside(other));
+        let mut seen = Vec::new();
+        tables[1].visit(|number, _| {
+            seen.push(number);
+            true
+        });
+        assert_eq!(seen, [other]);
+    }
+
+    /// A slot whose generations are used up is not used again, and the tag above them is not hit.
+    #[test]
+    fn a_slot_is_retired_before_its_generations_wrap() {
+        let table = HandleTable::tagged(Tag::MAX);
+        let first = table.insert(Arc::new(0)).expect("room");
+        table.remove(first).expect("it is there");
+        let (at, index, _) = split(first);
+        table.shards[at].lock().slot(index).expect("it exists").generation = GENERATIONS - 4;
+        for round in 0..3 {
+            let number = table.insert(Arc::new(round)).expect("room");
+            assert_eq!(split(number).1 == index, round == 0, "used once more, then retired");
+            assert_eq!(Tag::of_handle(number), Tag::MAX);
+            table.remove(number).expect("it is there");
         }
     }
 

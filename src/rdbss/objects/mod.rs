@@ -20,6 +20,7 @@ pub mod fcb_table;
 pub mod fobx;
 pub mod handles;
 pub mod net_root;
+pub mod number_space;
 pub mod shared_opens;
 pub mod srv_call;
 pub mod srv_open;

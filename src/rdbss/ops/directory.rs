@@ -53,7 +53,7 @@ impl Device {
             .map(|found| self.node_of(&directory.binding.view, &directory.fcb, &entry.name, found));
         Listed {
             name: entry.name.as_bytes().to_vec(),
-            number: entry.number,
+            number: self.options.tag.node(entry.number).0,
             kind: entry.kind,
             next: entry.next,
             file,

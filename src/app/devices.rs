@@ -1,0 +1,201 @@
+//! The devices behind a mount: the one of a plain mount; or one for each share of several
+//! providers, with the mount's own, which shows the directories above them and stands for them.
+
+use crate::app::config::MountConfig;
+use crate::app::error::AppError;
+use crate::app::namespace::directories::{Directories, DirectoryRedirector};
+use crate::app::namespace::kernel_names::MountNames;
+use crate::app::namespace::members::{Members, Parts};
+use crate::app::options::{MountOptions, Survivors};
+use crate::app::redirector;
+use crate::base::clock::Clock;
+use crate::base::stop::Loss;
+use crate::front::namespace::Namespace;
+use crate::front::session::Mount;
+use crate::mgmt::events::EventQueue;
+use crate::mrx::calldown::{Capabilities, MiniRedirector};
+use crate::mup::net_name::NetName;
+use crate::mup::router::{Outside, Router, RouterOptions};
+use crate::mup::upcalls::{ProviderHandle, Upstream};
+use crate::rdbss::device::{Device, KernelSide};
+use crate::rdbss::notice::{Dependents, FileSystemRegistration, LossKeeper, Observer};
+use crate::rdbss::operation::Dispatcher;
+use crate::rdbss::register::{
+    DeviceOptions, RedirectorFactory, Registration, RegistrationControls, Registry, SurvivorPolicy,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every device of a host is given.
+pub struct Given<'a> {
+    /// What is mounted, and how.
+    pub config: &'a MountConfig,
+    /// Time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// What happens is told there.
+    pub events: &'a Arc<EventQueue>,
+    /// Hears what the mount's own device does.
+    pub publisher: Arc<dyn Observer>,
+    /// What is lost is kept there.
+    pub keeper: Arc<dyn LossKeeper>,
+}
+
+/// The devices of a host.
+pub struct Devices {
+    /// The mount's own: its starts and stops are the mount's.
+    pub device: Arc<Device>,
+    /// What the kernel's requests go to.
+    pub dispatcher: Arc<dyn Dispatcher>,
+    /// Those of the shares, in a mount of several providers.
+    pub members: Option<Arc<Members>>,
+    registry: Registry,
+    names: Option<(Arc<MountNames>, Arc<Directories>)>,
+}
+
+/// No share of today tells what others change on its server.
+struct NoUpstream;
+
+impl Upstream for NoUpstream {
+    fn start(&self, _: ProviderHandle, _: &NetName) {}
+    fn stop(&self, _: ProviderHandle, _: &NetName) {}
+}
+
+impl Devices {
+    /// Makes the devices of a mount; none is started.
+    ///
+    /// # Errors
+    /// One line; nothing is left.
+    pub fn make(given: Given<'_>) -> Result<Self, AppError> {
+        match given.config.providers.is_empty() {
+            true => Self::plain(given),
+            false => Self::several(given),
+        }
+    }
+
+    fn plain(given: Given<'_>) -> Result<Self, AppError> {
+        let options = &given.config.options;
+        let source = &given.config.source;
+        let factory = redirector::factory(source, &options.redirector_options, given.clock)?;
+        let registry = Registry::default();
+        let device = register(&registry, &given, factory, None)?;
+        let dispatcher = device.clone();
+        Ok(Self { device, dispatcher, members: None, registry, names: None })
+    }
+
+    fn several(given: Given<'_>) -> Result<Self, AppError> {
+        let names = Arc::new(MountNames::default());
+        let upstream = Arc::new(NoUpstream);
+        let outside = Outside { agent: None, kernel: names.clone(), upstream };
+        let router = Router::new(given.clock.clone(), outside, RouterOptions::default());
+        let router = Arc::new(router);
+        let members = Members::new(Parts {
+            clock: given.clock.clone(),
+            events: given.events.clone(),
+            options: device_options(&given.config.options),
+            keeper: given.keeper.clone(),
+            router: router.clone(),
+        });
+        let directories = Directories::new(router.clone(), &**given.clock);
+        let shown = directories.clone();
+        let factory: RedirectorFactory = Box::new(move || {
+            let made: Arc<dyn MiniRedirector> = Arc::new(DirectoryRedirector(shown.clone()));
+            made
+        });
+        let registry = Registry::default();
+        let device = register(&registry, &given, factory, Some(members.dependents()))?;
+        let namespace = Arc::new(Namespace::new(device.clone(), router));
+        members.attach(namespace.clone());
+        let names = Some((names, directories));
+        let members = Some(members);
+        let made = Self { device, dispatcher: namespace, members, registry, names };
+        for provider in &given.config.providers {
+            if let Some(members) = &made.members
+                && let Err(error) = members.add(provider)
+            {
+                made.shut_down();
+                return Err(error);
+            }
+        }
+        Ok(made)
+    }
+
+    /// What the mount can do: what every share can.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        match &self.members {
+            None => self.device.capabilities(),
+            Some(members) => members.capabilities(),
+        }
+    }
+
+    /// The mount is up.
+    pub fn attach_kernel(&self, mount: &Mount, registration: Arc<dyn FileSystemRegistration>) {
+        let cache = mount.kernel_cache();
+        if let Some(members) = &self.members {
+            members.attach_kernel(cache.clone(), registration.clone());
+        }
+        if let Some((names, directories)) = &self.names {
+            names.attach(mount.notifier(), directories.clone());
+        }
+        self.device.attach_kernel(KernelSide { cache, registration });
+    }
+
+    /// The kernel's connection has ended: what the tables still hold is closed, within `limit`.
+    /// Returns how many handles that were.
+    pub fn connection_gone_within(&self, limit: Duration) -> u64 {
+        let of_shares = self.members.as_ref().map_or(0, |shares| shares.gone_within(limit));
+        self.device.connection_gone_within(limit) + of_shares
+    }
+
+    /// What was lost since the last report, paths as the mount has them.
+    #[must_use]
+    pub fn take_losses(&self) -> Vec<Loss> {
+        let mut losses = self.device.take_losses();
+        losses.extend(self.members.iter().flat_map(|members| members.take_losses()));
+        losses
+    }
+
+    /// Takes the stopped devices off the books.
+    pub fn shut_down(&self) {
+        if let Some(members) = &self.members {
+            members.all().iter().for_each(|shown| members.remove(shown));
+        }
+        if let Err(error) = self.registry.unregister(self.device.name()) {
+            log::error!("{error}");
+        }
+    }
+}
+
+/// Registers the mount's own device. It owns no prefix: it is what prefixes are in.
+fn register(
+    registry: &Registry,
+    given: &Given<'_>,
+    factory: RedirectorFactory,
+    dependents: Option<Arc<dyn Dependents>>,
+) -> Result<Arc<Device>, AppError> {
+    let registration = Registration {
+        name: given.config.name.clone(),
+        controls: RegistrationControls { dont_provide_uncs: true, ..Default::default() },
+        factory,
+        options: device_options(&given.config.options),
+        clock: given.clock.clone(),
+        observer: given.publisher.clone(),
+        unc_provider: None,
+        dependents,
+    };
+    let registered = registry.register(registration);
+    let device = registered.map_err(|error| AppError::failed(error.to_string()))?;
+    device.attach_keeper(given.keeper.clone());
+    Ok(device)
+}
+
+fn device_options(options: &MountOptions) -> DeviceOptions {
+    DeviceOptions {
+        request_deadline: options.request_deadline,
+        survivors: match options.survivors {
+            Survivors::Reclaim => SurvivorPolicy::Reclaim,
+            Survivors::Stale => SurvivorPolicy::Stale,
+        },
+        ..DeviceOptions::default()
+    }
+}

@@ -1,0 +1,72 @@
+//! The kernel's caches as the router tells them: a prefix is a name in a directory of the router's
+//! own, and all that is below it goes with it.
+
+use crate::app::namespace::directories::Directories;
+use crate::base::ids::NodeNumber;
+use crate::base::limits::HAND_OVER_SETTLE_WAIT;
+use crate::base::name::Name;
+use crate::front::notifier::CacheNotifier;
+use crate::mup::net_name::NetName;
+use crate::mup::upcalls::{KernelNames, Purged};
+use crate::rdbss::notice::KernelCache;
+use crate::rdbss::objects::number_space::Tag;
+use std::sync::{Arc, OnceLock};
+
+/// Tells the kernel, once there is one.
+#[derive(Default)]
+pub struct MountNames {
+    kernel: OnceLock<(Arc<CacheNotifier>, Arc<Directories>)>,
+}
+
+impl MountNames {
+    /// The mount is up.
+    pub fn attach(&self, notifier: Arc<CacheNotifier>, directories: Arc<Directories>) {
+        let _ = self.kernel.set((notifier, directories));
+    }
+
+    fn forget(&self, name: &NetName) {
+        let Some((notifier, directories)) = self.kernel.get() else { return };
+        let (Some(parent), Some(last)) = (name.parent(), name.last()) else {
+            return notifier.forget_names();
+        };
+        let Ok(last) = Name::new(last) else { return };
+        notifier.forget_name(node_of(directories, &parent), last);
+    }
+}
+
+/// The kernel's number of a directory of the router's own.
+fn node_of(directories: &Directories, name: &NetName) -> NodeNumber {
+    match name.is_root() {
+        true => NodeNumber::ROOT,
+        false => Tag::SOLE.node(directories.number(name)),
+    }
+}
+
+impl KernelNames for MountNames {
+    /// What is below the prefix needs no word of its own: the kernel drops a directory's names with
+    /// it. The directories above may have come or gone with the prefix.
+    fn invalidate(&self, prefix: &NetName, _: &Purged) {
+        let Some((_, directories)) = self.kernel.get() else { return };
+        let mut name = prefix.clone();
+        loop {
+            self.forget(&name);
+            match name.parent() {
+                Some(parent) if !parent.is_root() => name = parent,
+                _ => break,
+            }
+        }
+        directories.prune();
+    }
+
+    fn forget(&self, purged: &Purged) {
+        match (self.kernel.get(), purged.more) {
+            (Some((notifier, _)), more) if more > 0 => notifier.forget_names(),
+            _ => purged.names.iter().for_each(|name| Self::forget(self, name)),
+        }
+    }
+
+    fn settle(&self, _: &NetName) -> bool {
+        let Some((notifier, _)) = self.kernel.get() else { return true };
+        notifier.settle(HAND_OVER_SETTLE_WAIT)
+    }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# TIMEOUT: 60
+# S-110: what is wrong in a configuration is named with file and line; exit 1, and nothing is left.
+. "$TEST_LIB/common.sh"
+file="$TEST_DIR/net.toml"
+wrong() { # MESSAGE LINE... : a good provider, and then these lines.
+  printf '%s\n' '[[provider]]' 'name = "a"' 'prefix = ["/a"]' 'source = "memory:"' "${@:2}" >"$file"
+  expect 1 rdr mount --config "$file" "$TEST_MNT"
+  assert_one_line "$err"
+  assert_eq "$err" "minirdr: $file:$1"
+}
+second=('[[provider]]' 'name = "b"' 'source = "memory:"')
+wrong '5: there is no key "optoins"; did you mean "options"?' 'optoins = {}'
+wrong '5: memory: unknown option "latancy": known are delayed_closes, files, latency, size' \
+  'options = { latancy = "5ms" }'
+wrong '7: memory: option size=lots: expected a number of bytes such as 64M' \
+  '[provider.options]' 'files = 3' 'size = "lots"'
+wrong '5: credentials: memory: takes none; leave them out' 'credentials = "secret"'
+wrong '5: provider "b" has no prefix; write prefix = ["/srv1/docs"]' "${second[@]}"
+wrong '8: prefix "b": it is not absolute; write "/b"' "${second[@]}" 'prefix = ["b"]'
+wrong '8: prefix "/a" is there already, for provider "a"; it can be shown once' \
+  "${second[@]}" 'prefix = ["/a"]'
+inside="one inside another's cannot be served; write them side by side"
+wrong "8: prefix \"/a/b\" is inside \"/a\" of provider \"a\": $inside" \
+  "${second[@]}" 'prefix = ["/a/b"]'
+printf 'name = "net"\n' >"$file"
+expect 1 rdr mount --config "$file" "$TEST_MNT"
+right="write [[provider]] with name, prefix and source"
+assert_eq "$err" "minirdr: $file:1: there is no provider; $right"
+! is_mounted "$TEST_MNT" || fail "something was mounted"
+assert_eq "$(find "$TEST_DIR/run" "$TEST_DIR/state" -mindepth 1)" "" "left behind"
