@@ -2,6 +2,7 @@
 # Do the model-checked tests bite? Every patch in tests/mutants breaks the core in one way; each of
 # the tests it names must fail on it, and all of them must pass without it. On a copy, never here.
 # All mutants, or those that match one of some globs: tests/mutants.sh 'gate-*' 'queue-*'
+# A patch may say that it takes so many `Times` the usual number of shuttle's schedules to be seen.
 # Exit 1 if one survives, does not apply or does not build.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,13 +26,13 @@ trap 'exit 2' INT TERM
 
 # Target directories of its own: cargo tells a package by its place in the workspace, and would take
 # what was built from a broken copy for what is to be built here.
-run() { # The test's name; its output goes to the log. 0 passed, 1 failed, 2 does not build.
+run() { # The test's name, times; its output goes to the log. 0 passed, 1 failed, 2 does not build.
   local checker=${1%%_*}
   local cargo=(env RUSTFLAGS="--cfg $checker" cargo test --quiet --locked --profile models
     --manifest-path "$copy/Cargo.toml" --target-dir "$root/target/mutants/$checker" --test "$1")
   "${cargo[@]}" --no-run >"$copy/log" 2>&1 || return 2
   # A checker that found a deadlock may be unable to unwind: the whole program ends then.
-  (ulimit -c 0; timeout -k 10 300 "${cargo[@]}" >"$copy/log" 2>&1) && return 0
+  (ulimit -c 0; SHUTTLE_TIMES=${2:-1} timeout -k 10 900 "${cargo[@]}" >"$copy/log" 2>&1) && return 0
   return 1
 }
 
@@ -58,7 +59,7 @@ for patch in "${patches[@]}"; do
   fi
   for test in $(sed -n 's/^Caught by: //p' "$patch"); do
     from=$SECONDS reason=
-    run "$test"
+    run "$test" "$(sed -n 's/^Times: //p' "$patch")"
     case $? in
       0) result=SURVIVES failed=1 ;;
       1) result=caught reason=$(why) ;;
