@@ -101,16 +101,16 @@ pub struct NameArgs {
 
 /// `minirdr mount`.
 #[derive(Clone, Debug, Args)]
-#[command(allow_missing_positional = true)]
 #[command(override_usage = "minirdr mount [OPTIONS] <SOURCE> <DIR>\n       \
     minirdr mount [OPTIONS] --config <FILE> <DIR>")]
 pub struct MountArgs {
-    /// What to mount: memory:, local:DIR, faulty:SOURCE
-    #[arg(value_name = "SOURCE", conflicts_with = "config")]
-    pub source: Option<OsString>,
+    /// What to mount: memory:, local:DIR, faulty:SOURCE; with --config there is DIR alone
+    // Clap's own way to leave the first of two out does not know `--`, which units need.
+    #[arg(value_name = "SOURCE")]
+    pub first: OsString,
     /// Where to mount it
-    #[arg(value_name = "DIR")]
-    pub mount_point: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "config", conflicts_with = "config")]
+    pub second: Option<PathBuf>,
     /// Several providers, as FILE says, instead of one SOURCE: checked, and not served yet
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -410,19 +410,19 @@ pub enum What<'a> {
 }
 
 impl MountArgs {
-    /// What to mount; [`parse`] has asked it already.
-    ///
-    /// # Errors
-    /// Usage: nothing is said.
-    pub fn what(&self) -> Result<What<'_>, Trouble> {
-        match (&self.source, &self.config) {
-            (_, Some(file)) => Ok(What::Config(file)),
-            (Some(source), None) => Ok(What::Source(source)),
-            (None, None) => Err(Trouble::usage(
-                "mount needs <SOURCE> and <DIR>, or --config <FILE> and <DIR>; see `minirdr mount \
-                 --help`",
-            )),
+    /// What to mount.
+    #[must_use]
+    pub fn what(&self) -> What<'_> {
+        match &self.config {
+            Some(file) => What::Config(file),
+            None => What::Source(&self.first),
         }
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn mount_point(&self) -> &Path {
+        self.second.as_deref().unwrap_or(Path::new(&self.first))
     }
 }
 
@@ -530,7 +530,6 @@ pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
     }
     match CommandLine::try_parse_from(words) {
         Ok(CommandLine { verb: Verb::Mount(args) }) => {
-            args.what()?;
             Ok(Parsed::Verb(Box::new(Verb::Mount(MountArgs {
                 ready_on_stdout: is_daemon,
                 ..args
@@ -606,8 +605,10 @@ mod tests {
             other => panic!("{line}: {other:?}"),
         };
         let plain = mount("minirdr mount memory: /x --name t");
-        assert_eq!(plain.what(), Ok(What::Source(OsStr::new("memory:"))));
-        assert_eq!(plain.mount_point, Path::new("/x"));
+        assert_eq!(plain.what(), What::Source(OsStr::new("memory:")));
+        assert_eq!(plain.mount_point(), Path::new("/x"));
+        let unit = mount("minirdr mount -o rw -- memory: /x");
+        assert_eq!((unit.what(), unit.mount_point()), (plain.what(), plain.mount_point()));
         let lines = [
             "mount --config net.toml /x",
             "mount /x --config=net.toml",
@@ -615,11 +616,11 @@ mod tests {
         ];
         for line in lines {
             let args = mount(&format!("minirdr {line}"));
-            assert_eq!(args.what(), Ok(What::Config(Path::new("net.toml"))), "{line}");
-            assert_eq!(args.mount_point, Path::new("/x"), "{line}");
+            assert_eq!(args.what(), What::Config(Path::new("net.toml")), "{line}");
+            assert_eq!(args.mount_point(), Path::new("/x"), "{line}");
         }
         let both = verb("minirdr mount --config net.toml memory: /x").expect_err("both");
-        let line = "the argument '--config <FILE>' cannot be used with '[SOURCE]'; see `minirdr \
+        let line = "the argument '--config <FILE>' cannot be used with '[DIR]'; see `minirdr \
                     mount --help`";
         assert_eq!(both.message, line);
         let help = mount_help();
@@ -697,7 +698,7 @@ mod tests {
             ("minirdr stop bk --check --wait", "--wait"),
             ("minirdr stop bk --mode hard", "drain, cancel, abort"),
             ("minirdr mount memory:", "<DIR>"),
-            ("minirdr mount --config net.toml", "<DIR>"),
+            ("minirdr mount --config net.toml", "<SOURCE>"),
             ("minirdr mount --config net.toml memory: /x", "--config"),
             ("minirdr mount /x --config", "<FILE>"),
             ("minirdr mount memory: /x --rpc tcp:1", "ncacn_ip_tcp:127.0.0.1[PORT]"),
@@ -735,7 +736,7 @@ mod tests {
         assert_eq!(daemon[1..3], ["mount", READY_ON_STDOUT].map(OsString::from));
         let is_daemon = |words: &[OsString]| match parse(words) {
             Ok(Parsed::Verb(verb)) => match *verb {
-                Verb::Mount(args) => args.ready_on_stdout && args.mount_point.ends_with("-dir"),
+                Verb::Mount(args) => args.ready_on_stdout && args.mount_point().ends_with("-dir"),
                 other => panic!("{other:?}"),
             },
             other => panic!("{other:?}"),

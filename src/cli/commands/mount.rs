@@ -131,13 +131,13 @@ pub(in crate::cli) fn mounted_json(config: &MountConfig, unsent: UnsentSummary) 
 
 /// Reads and checks the whole command.
 fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, Trouble> {
-    let Served { source, options, named, providers, config_file } = match args.what()? {
+    let Served { source, options, named, providers, config_file } = match args.what() {
         What::Source(source) => one_source(args, source)?,
         What::Config(file) => configured(args, file)?,
     };
     let rpc = args.rpc.options()?;
     let policy = policy(&options)?;
-    let mount_point = check_mount_point(&args.mount_point, environment)?;
+    let mount_point = check_mount_point(args.mount_point(), environment)?;
     let name = choose_name(args, &options, named, &mount_point)?;
     check_socket_length(&environment.runtime_dir, &name)?;
     check_name_is_free(&environment.runtime_dir, &name)?;
@@ -191,9 +191,9 @@ fn configured(args: &MountArgs, file: &Path) -> Result<Served, Trouble> {
     let failed = |error| Trouble::system(file.display(), &error);
     let file = std::path::absolute(file).map_err(failed)?;
     // Only to know what is inside of what: nothing is done there before the file is found good.
-    let mount_point = match is_descriptor(&args.mount_point) {
-        true => args.mount_point.clone(),
-        false => locate::resolve(&args.mount_point, &locate::read_mounts()?)?,
+    let mount_point = match is_descriptor(args.mount_point()) {
+        true => args.mount_point().to_owned(),
+        false => locate::resolve(args.mount_point(), &locate::read_mounts()?)?,
     };
     let around = config_file::Surroundings {
         mount_point: &mount_point,

@@ -14,9 +14,9 @@ wrong() {
   assert_has "$err" "$1"
   assert_eq "$out" "" stdout
 }
-wrong "'[SOURCE]'" --config "$TEST_DIR/net.toml" memory: "$TEST_MNT"
-wrong "<DIR>" --config "$TEST_DIR/net.toml"
-wrong "--config <FILE> and <DIR>" "$TEST_MNT"
+wrong "'[DIR]'" --config "$TEST_DIR/net.toml" memory: "$TEST_MNT"
+wrong "<SOURCE>" --config "$TEST_DIR/net.toml"
+wrong "<DIR>" "$TEST_MNT"
 wrong "mounted with --config FILE" "config:$TEST_DIR/net.toml" "$TEST_MNT"
 wrong "option latency is none of the mount's" \
   --config "$TEST_DIR/net.toml" "$TEST_MNT" -o latency=5ms
