@@ -22,15 +22,6 @@ use std::sync::Arc;
 
 const DOCUMENT: &str = include_str!("../docs/LIFECYCLE.md");
 
-const STATES: [State; 6] = [
-    State::Startable,
-    State::StartInProgress,
-    State::Started,
-    State::Paused,
-    State::Draining,
-    State::Sealing,
-];
-
 /// The rows of the document's table whose head begins so, head first, cells trimmed.
 fn table(head: &str) -> Vec<Vec<String>> {
     let mut lines = DOCUMENT.lines().skip_while(|line| !line.starts_with(head));
@@ -141,9 +132,9 @@ fn the_table_of_the_machine_is_true() {
     let mut expected = vec![row(["event"]
         .into_iter()
         .map(str::to_owned)
-        .chain(STATES.iter().map(|state| format!("{state:?}"))))];
+        .chain(State::ALL.iter().map(|state| format!("{state:?}"))))];
     for event in events() {
-        let cells = STATES.iter().map(|state| cell(*state, event));
+        let cells = State::ALL.iter().map(|state| cell(*state, event));
         expected.push(row(std::iter::once(label(event).to_owned()).chain(cells)));
     }
     let expected_text = print(&expected);
@@ -325,11 +316,11 @@ fn g2_the_table_of_the_gate_is_true() {
     let mut expected = vec![row(["class", "requests"]
         .map(str::to_owned)
         .into_iter()
-        .chain(STATES.iter().map(|state| format!("{state:?}"))))];
+        .chain(State::ALL.iter().map(|state| format!("{state:?}"))))];
     for (name, class) in CLASSES {
         let of_class = all.iter().filter(|operation| operation.class() == class);
         let names: Vec<&str> = of_class.flat_map(requests).copied().collect();
-        let cells = STATES.iter().map(|state| answer(class, *state).to_owned());
+        let cells = State::ALL.iter().map(|state| answer(class, *state).to_owned());
         expected.push(row([name.to_owned(), names.join(", ")].into_iter().chain(cells)));
     }
     let named: BTreeSet<&str> = all.iter().flat_map(requests).copied().collect();

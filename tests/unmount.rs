@@ -4,8 +4,8 @@
 mod common;
 
 use common::null::{Hold, Null, NullRedirector};
-use common::{Host, LIMIT, wait_until};
-use minirdr::base::ids::NodeNumber;
+use common::{Host, LIMIT, Pending, wait_until};
+use minirdr::base::ids::{NodeNumber, TicketNumber};
 use minirdr::base::status::Status;
 use minirdr::base::stop::{CallResult, OnDeadline, StopOptions};
 use minirdr::rdbss::device::KernelSide;
@@ -84,10 +84,17 @@ fn s3_handles_outlive_an_unmount_that_leaves_another_mount() {
     }
 }
 
-/// Stop.md §4 steps 4 and 7: a close that comes while the stop is sealed is put off until MRxStop
-/// has returned, and keeps the mount busy until then; the mount goes all the same.
-#[test]
-fn a_close_that_was_put_off_does_not_keep_the_mount() {
+/// A stop whose `MRxStop` hangs until it is let go, and the close that it has put off, which keeps
+/// the mount busy.
+struct PutOff {
+    null: Arc<Null>,
+    host: Host,
+    mount_point: Arc<BusyUntilClosed>,
+    ticket: TicketNumber,
+    close: Pending,
+}
+
+fn put_off(options: StopOptions) -> PutOff {
     let null = Null::posted();
     let host = host(&null);
     let file = host.lookup(&host.root(), "f").expect("exists");
@@ -96,9 +103,18 @@ fn a_close_that_was_put_off_does_not_keep_the_mount() {
     let (cache, registration) = (mount_point.clone(), mount_point.clone());
     host.device.attach_kernel(KernelSide { cache, registration });
     null.hold("stop", Hold::Stubbornly);
-    let ticket = host.post_stop(StopOptions { unmount: true, ..StopOptions::default() });
+    let ticket = host.post_stop(options);
     wait_until("MRxStop runs", || null.inside("stop") == 1);
     let close = host.submit(Operation::Release { handle });
+    PutOff { null, host, mount_point, ticket, close }
+}
+
+/// Stop.md §4 steps 4 and 7: a close that comes while the stop is sealed is put off until MRxStop
+/// has returned, and keeps the mount busy until then; the mount goes all the same.
+#[test]
+fn a_close_that_was_put_off_does_not_keep_the_mount() {
+    let PutOff { null, host, mount_point, ticket, close } =
+        put_off(StopOptions { unmount: true, ..StopOptions::default() });
     null.release();
     assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
     let report = host.wait(ticket);
@@ -111,19 +127,9 @@ fn a_close_that_was_put_off_does_not_keep_the_mount() {
 /// The mount stayed, and that it did was not told: the one error took the other's place.
 #[test]
 fn s6_a_redirector_that_hangs_does_not_keep_the_mount() {
-    let null = Null::posted();
-    let host = host(&null);
-    let file = host.lookup(&host.root(), "f").expect("exists");
-    let handle = host.open(&file, Access::Read).expect("opens");
-    let mount_point = Arc::new(BusyUntilClosed { device: host.device.clone(), tries: 0.into() });
-    let (cache, registration) = (mount_point.clone(), mount_point.clone());
-    host.device.attach_kernel(KernelSide { cache, registration });
-    null.hold("stop", Hold::Stubbornly);
     let (deadline_s, on_deadline) = (Some(0.5), OnDeadline::Cancel);
     let options = StopOptions { unmount: true, deadline_s, on_deadline, ..StopOptions::default() };
-    let ticket = host.post_stop(options);
-    wait_until("MRxStop runs", || null.inside("stop") == 1);
-    let close = host.submit(Operation::Release { handle });
+    let PutOff { null, host, mount_point, ticket, close } = put_off(options);
     let report = host.wait(ticket);
     assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
     assert_eq!((report.result, report.unmounted), (CallResult::Success, true), "{report:?}");

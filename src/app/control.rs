@@ -133,6 +133,12 @@ impl HostControl {
         self.front_defects.get().map_or(0, |count| count())
     }
 
+    /// The mount's own device, and those of its shares.
+    fn all_devices(&self) -> impl Iterator<Item = Arc<Device>> {
+        let shares = self.members.iter().flat_map(|members| members.all());
+        std::iter::once(self.device.clone()).chain(shares.map(|shown| shown.device.clone()))
+    }
+
     /// Is the mount in the namespace still?
     #[must_use]
     pub fn is_mounted(&self) -> bool {
@@ -148,9 +154,7 @@ impl Destination for HostControl {
     }
 
     fn device_of(&self, tag: Tag) -> Arc<Device> {
-        let shares = self.members.iter().flat_map(|members| members.all());
-        let found = shares.map(|shown| shown.device.clone()).find(|device| device.tag() == tag);
-        found.unwrap_or_else(|| self.device.clone())
+        self.all_devices().find(|device| device.tag() == tag).unwrap_or_else(|| self.device.clone())
     }
 }
 
@@ -265,19 +269,19 @@ impl Control for HostControl {
 
     fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
         let mut goes_on = true;
-        self.device.visit_handles(|handle| {
-            goes_on = visit(handle);
-            goes_on
-        });
-        if let Some(members) = self.members.as_ref().filter(|_| goes_on) {
-            members.visit_handles(visit);
+        for device in self.all_devices() {
+            device.visit_handles(|handle| {
+                goes_on = visit(handle);
+                goes_on
+            });
+            if !goes_on {
+                return;
+            }
         }
     }
 
     fn requests(&self) -> Vec<RequestInfo> {
-        let mut requests = self.device.requests();
-        requests.extend(self.members.iter().flat_map(|members| members.requests()));
-        requests
+        self.all_devices().flat_map(|device| device.requests()).collect()
     }
 
     fn check(&self) -> Check {
@@ -289,8 +293,7 @@ impl Control for HostControl {
     }
 
     fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Result<Detached, ControlError> {
-        let of_a_share = || self.members.as_ref()?.detach(asked_by, handle);
-        let detached = self.device.detach(asked_by, handle).or_else(of_a_share);
+        let detached = self.device_of(Tag::of_handle(handle)).detach(asked_by, handle);
         detached.ok_or_else(|| ControlError::Refused(format!("handle {handle} is not open")))
     }
 

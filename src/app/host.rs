@@ -25,7 +25,7 @@ use crate::front::options as front;
 use crate::front::session::{Ended, Mount};
 use crate::mgmt::authz::Policy;
 use crate::mgmt::client::socket_path;
-use crate::mgmt::control::Control;
+use crate::mgmt::control::{Control, ControlError};
 use crate::mgmt::endpoint::Claim;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::Scanner;
@@ -336,17 +336,8 @@ impl Host {
     }
 
     fn report_of(&self, called: Answer<Report>) -> Result<Report, AppError> {
-        let ticket = match called {
-            Answer::Done(report) => return Ok(report),
-            Answer::Posted(ticket) => ticket,
-        };
-        loop {
-            match self.control.wait_ticket(ticket, LOOK_EVERY) {
-                Ok(Some(report)) => return Ok(report),
-                Ok(None) => {}
-                Err(error) => return Err(AppError::failed(error.to_string())),
-            }
-        }
+        let unknown = |ticket| AppError::failed(ControlError::UnknownTicket(ticket).to_string());
+        self.device.wait_report(called).map_err(unknown)
     }
 
     fn mount(&self, policy: Policy) -> Result<Mount, AppError> {

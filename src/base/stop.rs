@@ -29,6 +29,16 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in the order of the machine's picture.
+    pub const ALL: [Self; 6] = [
+        Self::Startable,
+        Self::StartInProgress,
+        Self::Started,
+        Self::Paused,
+        Self::Draining,
+        Self::Sealing,
+    ];
+
     /// The word the user reads: the two stopping phases are one state to him.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -130,6 +140,17 @@ pub enum CallResult {
 }
 
 impl CallResult {
+    /// All of them, each at the place its number says.
+    pub const ALL: [Self; 7] = [
+        Self::Success,
+        Self::HasOpenHandles,
+        Self::AlreadyStopped,
+        Self::AlreadyStarted,
+        Self::RolledBack,
+        Self::Lost,
+        Self::Failed,
+    ];
+
     /// The NTSTATUS number of the control plane and the control file's ioctl.
     #[must_use]
     pub const fn code(self) -> u32 {
@@ -291,6 +312,31 @@ pub const STILL_MOUNTED: &str = "stopped, but still mounted";
 pub const REDIRECTOR_FAILED: &str = "MRxStop: ";
 
 impl Report {
+    /// A report with a result and nothing else to tell, of a call that nobody has a ticket for.
+    #[must_use]
+    pub const fn new(kind: CallKind, result: CallResult, asked_by: Caller) -> Self {
+        Self {
+            ticket: None,
+            kind,
+            result,
+            error: None,
+            generation: Generation(0),
+            asked_by,
+            reason: None,
+            ended_unix_s: 0.0,
+            drained: 0,
+            cancelled: 0,
+            abandoned: 0,
+            refused: 0,
+            survivors: Vec::new(),
+            survivors_total: 0,
+            flushed_bytes: 0,
+            losses: Vec::new(),
+            unmounted: false,
+            steps: Vec::new(),
+        }
+    }
+
     /// Was an unmount asked for, and is the mount still there?
     #[must_use]
     pub fn is_still_mounted(&self) -> bool {

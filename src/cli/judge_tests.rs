@@ -8,23 +8,9 @@ use crate::mgmt::proto::Holder;
 pub fn report(result: CallResult) -> Report {
     Report {
         ticket: Some(TicketNumber(7)),
-        kind: CallKind::Stop,
-        result,
-        error: None,
         generation: Generation(1),
-        asked_by: Caller::local(2301, 0, 0),
-        reason: None,
         ended_unix_s: 1_795_223_527.0,
-        drained: 0,
-        cancelled: 0,
-        abandoned: 0,
-        refused: 0,
-        survivors: Vec::new(),
-        survivors_total: 0,
-        flushed_bytes: 0,
-        losses: Vec::new(),
-        unmounted: false,
-        steps: Vec::new(),
+        ..Report::new(CallKind::Stop, result, Caller::local(2301, 0, 0))
     }
 }
 

@@ -170,16 +170,7 @@ fn handles_and_requests_are_as_the_schema_says() {
 fn calls_are_as_the_schema_says() {
     let status = full_status();
     let ended = |result| judge::stop_ended("bk", "/mnt", &report(result), None, false);
-    let results = [
-        CallResult::Success,
-        CallResult::HasOpenHandles,
-        CallResult::AlreadyStopped,
-        CallResult::AlreadyStarted,
-        CallResult::RolledBack,
-        CallResult::Lost,
-        CallResult::Failed,
-    ];
-    let mut verdicts: Vec<_> = results.into_iter().map(ended).collect();
+    let mut verdicts: Vec<_> = CallResult::ALL.into_iter().map(ended).collect();
     let refused = Report { ticket: None, ..with_survivors(CallResult::HasOpenHandles, 1, 0) };
     verdicts.extend([
         judge::stop_ended("bk", "/mnt", &refused, None, false),

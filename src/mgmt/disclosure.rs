@@ -167,30 +167,12 @@ impl<T: Redact> Redact for Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Caller, Generation};
+    use crate::base::ids::Caller;
     use crate::base::stop::{CallKind, CallResult};
 
     fn failed(error: &str) -> Report {
-        Report {
-            ticket: None,
-            kind: CallKind::Stop,
-            result: CallResult::Success,
-            error: Some(error.to_owned()),
-            generation: Generation(1),
-            asked_by: Caller::default(),
-            reason: None,
-            ended_unix_s: 1.0,
-            drained: 0,
-            cancelled: 0,
-            abandoned: 0,
-            refused: 0,
-            survivors: Vec::new(),
-            survivors_total: 0,
-            flushed_bytes: 0,
-            losses: Vec::new(),
-            unmounted: false,
-            steps: Vec::new(),
-        }
+        let report = Report::new(CallKind::Stop, CallResult::Success, Caller::default());
+        Report { error: Some(error.to_owned()), ..report }
     }
 
     /// S-94: what went wrong is told, and where not; clients judge the rest as they do the whole.

@@ -230,20 +230,11 @@ fn word(value: &impl Serialize) -> Result<String, fmt::Error> {
     }
 }
 
-const STATES: [State; 6] = [
-    State::Startable,
-    State::StartInProgress,
-    State::Started,
-    State::Paused,
-    State::Draining,
-    State::Sealing,
-];
-
 impl Scrape {
     fn state(&self, out: &mut Families<'_>) -> fmt::Result {
         let (mount, device) = (&self.mount, &self.mount.device);
         let states =
-            STATES.iter().map(|state| Ok((word(state)?, u64::from(*state == device.state))));
+            State::ALL.iter().map(|state| Ok((word(state)?, u64::from(*state == device.state))));
         let states = states.collect::<Result<Vec<_>, fmt::Error>>()?;
         out.gauges(
             ("state", "1 for the state the device is in, 0 for the others"),

@@ -2,10 +2,8 @@
 //! stop").
 
 use crate::base::ids::Caller;
-use crate::base::limits::CANCEL_GRACE;
 use crate::base::stop::{Answer, Report, StopOptions};
 use crate::mrx::calldown::MiniRedirector;
-use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::device::Device;
 use crate::rdbss::startstop::CallError;
 use crate::rdbss::stop_run::{Ended, StopRun};
@@ -21,29 +19,25 @@ impl Device {
         asked_by: Caller,
         options: StopOptions,
     ) -> Result<Answer<Report>, CallError> {
+        let Some(dependents) = &self.dependents else { return self.stop_this(asked_by, options) };
+        crate::base::sync::assert_no_locks("stopping the dependents");
         // Asked first, so that a busy one leaves everything as it was.
         let asked_first = options.refuse_if_busy;
-        if asked_first && !self.stop_dependents(asked_by, &options) {
+        if asked_first && !dependents.stop(asked_by, &options) {
             return Ok(Answer::Done(self.busy_report(asked_by, &options)));
         }
         let called = self.stop_this(asked_by, options.clone());
         match &called {
             Ok(Answer::Posted(_)) if !asked_first => {
-                self.stop_dependents(asked_by, &options);
+                dependents.stop(asked_by, &options);
             }
             Ok(Answer::Done(report)) if asked_first && !report.result.is_stopped() => {
-                self.resume_dependents(asked_by);
+                dependents.resume(asked_by);
             }
-            Err(_) if asked_first => self.resume_dependents(asked_by),
+            Err(_) if asked_first => dependents.resume(asked_by),
             Ok(_) | Err(_) => {}
         }
         called
-    }
-
-    /// True without dependents.
-    fn stop_dependents(&self, asked_by: Caller, options: &StopOptions) -> bool {
-        crate::base::sync::assert_no_locks("stopping the dependents");
-        self.dependents.as_ref().is_none_or(|dependents| dependents.stop(asked_by, options))
     }
 
     pub(in crate::rdbss) fn resume_dependents(&self, asked_by: Caller) {
@@ -66,14 +60,8 @@ impl Device {
             Ok(without) if without.is_empty() => Ok(None),
             Ok(without) => Ok(Some(without.join("; "))),
             Err(why) => {
-                let (redirector, undo) = (redirector.clone(), self.own_context("stop"));
-                let until = self.clock.now().after(CANCEL_GRACE);
-                let go_on = || self.clock.now() < until;
-                // Its failure has nobody to be told to: why the start failed is known already.
-                let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
-                if let Some(provider) = &self.unc_provider
-                    && !self.controls.dont_provide_uncs
-                {
+                self.stop_started(redirector.clone());
+                if let Some(provider) = self.provider() {
                     provider.deregister();
                 }
                 Err(why)

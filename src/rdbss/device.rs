@@ -244,6 +244,11 @@ impl Device {
         }
     }
 
+    /// The router's seam, unless the registration does without it.
+    pub(in crate::rdbss) fn provider(&self) -> Option<&Arc<dyn UncProvider>> {
+        self.unc_provider.as_ref().filter(|_| !self.controls.dont_provide_uncs)
+    }
+
     /// Announces something of the current generation. No lock is held.
     pub(in crate::rdbss) fn announce(&self, notice: Notice) {
         self.announce_of(self.gate.view().generation, notice);

@@ -422,19 +422,10 @@ mod tests {
         gate
     }
 
-    const ALL: [State; 6] = [
-        State::Startable,
-        State::StartInProgress,
-        State::Started,
-        State::Paused,
-        State::Draining,
-        State::Sealing,
-    ];
-
     /// Stop.md §2: the table, every state by every class.
     #[test]
     fn g2_the_gate_table() {
-        for state in ALL {
+        for state in State::ALL {
             let gate = started();
             gate.set_state(state);
             let (create, io) = (gate.enter_normal(true), gate.enter_normal(false));
@@ -588,8 +579,8 @@ mod tests {
         #[test]
         fn fields_do_not_overlap(state in 0_usize..6, generation in 0..=GENERATION_MASK,
                                  counts in 0..(1_u64 << GENERATION_SHIFT)) {
-            let word = with(counts, ALL[state], generation);
-            prop_assert_eq!(state_of(word), ALL[state]);
+            let word = with(counts, State::ALL[state], generation);
+            prop_assert_eq!(state_of(word), State::ALL[state]);
             prop_assert_eq!(generation_of(word), generation);
             prop_assert_eq!(word & ((1 << GENERATION_SHIFT) - 1), counts);
         }

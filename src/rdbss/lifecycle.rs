@@ -294,15 +294,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STATES: [State; 6] = [
-        State::Startable,
-        State::StartInProgress,
-        State::Started,
-        State::Paused,
-        State::Draining,
-        State::Sealing,
-    ];
-
     /// Stop.md C2: the flip is made by the call itself, not by the control thread later.
     #[test]
     fn c2_a_stop_flips_when_it_is_posted() {
@@ -327,7 +318,7 @@ mod tests {
         ] {
             assert_eq!(with_waiting(State::Started, graces.iter().copied()), left, "{graces:?}");
         }
-        for state in STATES {
+        for state in State::ALL {
             assert_eq!(with_waiting(state, []), state);
         }
     }
@@ -350,7 +341,7 @@ mod tests {
 
     #[test]
     fn unregister_only_when_startable() {
-        for state in STATES {
+        for state in State::ALL {
             let allowed = step(state, Event::UnregisterCalled).is_ok();
             assert_eq!(allowed, state == State::Startable, "{state:?}");
         }
@@ -371,7 +362,7 @@ mod tests {
     /// Liveness: from any state, one stop and a fair driver come to rest in Startable.
     #[test]
     fn liveness_one_stop_comes_to_rest() {
-        for start in STATES {
+        for start in State::ALL {
             let mut state = start;
             let mut rested = false;
             for _ in 0..10 {

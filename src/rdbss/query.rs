@@ -4,7 +4,7 @@
 use crate::base::clock::Moment;
 use crate::base::ids::{Generation, HandleNumber, TicketNumber};
 use crate::base::limits::LISTED_MAX;
-use crate::base::stop::{CallResult, Check, HandleInfo, Report, RequestInfo, State};
+use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State};
 use crate::base::sync::atomic::Ordering;
 use crate::mrx::request::Access;
 use crate::mrx::upcall::RequestContext;
@@ -13,6 +13,7 @@ use crate::rdbss::device::Device;
 use crate::rdbss::fsp::FspView;
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::startstop::Running;
+use crate::rdbss::stop_run::LOOK_EVERY;
 use crate::rdbss::ticket::TicketState;
 use std::time::Duration;
 
@@ -238,6 +239,24 @@ impl Device {
     #[must_use]
     pub fn wait_ticket(&self, ticket: TicketNumber, limit: Duration) -> TicketState {
         self.tickets.wait(ticket, limit)
+    }
+
+    /// The report of a call, once it has ended.
+    ///
+    /// # Errors
+    /// The ticket, if its result is not kept any more.
+    pub fn wait_report(&self, called: Answer<Report>) -> Result<Report, TicketNumber> {
+        let ticket = match called {
+            Answer::Done(report) => return Ok(report),
+            Answer::Posted(ticket) => ticket,
+        };
+        loop {
+            match self.wait_ticket(ticket, LOOK_EVERY) {
+                TicketState::Open => {}
+                TicketState::Ended(report) => return Ok(*report),
+                TicketState::Unknown => return Err(ticket),
+            }
+        }
     }
 
     /// Waits up to `limit` until `wanted` holds of the state with no call open; false if the time

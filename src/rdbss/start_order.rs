@@ -134,20 +134,25 @@ impl Device {
 
     /// Registers with the MUP, starts the mini-redirector, connects. On failure nothing is left.
     fn build(&self, context: &Arc<Context>) -> Result<Built, (Status, String)> {
-        let provider = match &self.unc_provider {
-            Some(provider) if !self.controls.dont_provide_uncs => {
-                provider.register().map_err(|why| (Status::ObjectNameCollision, why))?;
-                Some(provider)
-            }
-            _ => None,
-        };
+        if let Some(provider) = self.provider() {
+            provider.register().map_err(|why| (Status::ObjectNameCollision, why))?;
+        }
         let built = self.connect(context);
         if built.is_err()
-            && let Some(provider) = provider
+            && let Some(provider) = self.provider()
         {
             provider.deregister();
         }
         built.map_err(|(status, callout)| (status, format!("{} failed", callout)))
+    }
+
+    /// Stops what a start that failed has started, and waits for that no longer than a moment. Its
+    /// failure has nobody to be told to: why the start failed is known already.
+    pub(in crate::rdbss) fn stop_started(&self, redirector: Arc<dyn MiniRedirector>) {
+        let undo = self.own_context("stop");
+        let until = self.clock.now().after(CANCEL_GRACE);
+        let go_on = || self.clock.now() < until;
+        let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
     }
 
     fn connect(&self, context: &Arc<Context>) -> Result<Built, (Status, &'static str)> {
@@ -169,10 +174,7 @@ impl Device {
         self.start_callout(context, "start", start, undo).map_err(|status| (status, "MRxStart"))?;
         let connected = self.connect_share(context, redirector.clone(), generation);
         if connected.is_err() {
-            let undo = self.own_context("stop");
-            let until = self.clock.now().after(CANCEL_GRACE);
-            let go_on = || self.clock.now() < until;
-            let _ = call_bounded("stop", go_on, move || redirector.stop(&*undo));
+            self.stop_started(redirector);
         }
         connected
     }

@@ -556,24 +556,10 @@ impl Device {
         options: &StopOptions,
     ) -> Report {
         Report {
-            ticket: None,
-            kind,
-            result,
-            error: None,
             generation: self.gate.view().generation,
-            asked_by,
             reason: options.reason.clone(),
             ended_unix_s: unix_seconds(self.clock.wall()),
-            drained: 0,
-            cancelled: 0,
-            abandoned: 0,
-            refused: 0,
-            survivors: Vec::new(),
-            survivors_total: 0,
-            flushed_bytes: 0,
-            losses: Vec::new(),
-            unmounted: false,
-            steps: Vec::new(),
+            ..Report::new(kind, result, asked_by)
         }
     }
 

@@ -114,31 +114,20 @@ impl RefusedRequests {
     }
 }
 
-/// The results there are, each at the place its number says.
-const RESULTS: [CallResult; 7] = [
-    CallResult::Success,
-    CallResult::HasOpenHandles,
-    CallResult::AlreadyStopped,
-    CallResult::AlreadyStarted,
-    CallResult::RolledBack,
-    CallResult::Lost,
-    CallResult::Failed,
-];
-
-/// What a stop may do at its deadline, likewise.
+/// What a stop may do at its deadline, each at the place its number says.
 const DEADLINES: [OnDeadline; 4] =
     [OnDeadline::Resume, OnDeadline::Stay, OnDeadline::Cancel, OnDeadline::Abort];
 
 #[derive(Debug, Default)]
 struct Calls {
-    results: [AtomicU64; RESULTS.len()],
+    results: [AtomicU64; CallResult::ALL.len()],
     busy: AtomicU64,
     durations: Histogram<{ CALL_BOUNDS.len() }>,
 }
 
 impl Calls {
     fn numbers(&self) -> CallNumbers {
-        let results = RESULTS.iter().zip(&self.results);
+        let results = CallResult::ALL.iter().zip(&self.results);
         CallNumbers {
             results: results.map(|(of, count)| (*of, count.load(Ordering::Relaxed))).collect(),
             busy: self.busy.load(Ordering::Relaxed),
@@ -251,7 +240,7 @@ mod tests {
 
     #[test]
     fn each_is_at_the_place_its_number_says() {
-        assert!(RESULTS.iter().enumerate().all(|(at, result)| *result as usize == at));
+        assert!(CallResult::ALL.iter().enumerate().all(|(at, result)| *result as usize == at));
         assert!(DEADLINES.iter().enumerate().all(|(at, policy)| *policy as usize == at));
     }
 

@@ -296,10 +296,7 @@ impl StopRun<'_> {
     // ---- steps 6 to 10 --------------------------------------------------------------------------
 
     fn deregister_provider(&self) {
-        if self.device.controls.dont_provide_uncs {
-            return;
-        }
-        let Some(provider) = &self.device.unc_provider else { return };
+        let Some(provider) = self.device.provider() else { return };
         for prefix in provider.deregister() {
             self.device.announce(Notice::PrefixReleased { prefix });
         }

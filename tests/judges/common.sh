@@ -26,6 +26,17 @@ trap finish EXIT
 mount_with() { timeout 30 "$MINIRDR" mount --name "$name" --log "$work/log" memory: "$work/mnt" "$@"; }
 unmount() { timeout 30 "$MINIRDR" umount "$name"; }
 
+# python_with PACKAGE VERSION MODULE : a Python that has the package of PyPI is $python; it is
+# installed once.
+python_with() {
+  local venv=$root/target/judges/$1-$2
+  python=$venv/bin/python
+  [ -x "$python" ] && "$python" -c "import $3" 2>/dev/null && return
+  say "installing $1 $2 into $venv"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "$1==$2"; } ||
+    { say "skipped: needs python3-venv and PyPI" && exit 77; }
+}
+
 # A port nobody listens on.
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

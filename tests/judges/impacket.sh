@@ -5,13 +5,8 @@
 
 [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || { say "skipped: needs root and /dev/fuse" && exit 77; }
 IMPACKET=0.13.1
-venv=$root/target/judges/impacket-$IMPACKET
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import impacket' 2>/dev/null; then
-  say "installing impacket $IMPACKET into $venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "impacket==$IMPACKET"; } ||
-    { say "skipped: needs python3-venv and PyPI" && exit 77; }
-fi
-calls() { timeout 60 "$venv/bin/python" "$(dirname "${BASH_SOURCE[0]}")/impacket_calls.py" "$@"; }
+python_with impacket $IMPACKET impacket
+calls() { timeout 60 "$python" "$(dirname "${BASH_SOURCE[0]}")/impacket_calls.py" "$@"; }
 state() { "$MINIRDR" status --json "$name" | python3 -c 'import json,sys; print(json.load(sys.stdin)["mount"]["state"])'; }
 
 port=$(free_port)

@@ -5,13 +5,8 @@
 
 [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || { say "skipped: needs root and /dev/fuse" && exit 77; }
 CLIENT=0.26.0
-venv=$root/target/judges/prometheus-client-$CLIENT
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import prometheus_client' 2>/dev/null; then
-  say "installing prometheus_client $CLIENT into $venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "prometheus-client==$CLIENT"; } ||
-    { say "skipped: needs python3-venv and PyPI" && exit 77; }
-fi
-judge() { timeout 60 "$venv/bin/python" "$(dirname "${BASH_SOURCE[0]}")/openmetrics_scrape.py" "$@"; }
+python_with prometheus-client $CLIENT prometheus_client
+judge() { timeout 60 "$python" "$(dirname "${BASH_SOURCE[0]}")/openmetrics_scrape.py" "$@"; }
 scrape() {
   "$MINIRDR" metrics "$name" >"$work/$1.om" || fail "no metrics of $1"
   "$MINIRDR" metrics "$name" --format prometheus >"$work/$1.prom" || fail "no metrics of $1"

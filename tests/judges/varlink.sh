@@ -5,15 +5,10 @@
 
 [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || { say "skipped: needs root and /dev/fuse" && exit 77; }
 VARLINK=31.0.0
-venv=$root/target/judges/varlink-$VARLINK
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import varlink' 2>/dev/null; then
-  say "installing varlink $VARLINK into $venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "varlink==$VARLINK"; } ||
-    { say "skipped: needs python3-venv and PyPI" && exit 77; }
-fi
+python_with varlink $VARLINK varlink
 
 mount_with
-timeout 60 "$venv/bin/python" "$(dirname "${BASH_SOURCE[0]}")/varlink_calls.py" \
+timeout 60 "$python" "$(dirname "${BASH_SOURCE[0]}")/varlink_calls.py" \
   "$XDG_RUNTIME_DIR/minirdr/$name.sock" || fail "varlink's client"
 echo content >"$work/mnt/file" || fail "the mount does not serve"
 unmount

@@ -24,14 +24,7 @@ enum Operation {
 }
 
 fn any_state() -> impl Strategy<Value = State> {
-    prop::sample::select(vec![
-        State::Startable,
-        State::StartInProgress,
-        State::Started,
-        State::Paused,
-        State::Draining,
-        State::Sealing,
-    ])
+    prop::sample::select(State::ALL.to_vec())
 }
 
 fn any_operation() -> impl Strategy<Value = Operation> {

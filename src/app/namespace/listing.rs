@@ -1,15 +1,13 @@
 //! What the management plane is shown of a mount's shares: numbers added up, lists joined.
 
 use crate::app::namespace::members::{Members, Shown};
-use crate::base::ids::{Caller, HandleNumber};
 use crate::base::limits::LISTED_MAX;
-use crate::base::stop::{CallResult, Check, Detached, HandleInfo, RequestInfo, State};
+use crate::base::stop::{CallResult, Check, State};
 use crate::mgmt::proto::{MountStatus, ProviderStatus};
-use crate::rdbss::objects::number_space::Tag;
+use crate::rdbss::query::DeviceStatus;
 
 impl Shown {
-    fn status(&self) -> ProviderStatus {
-        let status = self.device.status();
+    fn status(&self, status: &DeviceStatus) -> ProviderStatus {
         ProviderStatus {
             name: self.provider.clone(),
             device: self.name.clone(),
@@ -38,28 +36,8 @@ impl Members {
             whole.refused_total += status.refused_total;
             whole.answered_total += status.answered_total;
             whole.defects_total += status.unanswered_total;
-            whole.providers.push(shown.status());
+            whole.providers.push(shown.status(&status));
         }
-    }
-
-    /// Hands each open handle to `visit` until it answers false.
-    pub fn visit_handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
-        let mut goes_on = true;
-        for shown in self.all() {
-            if !goes_on {
-                return;
-            }
-            shown.device.visit_handles(|handle| {
-                goes_on = visit(handle);
-                goes_on
-            });
-        }
-    }
-
-    /// Requests in flight, device by device.
-    #[must_use]
-    pub fn requests(&self) -> Vec<RequestInfo> {
-        self.all().iter().flat_map(|shown| shown.device.requests()).collect()
     }
 
     /// Adds what a stop of the shares would meet.
@@ -78,14 +56,6 @@ impl Members {
         if busy && whole.state != State::Startable {
             whole.result = CallResult::HasOpenHandles;
         }
-    }
-
-    /// Takes a handle from its holder; none if no share has it.
-    #[must_use]
-    pub fn detach(&self, asked_by: Caller, handle: HandleNumber) -> Option<Detached> {
-        let tag = Tag::of_handle(handle);
-        let shown = self.all().into_iter().find(|shown| shown.device.tag() == tag)?;
-        shown.device.detach(asked_by, handle)
     }
 
     /// Refuses new opens everywhere, or lets them pass again.

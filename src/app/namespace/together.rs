@@ -68,16 +68,8 @@ impl Shown {
     /// # Errors
     /// A line that says why it is not started.
     pub fn started(&self, called: Answer<Report>) -> Result<(), String> {
-        let report = match called {
-            Answer::Done(report) => report,
-            Answer::Posted(ticket) => loop {
-                match self.device.wait_ticket(ticket, LOOK_EVERY) {
-                    TicketState::Open => {}
-                    TicketState::Ended(report) => break *report,
-                    TicketState::Unknown => return Err(format!("{}: no result", self.name)),
-                }
-            },
-        };
+        let report = self.device.wait_report(called);
+        let report = report.map_err(|_| format!("{}: no result", self.name))?;
         match report.result {
             CallResult::Success | CallResult::AlreadyStarted => Ok(()),
             CallResult::HasOpenHandles
