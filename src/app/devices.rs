@@ -104,7 +104,7 @@ impl Devices {
         let registry = Registry::default();
         let device = register(&registry, &given, factory, Some(members.dependents()))?;
         let namespace = Arc::new(Namespace::new(device.clone(), router));
-        members.attach(namespace.clone());
+        members.attach(&device, namespace.clone());
         let names = Some((names, directories));
         let members = Some(members);
         let made = Self { device, dispatcher: namespace, members, registry, names };
@@ -152,6 +152,23 @@ impl Devices {
     pub fn take_losses(&self) -> Vec<Loss> {
         let mut losses = self.device.take_losses();
         losses.extend(self.members.iter().flat_map(|members| members.take_losses()));
+        losses
+    }
+
+    /// What was lost in each device's last stop, each loss once: the mount's report has those of
+    /// its shares that it stopped itself.
+    #[must_use]
+    pub fn last_losses(&self) -> Vec<Loss> {
+        let lost = |device: &Device| {
+            device.status().last_stop.map(|report| report.losses).unwrap_or_default()
+        };
+        let mut losses = lost(&self.device);
+        let shares = self.members.iter().flat_map(|members| members.all());
+        for loss in shares.flat_map(|shown| lost(&shown.device)) {
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
         losses
     }
 

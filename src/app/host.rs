@@ -451,8 +451,7 @@ impl Host {
         // A start that failed half-way has left it Startable; a mount that failed, Started.
         self.last_stop("not mounted");
         self.devices.shut_down();
-        let last = self.device.status().last_stop;
-        let mut losses = last.map(|report| report.losses).unwrap_or_default();
+        let mut losses = self.devices.last_losses();
         // What survivors lost after it is in no report.
         losses.extend(self.devices.take_losses());
         let name = self.device.name();

@@ -63,28 +63,74 @@ pub trait UncProvider: Send + Sync {
     fn deregister(&self) -> Vec<String>;
 }
 
-/// The devices that a mount's own device stands for (namespace.md, "Joint with the stop"): a stop
-/// or start of it is theirs, too. No method but the two that say so waits, and none is called with
-/// a lock held.
+/// How a stop reaches those that depend on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A call: whatever runs there already is tightened by it.
+    Call,
+    /// The stop makes sure: those that are at rest, or have a stop of it open, are let be.
+    Again,
+}
+
+/// What is open and under way at some devices together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Counted requests inside, closes included.
+    pub requests: u64,
+    /// Open handles, without those that were detached.
+    pub handles: u64,
+    /// Handles that nobody has closed yet, the detached among them.
+    pub held: u64,
+    /// Opens that have not been answered.
+    pub opening: u64,
+    /// Bytes not on the server yet.
+    pub unsent_bytes: u64,
+}
+
+impl std::ops::Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            handles: self.handles + other.handles,
+            held: self.held + other.held,
+            opening: self.opening + other.opening,
+            unsent_bytes: self.unsent_bytes + other.unsent_bytes,
+        }
+    }
+}
+
+/// The devices that a device stands for (namespace.md, "Joint with the stop"): a stop or start of
+/// it is theirs, too. No method but the three that say so waits, and none is called with a lock
+/// held.
 pub trait Dependents: Send + Sync {
     /// RxStopMinirdr for each, with these terms: from here on they let nothing new in. False when
     /// one is busy and `refuse_if_busy` is set: then nothing has changed.
-    fn stop(&self, asked_by: Caller, options: &StopOptions) -> bool;
-    /// Waits up to `limit` for the stops that were asked for. Once the last is over: what each
-    /// ended with, paths as the mount shows them.
-    fn wait_stopped(&self, limit: Duration) -> Option<Vec<Report>>;
-    /// The stop is taken back: those that drain go on, those that are stopped are started again.
+    fn stop(&self, asked_by: Caller, options: &StopOptions, ask: Ask) -> bool;
+    /// Waits up to `limit` for the stops that were asked for. True once all are over and every
+    /// one of the devices is at rest.
+    fn wait_stopped(&self, limit: Duration) -> bool;
+    /// What the stops that were asked for and are over have ended with, paths as the mount shows
+    /// them; each is told once.
+    fn take_reports(&self) -> Vec<Report>;
+    /// The stop is past its point of no return: none of theirs is to be taken back with it.
+    fn commit(&self);
+    /// The stop is taken back: those that it stopped go on, those that are stopped are started
+    /// again.
     fn resume(&self, asked_by: Caller);
-    /// Starts those that are stopped, and waits for it. What went wrong with some that the mount
-    /// can be without, a line each.
+    /// Starts those that are stopped, and waits for it. What went wrong with some that the device
+    /// can be without, a line each. `wanted`: is the start to go on? A stop may have come since.
     ///
     /// # Errors
-    /// One line: the mount is not to be started. Those that were have been stopped again.
-    fn start(&self, asked_by: Caller) -> Result<Vec<String>, String>;
+    /// One line: the device is not to be started. Those that were have been stopped again.
+    fn start(&self, asked_by: Caller, wanted: &dyn Fn() -> bool) -> Result<Vec<String>, String>;
+    /// What is open and under way.
+    fn load(&self) -> Load;
     /// Handles that are open still, at most so many, and how many there are.
     fn survivors(&self, max: usize) -> (Vec<HandleInfo>, u64);
-    /// The file system is gone: what the tables still hold is closed.
-    fn connection_gone(&self);
+    /// The file system is gone: what the tables still hold is closed, within `limit` altogether.
+    fn connection_gone(&self, limit: Duration);
 }
 
 /// Bytes that were acknowledged or handed over and did not reach the server, with all that is known

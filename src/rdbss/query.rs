@@ -76,19 +76,20 @@ pub struct Glance {
 }
 
 impl Device {
-    /// How it stands: cheap enough to be asked every second for as long as it lives.
+    /// How it stands, with those that depend on it: cheap enough to be asked every second for as
+    /// long as it lives.
     #[must_use]
     pub fn glance(&self) -> Glance {
         let (state, running) = {
             let inner = self.control.lock();
             (inner.state, inner.running.clone())
         };
-        let view = self.gate.view();
+        let load = self.load_of_all();
         Glance {
             state,
-            requests_in_flight: u64::from(view.normals) + u64::from(view.closes),
-            open_handles: self.open_handles(),
-            unsent_bytes: self.unsent_bytes(),
+            requests_in_flight: load.requests,
+            open_handles: load.handles,
+            unsent_bytes: load.unsent_bytes,
             running,
         }
     }
@@ -166,6 +167,17 @@ impl Device {
         });
         // One list that is whole is its own total: nothing came or went in between.
         let total = if list.len() < most { list.len() as u64 } else { self.open_handles() };
+        (list, total)
+    }
+
+    /// The same of this device and those that depend on it.
+    pub(in crate::rdbss) fn handle_list_of_all(&self, most: usize) -> (Vec<HandleInfo>, u64) {
+        let (mut list, mut total) = self.handle_list(most);
+        if let Some(dependents) = &self.dependents {
+            let (theirs, how_many) = dependents.survivors(most.saturating_sub(list.len()));
+            list.extend(theirs);
+            total += how_many;
+        }
         (list, total)
     }
 

@@ -114,7 +114,7 @@ impl Device {
         }
         let built = self.build(&context).map_err(|(status, what)| format!("{what}: {status}"));
         let started = built.and_then(|built| {
-            let without = self.start_dependents(built.view.redirector(), job.asked_by)?;
+            let without = self.start_dependents(built.view.redirector(), &context, job.asked_by)?;
             Ok((built, without))
         });
         match started {

@@ -22,6 +22,7 @@ use crate::rdbss::bounded::this_thread_controls;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
+use crate::rdbss::notice::Ask;
 use crate::rdbss::precedence::{outranks, room};
 use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
@@ -245,6 +246,7 @@ impl Device {
         &self,
         asked_by: Caller,
         options: StopOptions,
+        ask: Ask,
     ) -> Result<Answer<Report>, CallError> {
         let now = self.clock.now();
         let mut inner = self.control.lock();
@@ -288,7 +290,7 @@ impl Device {
         self.control.changed.notify_all();
         self.gate.wake();
         // Announced first: what the cancelled start does next comes after what cancelled it.
-        self.release_job(&job);
+        self.release_job(&job, ask);
         self.cancel_requests(cancelled_start.into_iter().collect());
         Ok(Answer::Posted(job.ticket))
     }
@@ -322,7 +324,7 @@ impl Device {
         let terms = Terms::of(options, now);
         let job = self.post(&mut inner, (CallKind::Start, asked_by, now), terms, None);
         drop(inner);
-        self.release_job(&job);
+        self.release_job(&job, Ask::Call);
         Ok(Answer::Posted(job.ticket))
     }
 
@@ -365,8 +367,9 @@ impl Device {
         job
     }
 
-    /// Announces a posted call and lets the control thread take it, whatever the observer does.
-    fn release_job(&self, job: &Job) {
+    /// Announces a posted call, makes a stop known to those that depend on the device, and lets the
+    /// control thread take it, whatever the observer does.
+    fn release_job(&self, job: &Job, ask: Ask) {
         struct Release<'a>(&'a Control, &'a AtomicBool);
         impl Drop for Release<'_> {
             fn drop(&mut self) {
@@ -379,6 +382,7 @@ impl Device {
         if job.kind == CallKind::Stop {
             let (asked_by, reason) = (job.asked_by, job.terms.options.reason.clone());
             self.announce(Notice::StopRequested { ticket: Some(job.ticket), asked_by, reason });
+            self.stop_dependents(job.asked_by, &job.terms.options, ask);
         }
     }
 
@@ -528,6 +532,10 @@ impl Device {
         drop(inner);
         self.gate.wake();
         self.control.changed.notify_all();
+        if !voided.is_empty() {
+            // The one that runs sees to it itself.
+            self.resume_dependents(asked_by.unwrap_or(voided[0].asked_by));
+        }
         for job in voided {
             let mut report = self.plain_report(
                 job.kind,
@@ -568,7 +576,7 @@ impl Device {
     pub(in crate::rdbss) fn busy_report(&self, asked_by: Caller, options: &StopOptions) -> Report {
         let mut report =
             self.plain_report(CallKind::Stop, CallResult::HasOpenHandles, asked_by, options);
-        (report.survivors, report.survivors_total) = self.handle_list(SURVIVORS_LISTED_MAX);
+        (report.survivors, report.survivors_total) = self.handle_list_of_all(SURVIVORS_LISTED_MAX);
         let what =
             if report.survivors_total > 0 { "handles are open" } else { "opens are in flight" };
         report.error = Some(format!("{what}; nothing was changed"));

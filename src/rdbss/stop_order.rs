@@ -74,6 +74,7 @@ impl StopRun<'_> {
 
     /// Steps 1 to 5. The deadline covers them (S1).
     fn before_point_of_no_return(&mut self, grace: bool) -> Result<(), Ended> {
+        self.ask_dependents();
         if grace {
             self.begin("grace");
             self.wait_for_handles()?;
@@ -101,6 +102,7 @@ impl StopRun<'_> {
         self.begin("shed_delayed_closes");
         self.shed_delayed_closes()?;
         self.commit_to_the_end()?;
+        self.commit_dependents();
         // Not before: a stop that is taken back has lost nothing.
         for (fobx, loss) in lost {
             fobx.mark_told();
@@ -159,6 +161,7 @@ impl StopRun<'_> {
     fn wait_for_handles(&mut self) -> Result<(), Ended> {
         loop {
             self.look()?;
+            let theirs = self.device.dependents.as_ref().map_or(0, |them| them.load().handles);
             let mut inner = self.device.control.lock();
             let Some(running) = &inner.running else { return Err(Ended::RolledBack) };
             let Some(grace) = running.terms.grace_until else { return Ok(()) };
@@ -167,7 +170,7 @@ impl StopRun<'_> {
             let cut =
                 running.deadline_passed && running.terms.options.on_deadline != OnDeadline::Stay;
             let over = left.is_zero() || cut || inner.state != State::Paused;
-            if over || self.device.open_handles() == 0 {
+            if over || self.device.open_handles() + theirs == 0 {
                 return Ok(());
             }
             self.device.control.wait_change(&mut inner, left.min(LOOK_EVERY));
@@ -349,7 +352,7 @@ impl StopRun<'_> {
     /// A close that came while the stop was sealed has been put off until now, and its descriptor
     /// kept the mount busy in step 7: once nobody holds a handle any more, it is tried again.
     fn unmount_again(&mut self) {
-        if !self.report.is_still_mounted() || !self.device.handles.is_empty() {
+        if !self.report.is_still_mounted() || self.device.load_of_all().held > 0 {
             return;
         }
         if let Some(kernel) = self.device.kernel.get() {
@@ -365,7 +368,7 @@ impl StopRun<'_> {
         let until = self.device.clock.now().after(self.device.options.release_grace);
         while !kernel.registration.has_ended() {
             let left = until.since(self.device.clock.now());
-            if left.is_zero() || self.device.handles.is_empty() {
+            if left.is_zero() || self.device.load_of_all().held == 0 {
                 return false;
             }
             let mut inner = self.device.control.lock();
@@ -377,15 +380,7 @@ impl StopRun<'_> {
     /// The file system is gone and nothing can be open any more: what the table still holds are
     /// RELEASEs that were queued and never come (fuse.md 2.1).
     fn close_the_rest(&self) {
-        if let Some(dependents) = self.device.dependents.clone() {
-            let gone = move || {
-                dependents.connection_gone();
-                Ok(())
-            };
-            if let Err(status) = self.call("close", gone) {
-                log::warn!("{}: closing what was open: {status}", self.device.name);
-            }
-        }
+        self.close_the_dependents_rest();
         if self.device.handles.is_empty() {
             return;
         }
@@ -439,13 +434,7 @@ impl StopRun<'_> {
             true
         });
         (self.report.survivors, self.report.survivors_total) =
-            self.device.handle_list(SURVIVORS_LISTED_MAX);
-        if let Some(dependents) = &self.device.dependents {
-            let room = SURVIVORS_LISTED_MAX.saturating_sub(self.report.survivors.len());
-            let (survivors, total) = dependents.survivors(room);
-            self.report.survivors.extend(survivors);
-            self.report.survivors_total += total;
-        }
+            self.device.handle_list_of_all(SURVIVORS_LISTED_MAX);
         if self.report.survivors_total > 0 {
             self.device.announce(Notice::Survivors { handles: self.report.survivors_total });
         }
@@ -485,10 +474,11 @@ impl StopRun<'_> {
         self.device.control.progressed();
         self.run_deferred();
         self.device.resume_dependents(self.job.asked_by);
+        self.add_dependents();
         self.end_step();
         self.report.result = CallResult::RolledBack;
         (self.report.survivors, self.report.survivors_total) =
-            self.device.handle_list(SURVIVORS_LISTED_MAX);
+            self.device.handle_list_of_all(SURVIVORS_LISTED_MAX);
         if reopened {
             self.device.announce(Notice::Resumed);
         }

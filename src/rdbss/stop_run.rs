@@ -11,7 +11,7 @@ use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::context::{Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::Event;
-use crate::rdbss::notice::LostWrite;
+use crate::rdbss::notice::{Load, LostWrite};
 use crate::rdbss::startstop::{Before, FspToken, Job};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,8 +39,6 @@ pub(in crate::rdbss) struct StopRun<'a> {
     /// Of the page write-back since, so much has been announced.
     written_back_told: u64,
     last_progress: (u64, u64, u64),
-    /// What the stops of the dependents ended with.
-    pub dependents: Vec<Report>,
     /// Handles whose commits were given up on: each one's bytes are lost once.
     pub given_up: BTreeSet<HandleNumber>,
     /// Why `MRxStop` failed.
@@ -62,7 +60,6 @@ impl<'a> StopRun<'a> {
             before: job.before.unwrap_or_else(|| device.counted()),
             written_back_told: 0,
             last_progress: (0, 0, 0),
-            dependents: Vec::new(),
             given_up: BTreeSet::new(),
             redirector_failed: None,
         }
@@ -238,10 +235,7 @@ impl<'a> StopRun<'a> {
     }
 
     fn report_progress(&mut self) {
-        let view = self.device.gate.view();
-        let requests = u64::from(view.normals) + u64::from(view.closes);
-        let handles = self.device.open_handles();
-        let unsent_bytes = self.device.unsent_bytes();
+        let Load { requests, handles, unsent_bytes, .. } = self.device.load_of_all();
         let progress = (requests, handles, unsent_bytes);
         if progress != self.last_progress {
             self.last_progress = progress;

@@ -2,6 +2,7 @@
 
 use crate::base::sync::{Mutex, Rank};
 use crate::rdbss::device::Device;
+use crate::rdbss::stop_run::LOOK_SOON;
 
 /// A cleanup or close put off until `MRxStop` has returned.
 pub type DeferredClose = Box<dyn FnOnce() + Send>;
@@ -84,13 +85,19 @@ impl Device {
     /// Step 9's moment for RELEASEs on their way: close(2) does not wait for them.
     pub(in crate::rdbss) fn wait_for_releases(&self) {
         let until = self.clock.now().after(self.options.release_grace);
-        let mut inner = self.control.lock();
-        while self.open_handles() > 0 {
+        while self.load_of_all().handles > 0 {
             let left = until.since(self.clock.now());
             if left.is_zero() {
                 return;
             }
-            self.control.wait_change(&mut inner, left);
+            let mut inner = self.control.lock();
+            match self.dependents {
+                // Looked at again with the lock held: a close that ends now is not missed.
+                None if self.open_handles() > 0 => self.control.wait_change(&mut inner, left),
+                None => {}
+                // Theirs wake nobody here.
+                Some(_) => self.control.wait_change(&mut inner, left.min(LOOK_SOON)),
+            }
         }
     }
 }

@@ -23,6 +23,18 @@ impl Terms {
         Self { options, deadline, grace_until }
     }
 
+    /// What is left of them at `now`, for a call that is made on behalf of this one.
+    #[must_use]
+    pub fn left(&self, now: Moment) -> StopOptions {
+        let left = |until: Moment| until.since(now).as_secs_f64();
+        StopOptions {
+            deadline_s: self.deadline.map(left),
+            grace_s: self.grace_until.map(left).filter(|left| *left > 0.0),
+            refuse_if_busy: false,
+            ..self.options.clone()
+        }
+    }
+
     /// [`Terms::tighten`] by a call that may be outranked by this one: then it does not make the
     /// deadline earlier at which this stop would be taken back. Nobody but root takes a stop of
     /// root's back, by whatever way.
@@ -114,6 +126,26 @@ mod tests {
     /// None is the shortest.
     fn grace(moment: Option<Moment>) -> u64 {
         moment.map_or(0, |moment| moment.0)
+    }
+
+    /// A call on behalf of another has no more time than that has.
+    #[test]
+    fn what_is_left_shrinks_with_the_clock() {
+        let second = 1_000_000_000;
+        let options = StopOptions {
+            deadline_s: Some(10.0),
+            grace_s: Some(3.0),
+            refuse_if_busy: true,
+            ..StopOptions::default()
+        };
+        let terms = Terms::of(options.clone(), Moment(0));
+        let left = terms.left(Moment(2 * second));
+        assert_eq!((left.deadline_s, left.grace_s), (Some(8.0), Some(1.0)));
+        assert!(!left.refuse_if_busy, "that was decided by the call it is for");
+        let left = terms.left(Moment(60 * second));
+        assert_eq!((left.deadline_s, left.grace_s), (Some(0.0), None));
+        let unbounded = Terms::of(StopOptions::default(), Moment(0)).left(Moment(second));
+        assert_eq!((unbounded.deadline_s, unbounded.grace_s), (None, None));
     }
 
     proptest! {

@@ -8,13 +8,12 @@ use crate::app::events::Publisher;
 use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::provider::{Registration, Share};
 use crate::app::namespace::share_keeper::ShareKeeper;
-use crate::app::namespace::together::{Together, Which};
+use crate::app::namespace::together::{Companion, Together, Which};
 use crate::app::redirector;
 use crate::app::source::Source;
 use crate::base::clock::Clock;
-use crate::base::ids::TicketNumber;
 use crate::base::stop::Loss;
-use crate::base::sync::{Mutex, Rank, RwLock};
+use crate::base::sync::{Rank, RwLock};
 use crate::front::namespace::{Member, Namespace};
 use crate::mgmt::events::EventQueue;
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
@@ -45,9 +44,9 @@ pub struct Shown {
     pub device: Arc<Device>,
     /// The first of its provider: its calls are the provider's.
     pub leads: bool,
-    registration: Arc<Registration>,
-    /// The stop that a stop of what it depends on asked it for.
-    pub(super) stopping: Mutex<Option<TicketNumber>>,
+    pub(super) registration: Arc<Registration>,
+    /// What a stop of what it depends on has to do with it.
+    pub(super) companion: Companion,
 }
 
 impl Shown {
@@ -77,6 +76,8 @@ pub struct Members {
     this: Weak<Self>,
     pub(super) parts: Parts,
     registry: Registry,
+    /// The mount's own.
+    mounts: OnceLock<Weak<Device>>,
     namespace: OnceLock<Arc<Namespace<Share>>>,
     kernel: OnceLock<(Arc<dyn KernelCache>, Arc<dyn FileSystemRegistration>)>,
     all: RwLock<BTreeMap<String, Arc<Shown>>>,
@@ -90,15 +91,25 @@ impl Members {
             this: this.clone(),
             parts,
             registry: Registry::default(),
+            mounts: OnceLock::new(),
             namespace: OnceLock::new(),
             kernel: OnceLock::new(),
             all: RwLock::new(Rank::Registry, BTreeMap::new()),
         })
     }
 
-    /// The dispatcher they are shown by. Once, before the first is added.
-    pub fn attach(&self, namespace: Arc<Namespace<Share>>) {
+    /// The mount's own device, and the dispatcher they are shown by. Once, before the first is
+    /// added.
+    pub fn attach(&self, device: &Arc<Device>, namespace: Arc<Namespace<Share>>) {
+        let _ = self.mounts.set(Arc::downgrade(device));
         let _ = self.namespace.set(namespace);
+    }
+
+    /// The device whose calls are a provider's.
+    #[must_use]
+    pub fn leader(&self, provider: &str) -> Option<Arc<Shown>> {
+        let all = self.all.read();
+        all.values().find(|shown| shown.leads && shown.provider == provider).cloned()
     }
 
     /// The kernel's side, once the mount is up.
@@ -166,7 +177,13 @@ impl Members {
     ) -> Result<Arc<Shown>, AppError> {
         let provider = config.name.clone();
         let name = if leads { provider.clone() } else { format!("{provider}:{prefix}") };
-        let tie = Registration::new(name.clone(), self.parts.router.clone(), prefix.clone());
+        let above = match leads {
+            true => self.mounts.get().cloned().unwrap_or_default(),
+            false => {
+                self.leader(&provider).map(|it| Arc::downgrade(&it.device)).unwrap_or_default()
+            }
+        };
+        let tie = Registration::new(name.clone(), self.parts.router.clone(), prefix.clone(), above);
         let (tag, factory) = (self.free_tag()?, factory.clone());
         let make = move || -> Arc<dyn MiniRedirector> { factory() };
         let which = Which::Followers(provider.clone());
@@ -207,7 +224,7 @@ impl Members {
             device,
             leads,
             registration: tie,
-            stopping: Mutex::new(Rank::Leaf, None),
+            companion: Companion::default(),
         });
         self.all.write().insert(name, shown.clone());
         Ok(shown)

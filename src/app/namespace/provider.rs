@@ -5,13 +5,16 @@
 
 use crate::base::ids::Caller;
 use crate::base::status::Status;
+use crate::base::stop::State;
 use crate::base::sync::{Mutex, Rank};
 use crate::front::namespace::Member;
 use crate::mup::net_name::NetName;
 use crate::mup::router::Router;
 use crate::mup::upcalls::{Claim, Provider, ProviderHandle};
+use crate::rdbss::device::Device;
 use crate::rdbss::notice::UncProvider;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// One share.
 pub struct Share {
@@ -65,21 +68,36 @@ pub struct Registration {
     name: String,
     router: Arc<Router<Share>>,
     share: Arc<Share>,
+    /// The device that its own depends on.
+    above: Weak<Device>,
+    /// That device, which is being started, starts this one.
+    started_with_it: AtomicBool,
     /// While it is registered.
     handle: Mutex<Option<ProviderHandle>>,
 }
 
 impl Registration {
-    /// The tie of the device `name`, which is not registered yet.
+    /// The tie of the device `name`, which is not registered yet and depends on the device `above`.
     #[must_use]
-    pub fn new(name: String, router: Arc<Router<Share>>, prefix: NetName) -> Arc<Self> {
+    pub fn new(
+        name: String,
+        router: Arc<Router<Share>>,
+        prefix: NetName,
+        above: Weak<Device>,
+    ) -> Arc<Self> {
         let share = Arc::new(Share { prefix, member: OnceLock::new() });
-        Arc::new(Self { name, router, share, handle: Mutex::new(Rank::Leaf, None) })
+        let (started_with_it, handle) = (AtomicBool::new(false), Mutex::new(Rank::Leaf, None));
+        Arc::new(Self { name, router, share, above, started_with_it, handle })
     }
 
     /// The device it is the tie of. Once, before that is started.
     pub fn attach(&self, member: Arc<Member>) {
         let _ = self.share.member.set(member);
+    }
+
+    /// The start of what it depends on begins to start it, or has done so.
+    pub fn start_with_it(&self, begins: bool) {
+        self.started_with_it.store(begins, Ordering::Release);
     }
 
     /// Its handle while it is registered; never the same again.
@@ -91,6 +109,16 @@ impl Registration {
 
 impl UncProvider for Registration {
     fn register(&self) -> Result<(), String> {
+        // A stop of what it depends on that has found it at rest must find it so to the end.
+        let may_start = match self.above.upgrade().map(|above| above.state()) {
+            Some(State::Started | State::Paused) => true,
+            // Its start may fail yet, and knows only of those that it has started.
+            Some(State::StartInProgress) => self.started_with_it.load(Ordering::Acquire),
+            Some(State::Startable | State::Draining | State::Sealing) | None => false,
+        };
+        if !may_start {
+            return Err(format!("{}: what it is part of is stopped", self.share.prefix));
+        }
         let registered = self.router.register(&self.name, self.share.clone());
         let handle = registered.map_err(|refused| refused.to_string())?;
         // Before the first name can be resolved to it.
@@ -104,7 +132,6 @@ impl UncProvider for Registration {
                 Ok(())
             }
             Err(refused) => {
-                self.share.set_current(false);
                 if let Err(error) = self.router.deregister(handle) {
                     log::error!("{}: {error}", self.name);
                 }
@@ -115,9 +142,8 @@ impl UncProvider for Registration {
 
     fn deregister(&self) -> Vec<String> {
         let Some(handle) = self.handle.lock().take() else { return Vec::new() };
-        let withdrawn = self.router.withdraw(handle);
-        self.share.set_current(false);
-        match withdrawn {
+        // Its open files stay its own: a gate that is closed refuses them, and says so (G2).
+        match self.router.withdraw(handle) {
             Ok(released) => {
                 for (prefix, hand_over) in &released {
                     if !hand_over.settled {

@@ -3,15 +3,43 @@
 
 use crate::app::namespace::members::{Members, Shown};
 use crate::base::clock::Moment;
-use crate::base::ids::Caller;
-use crate::base::stop::{Answer, CallResult, HandleInfo, Report, State, StopOptions};
-use crate::rdbss::notice::Dependents;
+use crate::base::ids::{Caller, TicketNumber};
+use crate::base::limits::CANCEL_GRACE;
+use crate::base::stop::{
+    Answer, CallResult, HandleInfo, OnDeadline, Report, State, StopMode, StopOptions,
+};
+use crate::base::sync::{Mutex, Rank};
+use crate::rdbss::notice::{Ask, Dependents, Load};
 use crate::rdbss::ticket::TicketState;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Whoever waits for a device looks again so often.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What a start that failed gives those that it had started to stop again: their own deadline, the
+/// moment their mini-redirector gets, and that of their workers.
+const UNDO_LIMIT: Duration = CANCEL_GRACE.saturating_mul(8);
+
+/// What a stop of the device that this one depends on has to do with it.
+pub(super) struct Companion {
+    asked: Mutex<Asked>,
+}
+
+struct Asked {
+    /// Its stops that were asked for and have not been seen to end.
+    open: Vec<TicketNumber>,
+    /// What those that have ended came to, until it is told.
+    ended: Vec<Report>,
+    /// It served when it was asked: it goes on when the stop is taken back.
+    stopped_by_it: bool,
+}
+
+impl Default for Companion {
+    fn default() -> Self {
+        let asked = Asked { open: Vec::new(), ended: Vec::new(), stopped_by_it: false };
+        Self { asked: Mutex::new(Rank::Leaf, asked) }
+    }
+}
 
 /// Which devices of a mount depend on the one that asks.
 pub enum Which {
@@ -50,9 +78,37 @@ impl Together {
 }
 
 impl Shown {
+    /// Stopped, and nothing under way.
+    fn is_at_rest(&self) -> bool {
+        self.device.wait_state(|state| state == State::Startable, Duration::ZERO)
+    }
+
+    /// Collects the stops that have ended; waits for those that have not until `left` is nothing.
+    /// False when one is under way still.
+    fn collect(&self, left: impl Fn() -> Duration) -> bool {
+        let open = self.companion.asked.lock().open.clone();
+        for ticket in open {
+            let ended = match self.device.wait_ticket(ticket, left()) {
+                TicketState::Open => return false,
+                TicketState::Ended(report) => Some(self.told(*report)),
+                TicketState::Unknown => {
+                    log::error!("{}: its stop (ticket {ticket}) has no result", self.name);
+                    None
+                }
+            };
+            let mut asked = self.companion.asked.lock();
+            // Another may have collected it meanwhile.
+            if asked.open.contains(&ticket) {
+                asked.open.retain(|other| *other != ticket);
+                asked.ended.extend(ended);
+            }
+        }
+        true
+    }
+
     /// Takes its stop back, or starts it again if that is over.
     fn go_on(&self, asked_by: Caller) {
-        *self.stopping.lock() = None;
+        self.companion.asked.lock().stopped_by_it = false;
         if let Err(error) = self.device.resume() {
             log::error!("{}: {error}", self.name);
         }
@@ -90,15 +146,53 @@ impl Shown {
     }
 }
 
+impl Together {
+    /// Stops again what a start that failed has started. Bounded whatever a server does: nobody
+    /// has used it.
+    fn undo(&self, asked_by: Caller, members: &Members) {
+        let options = StopOptions {
+            mode: StopMode::Cancel,
+            deadline_s: Some(CANCEL_GRACE.as_secs_f64()),
+            on_deadline: OnDeadline::Abort,
+            ..StopOptions::default()
+        };
+        self.stop(asked_by, &options, Ask::Call);
+        let clock = members.parts.clock.clone();
+        let until = clock.now().after(UNDO_LIMIT);
+        while !self.wait_stopped(LOOK_EVERY) {
+            if clock.now() >= until {
+                log::error!("what a start that failed has started does not stop");
+                break;
+            }
+            self.stop(asked_by, &options, Ask::Again);
+        }
+        self.commit();
+        for report in self.take_reports() {
+            report.losses.iter().for_each(|loss| log::error!("lost: {loss:?}"));
+        }
+    }
+}
+
 impl Dependents for Together {
-    fn stop(&self, asked_by: Caller, options: &StopOptions) -> bool {
+    fn stop(&self, asked_by: Caller, options: &StopOptions, ask: Ask) -> bool {
         let Some(members) = self.members.upgrade() else { return true };
         let options = StopOptions { unmount: false, lazy: false, ..options.clone() };
         let mut asked: Vec<Arc<Shown>> = Vec::new();
         for shown in self.called(&members) {
+            if ask == Ask::Again && (shown.is_at_rest() || !shown.collect(|| Duration::ZERO)) {
+                continue;
+            }
+            let serves = matches!(
+                shown.device.state(),
+                State::Started | State::Paused | State::StartInProgress
+            );
             match shown.device.stop(asked_by, options.clone()) {
                 Ok(Answer::Posted(ticket)) => {
-                    *shown.stopping.lock() = Some(ticket);
+                    {
+                        let mut companion = shown.companion.asked.lock();
+                        companion.open.push(ticket);
+                        companion.stopped_by_it |= serves;
+                    }
                     asked.push(shown);
                 }
                 Ok(Answer::Done(report)) if report.result.is_stopped() => {}
@@ -107,52 +201,62 @@ impl Dependents for Together {
                     asked.iter().for_each(|shown| shown.go_on(asked_by));
                     return false;
                 }
-                Err(error) => log::error!("{}: {error}", shown.name),
+                // As many calls wait there as may: the run asks again.
+                Err(error) => log::warn!("{}: {error}", shown.name),
             }
         }
         true
     }
 
-    fn wait_stopped(&self, limit: Duration) -> Option<Vec<Report>> {
-        let Some(members) = self.members.upgrade() else { return Some(Vec::new()) };
+    fn wait_stopped(&self, limit: Duration) -> bool {
+        let Some(members) = self.members.upgrade() else { return true };
         let clock = members.parts.clock.clone();
         let until: Moment = clock.now().after(limit);
         let left = || until.since(clock.now());
+        let called = self.called(&members);
+        // One that took its stop back by itself, or was started again, is no further than that.
+        let at_rest =
+            |shown: &Arc<Shown>| shown.device.wait_state(|state| state == State::Startable, left());
+        called.iter().all(|shown| shown.collect(left)) && called.iter().all(at_rest)
+    }
+
+    fn take_reports(&self) -> Vec<Report> {
+        let Some(members) = self.members.upgrade() else { return Vec::new() };
         let mut reports = Vec::new();
         for shown in self.called(&members) {
-            let ticket = *shown.stopping.lock();
-            let Some(ticket) = ticket else { continue };
-            match shown.device.wait_ticket(ticket, left()) {
-                TicketState::Open => return None,
-                // Taken back by itself: what it depends on will be, which has the same deadline.
-                TicketState::Ended(report) if !report.result.is_stopped() => {
-                    shown.device.wait_state(|_| false, left());
-                    return None;
-                }
-                TicketState::Ended(report) => reports.push(shown.told(*report)),
-                TicketState::Unknown => log::error!("{}: its stop has no result", shown.name),
-            }
+            shown.collect(|| Duration::ZERO);
+            reports.append(&mut shown.companion.asked.lock().ended);
         }
+        reports
+    }
+
+    fn commit(&self) {
+        let Some(members) = self.members.upgrade() else { return };
         for shown in self.called(&members) {
-            *shown.stopping.lock() = None;
+            shown.companion.asked.lock().stopped_by_it = false;
         }
-        Some(reports)
     }
 
     fn resume(&self, asked_by: Caller) {
         let Some(members) = self.members.upgrade() else { return };
         for shown in self.called(&members) {
-            let asked = shown.stopping.lock().is_some();
-            if asked {
+            let stopped_by_it = shown.companion.asked.lock().stopped_by_it;
+            if stopped_by_it {
                 shown.go_on(asked_by);
             }
         }
     }
 
-    fn start(&self, asked_by: Caller) -> Result<Vec<String>, String> {
+    fn start(&self, asked_by: Caller, wanted: &dyn Fn() -> bool) -> Result<Vec<String>, String> {
         let Some(members) = self.members.upgrade() else { return Ok(Vec::new()) };
         let all = self.called(&members);
+        all.iter().for_each(|shown| shown.registration.start_with_it(true));
         let called: Vec<_> = all.iter().map(|shown| shown.device.start(asked_by)).collect();
+        // A stop came before they were called, and has found nothing of them to stop.
+        let overtaken = !wanted();
+        if overtaken {
+            self.stop(asked_by, &StopOptions::default(), Ask::Again);
+        }
         let mut without = Vec::new();
         for (shown, called) in all.iter().zip(called) {
             let started = match called {
@@ -161,22 +265,31 @@ impl Dependents for Together {
             };
             without.extend(started.err());
         }
+        all.iter().for_each(|shown| shown.registration.start_with_it(false));
         // A mount that is up goes on without a server that is away; one that is just made does not
         // begin without it, and no provider does with half of its shares.
         let enough = matches!(self.which, Which::Leaders) && members.is_up();
-        if without.is_empty() || enough {
+        if !overtaken && (without.is_empty() || enough) {
             return Ok(without);
         }
-        self.stop(asked_by, &StopOptions::default());
-        while self.wait_stopped(LOOK_EVERY).is_none() {}
-        Err(without.join("; "))
+        self.undo(asked_by, &members);
+        Err(match without.is_empty() {
+            true => "a stop was asked for meanwhile".to_owned(),
+            false => without.join("; "),
+        })
+    }
+
+    fn load(&self) -> Load {
+        let Some(members) = self.members.upgrade() else { return Load::default() };
+        let each = self.belonging(&members);
+        each.iter().map(|shown| shown.device.load()).fold(Load::default(), |sum, one| sum + one)
     }
 
     fn survivors(&self, max: usize) -> (Vec<HandleInfo>, u64) {
         let Some(members) = self.members.upgrade() else { return (Vec::new(), 0) };
         let (mut listed, mut total) = (Vec::new(), 0);
         for shown in self.belonging(&members) {
-            total += shown.device.status().open_handles;
+            total += shown.device.load().handles;
             shown.device.visit_handles(|handle| {
                 if listed.len() >= max {
                     return false;
@@ -190,10 +303,16 @@ impl Dependents for Together {
         (listed, total)
     }
 
-    fn connection_gone(&self) {
+    fn connection_gone(&self, limit: Duration) {
         let Some(members) = self.members.upgrade() else { return };
+        let clock = members.parts.clock.clone();
+        let until = clock.now().after(limit);
         for shown in self.belonging(&members) {
-            shown.device.connection_gone();
+            // One that hangs is left to itself, with its time: the others are closed all the same.
+            shown.device.connection_gone_within(until.since(clock.now()));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

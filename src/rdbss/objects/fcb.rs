@@ -103,14 +103,14 @@ impl Fcb {
     }
 
     /// Ties it to a newer generation. An older or equal one than it has is ignored: two requests
-    /// may bind the same file at once.
+    /// may bind the same file at once. The root, which only starts bind, may be tied to another
+    /// view of the same generation: a start that failed after it had bound it counts for none.
     pub(in crate::rdbss) fn bind(&self, fresh: Arc<Binding>) -> Arc<Binding> {
         let mut binding = self.binding.lock();
-        let replaced = if fresh.generation() > binding.generation() {
-            Some(std::mem::replace(&mut *binding, fresh))
-        } else {
-            None
-        };
+        let newer = fresh.generation() > binding.generation();
+        let again = self.root && fresh.generation() == binding.generation();
+        let replaced =
+            if newer || again { Some(std::mem::replace(&mut *binding, fresh)) } else { None };
         let current = binding.clone();
         drop(binding);
         // The old binding may be the last child of its view: finalise it outside the lock.

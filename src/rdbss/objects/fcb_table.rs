@@ -91,7 +91,9 @@ impl FcbTable {
             Some(fcb) => fcb,
             None => self.make(number, view, found, parent),
         };
-        if fcb.binding().generation() < view.instance().generation {
+        let binding = fcb.binding();
+        let older = binding.generation() < view.instance().generation;
+        if older || (parent.is_none() && !Arc::ptr_eq(&binding.view, view)) {
             fcb.bind(Arc::new(Self::binding(view, found)));
         }
         if let Some((parent, name)) = parent {
