@@ -133,7 +133,8 @@ fn s6_a_redirector_that_hangs_does_not_keep_the_mount() {
     let report = host.wait(ticket);
     assert!(close.recv_timeout(LIMIT).expect("answered").is_ok());
     assert_eq!((report.result, report.unmounted), (CallResult::Success, true), "{report:?}");
-    assert_eq!(report.error.as_deref(), Some("MRxStop: the server did not answer in time"));
+    let told = "MRxStop: the server did not answer in time (ERROR_TIMEOUT, 1460)";
+    assert_eq!(report.error.as_deref(), Some(told));
     assert_eq!(mount_point.tries.load(std::sync::atomic::Ordering::SeqCst), 2);
     null.release();
 }

@@ -310,6 +310,9 @@ pub struct Report {
 pub const STILL_MOUNTED: &str = "stopped, but still mounted";
 /// What a report's `error` has before the reason why the mini-redirector's own stop failed.
 pub const REDIRECTOR_FAILED: &str = "MRxStop: ";
+/// What follows the reason when it has not returned by the deadline: Win32's number of it
+/// (management.md §7, 8).
+pub const REDIRECTOR_TIMEOUT: &str = " (ERROR_TIMEOUT, 1460)";
 
 impl Report {
     /// A report with a result and nothing else to tell, of a call that nobody has a ticket for.

@@ -4,8 +4,8 @@ use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, UNMOUNT_WAIT, WRITE_BACK_WAIT};
 use crate::base::status::Status;
 use crate::base::stop::{
-    CallResult, ConfigScope, Notice, OnDeadline, REDIRECTOR_FAILED, Report, STILL_MOUNTED, State,
-    StopMode, unix_seconds,
+    CallResult, ConfigScope, Notice, OnDeadline, REDIRECTOR_FAILED, REDIRECTOR_TIMEOUT, Report,
+    STILL_MOUNTED, State, StopMode, unix_seconds,
 };
 use crate::base::sync::atomic::Ordering;
 use crate::rdbss::bounded::{call_bounded, wait_low_io};
@@ -148,7 +148,8 @@ impl StopRun<'_> {
     /// mount is still there is said first.
     fn tell_redirector_failed(&mut self) {
         let Some(status) = self.redirector_failed else { return };
-        let why = format!("{REDIRECTOR_FAILED}{status}");
+        let number = if status == Status::IoTimeout { REDIRECTOR_TIMEOUT } else { "" };
+        let why = format!("{REDIRECTOR_FAILED}{status}{number}");
         self.report.error = Some(match self.report.error.take() {
             Some(first) => format!("{first}; {why}"),
             None => why,

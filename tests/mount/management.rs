@@ -367,7 +367,8 @@ fn i8_a_redirector_that_hangs_in_its_stop_is_told() {
     assert!(took < Duration::from_secs(7), "{took:?}");
     let answer: serde_json::Value = serde_json::from_str(&outcome.out).expect("one object");
     let error = answer["report"]["error"].as_str().unwrap_or_default();
-    assert_eq!(error, "MRxStop: the server did not answer in time", "{answer}");
+    let told = "MRxStop: the server did not answer in time (ERROR_TIMEOUT, 1460)";
+    assert_eq!(error, told, "{answer}");
     let status = hanging.status();
     assert_eq!(
         (&status["state"], &status["last_stop"]["error"]),
