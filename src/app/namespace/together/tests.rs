@@ -429,3 +429,23 @@ fn a_share_does_not_start_in_a_stopped_mount() {
     assert!(error.contains("is stopped"), "{error}");
     assert!(rig.all_are(State::Startable));
 }
+
+/// A share whose own stop is taken back while its mount's goes on is asked again: the mount does
+/// not say stopped before it is, nor wait for ever.
+#[test]
+fn a_share_that_goes_on_by_itself_is_stopped_all_the_same() {
+    let rig = Rig::started(PLAIN);
+    let (docs, handle) = (rig.device("docs"), rig.create("/srv1/docs", "f").expect("started"));
+    let grace = StopOptions { grace_s: Some(600.0), ..StopOptions::default() };
+    let called = rig.mount().stop(ROOT, grace).expect("taken");
+    assert_eq!(docs.state(), State::Paused, "a handle is open");
+    assert_eq!(docs.resume(), Ok(CallResult::Success));
+    assert_eq!(docs.state(), State::Started);
+    rig.release(handle);
+    let Answer::Posted(ticket) = called else { panic!("it had something to do") };
+    let TicketState::Ended(report) = rig.mount().wait_ticket(ticket, LIMIT) else {
+        panic!("it ends");
+    };
+    assert_eq!(report.result, CallResult::Success);
+    assert!(rig.all_are(State::Startable), "{:?}", rig.states());
+}
