@@ -111,6 +111,8 @@ pub const NOTIFY_STATUS_BYTES_MAX: usize = 1024;
 pub const NAME_BYTES_MAX: usize = 255;
 /// Changes kept for one watched directory until they are asked for; more become one `Overflow`.
 pub const CHANGES_KEPT: usize = 256;
+/// What is read of an inotify queue at once; one event takes up to 272 bytes.
+pub const INOTIFY_BUFFER_BYTES: usize = 64 * 1024;
 /// Reads and writes the `memory` mini-redirector holds back at once to play a slow server; further
 /// ones wait on their own thread.
 pub const DELAYED_REQUESTS_MAX: usize = 4096;

@@ -40,6 +40,7 @@ mod registry;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod watch;
 
 pub use error::LocalError;
 pub use options::LocalOptions;
@@ -49,8 +50,8 @@ use crate::base::status::{Errno, Status};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    Access, AllocateMode, Attributes, DirectoryEntry, DirectoryQuery, Extension, FileRef, Found,
-    NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
+    Access, AllocateMode, Attributes, Change, DirectoryEntry, DirectoryQuery, Extension, FileRef,
+    Found, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
     SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
@@ -61,6 +62,7 @@ use rustix::fs::AtFlags;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tree::{Tree, found};
+use watch::Watches;
 
 type Context<'a> = &'a dyn RequestContext;
 
@@ -69,13 +71,14 @@ pub struct Local {
     root: PathBuf,
     options: LocalOptions,
     tree: OnceLock<Tree>,
+    watches: Arc<Watches>,
 }
 
 impl Local {
     /// Will serve `root` once started; nothing is opened before.
     #[must_use]
     pub fn new(root: PathBuf, options: LocalOptions) -> Self {
-        Self { root, options, tree: OnceLock::new() }
+        Self { root, options, tree: OnceLock::new(), watches: Watches::new() }
     }
 
     /// Can this directory be served? For a clear refusal before anything is mounted.
@@ -129,6 +132,7 @@ impl MiniRedirector for Local {
 
     fn stop(&self, _context: Context<'_>) -> Result<(), Status> {
         let tree = self.tree()?;
+        self.watches.stop();
         // Survivors have descriptors of their own; what is left is only kept for speed.
         while tree.registry.fds.shed() > 0 {}
         Ok(())
@@ -280,6 +284,24 @@ impl MiniRedirector for Local {
         _submission: Submission<'_, ()>,
     ) -> LowIo<()> {
         open(flushed).and_then(|open| Ok(open::flush(&open.fd, data_only)?)).into()
+    }
+
+    fn notify_change_directory(
+        &self,
+        context: Context<'_>,
+        directory: OpenRef<'_>,
+        submission: Submission<'_, Vec<Change>>,
+    ) -> LowIo<Vec<Change>> {
+        let watching = self.tree().and_then(|tree| {
+            open(directory)?.watching(&self.watches, tree, &file(directory.file)?)
+        });
+        match watching {
+            Ok(watching) => match watching.changes.take() {
+                Some(changes) => LowIo::Done(Ok(changes)),
+                None => watching.changes.wait(context, submission),
+            },
+            Err(status) => LowIo::Done(Err(status)),
+        }
     }
 
     fn query_file_information(

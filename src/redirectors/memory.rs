@@ -19,7 +19,6 @@ mod node;
 mod open;
 mod options;
 mod pages;
-mod parked;
 mod rename;
 mod server;
 mod space;

@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// Modules beside the mini-redirectors that all of them share.
-const SHARED_BY_REDIRECTORS: [&str; 2] = ["options", "test_support"];
+const SHARED_BY_REDIRECTORS: [&str; 4] = ["changes", "options", "parked", "test_support"];
 
 /// Why an import must never exist, and what to do instead (style.md §2.2).
 fn cure(from: &str, to: &str) -> &'static str {

@@ -3,6 +3,7 @@
 use super::directory::Listing;
 use super::file::LocalFile;
 use super::tree::Tree;
+use super::watch::{Watches, Watching};
 use crate::base::status::{Errno as StatusErrno, Status};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::{Access, AllocateMode, Buffering, FileKind, OpenOptions, SeekTo};
@@ -10,7 +11,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The mini-redirector's half of a SRV_OPEN: a descriptor of its own, which needs no name.
 pub(super) struct LocalOpen {
@@ -18,12 +19,32 @@ pub(super) struct LocalOpen {
     pub(super) fd: OwnedFd,
     /// Where a directory is being listed.
     pub(super) listing: Option<Mutex<Listing>>,
+    /// Of a directory whose changes were asked for.
+    watching: OnceLock<Watching>,
 }
 
 impl LocalOpen {
     /// An open regular file.
     pub(super) fn of_file(fd: OwnedFd) -> Self {
-        Self { fd, listing: None }
+        Self { fd, listing: None, watching: OnceLock::new() }
+    }
+
+    /// The watch of an open directory, begun if there is none yet.
+    pub(super) fn watching(
+        &self,
+        watches: &Arc<Watches>,
+        tree: &Tree,
+        file: &Arc<LocalFile>,
+    ) -> Result<&Watching, Status> {
+        if self.is_file() {
+            return Err(StatusErrno::ENOTDIR.into());
+        }
+        if let Some(watching) = self.watching.get() {
+            return Ok(watching);
+        }
+        // Two at once: the one that comes second ends again.
+        let watching = watches.begin(tree, file, &self.fd)?;
+        Ok(self.watching.get_or_init(|| watching))
     }
 
     /// Is it a regular file's?
@@ -61,7 +82,7 @@ impl Tree {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let fd = self.with_room(|| self.proc.open_for_io(&path, flags))?;
                 let listing = Some(Mutex::new(Rank::Redirector, Listing::default()));
-                return Ok(LocalOpen { fd, listing });
+                return Ok(LocalOpen { fd, listing, watching: OnceLock::new() });
             }
             FileKind::Regular => {}
             FileKind::Symlink => return Err(StatusErrno::ELOOP.into()),

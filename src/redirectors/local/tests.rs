@@ -5,6 +5,7 @@ mod io;
 mod listing;
 mod names;
 mod owners;
+mod watch;
 
 use super::{Local, LocalOptions};
 use crate::base::name::Name;

@@ -11,7 +11,7 @@ use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::base::threads::{self, Thread};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::upcall::RequestContext;
-use crate::redirectors::memory::parked::Parked;
+use crate::redirectors::parked::Parked;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
