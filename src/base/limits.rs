@@ -144,6 +144,8 @@ pub const REFUSAL_LIFETIME: Duration = Duration::from_secs(5);
 pub const PURGED_NAMES_MAX: usize = 4096;
 /// Users' views of one share kept while nobody uses them.
 pub const VIEWS_KEPT: usize = 64;
+/// A change is told when the kernel has been told to forget what it knew, but not later than this.
+pub const FEED_SETTLE_WAIT: Duration = Duration::from_secs(1);
 /// Live watches of one mount.
 pub const WATCHES_MAX: usize = 4096;
 /// Changes kept for one watch until it takes them; more become one overflow.

@@ -33,7 +33,11 @@ struct Queue {
     all_files: bool,
     /// Names to be forgotten one by one, by the directory they are in.
     entries: BTreeSet<(NodeNumber, Name)>,
-    /// All of them, and what is known of every file.
+    /// Names to be looked up again, by the directory they are in.
+    expired: BTreeSet<(NodeNumber, Name)>,
+    /// Files of which only the attributes are to be asked for again.
+    attributes: BTreeSet<NodeNumber>,
+    /// All names, and the attributes of every file.
     names: bool,
     /// Requests so far, and up to which of them everything has been sent.
     asked: u64,
@@ -44,7 +48,14 @@ struct Queue {
 
 impl Queue {
     fn is_idle(&self) -> bool {
-        self.files.is_empty() && !self.all_files && self.entries.is_empty() && !self.names
+        let no_name = self.entries.is_empty() && self.expired.is_empty() && !self.names;
+        let no_file = self.files.is_empty() && self.attributes.is_empty() && !self.all_files;
+        no_name && no_file
+    }
+
+    fn forget_names(&mut self) {
+        (self.entries.clear(), self.expired.clear(), self.attributes.clear());
+        self.names = true;
     }
 }
 
@@ -118,8 +129,7 @@ impl<N: KernelNode> CacheNotifier<N> {
             }
             queue.entries.insert((parent, name));
             if queue.entries.len() > NOTIFIER_NAMES_MAX {
-                queue.entries.clear();
-                queue.names = true;
+                queue.forget_names();
             }
         });
     }
@@ -145,10 +155,14 @@ impl<N: KernelNode> CacheNotifier<N> {
             let all_files = mem::take(&mut queue.all_files);
             let names = mem::take(&mut queue.names);
             let entries = mem::take(&mut queue.entries);
+            let expired = mem::take(&mut queue.expired);
+            let attributes = mem::take(&mut queue.attributes);
             let asked = queue.asked;
             drop(queue);
             self.send_files(&files, all_files);
             self.send_entries(&entries);
+            self.send_expired(&expired);
+            self.send_attributes(attributes.iter().copied());
             if names {
                 self.send_names();
             }
@@ -202,6 +216,30 @@ impl<N: KernelNode> CacheNotifier<N> {
         }
     }
 
+    /// Names that are looked up again when they are used next. What the kernel keeps of their
+    /// directories are attributes and listings.
+    fn send_expired(&self, expired: &BTreeSet<(NodeNumber, Name)>) {
+        let mut listed = None;
+        for (parent, name) in expired {
+            let entry = Notification::ExpireEntry { parent: parent.0, name: name.as_os() };
+            if self.is_stopped() || !is_heard(self.notify(&entry), "expiring a name") {
+                return;
+            }
+            if listed.replace(*parent) != Some(*parent) {
+                self.invalidate(std::iter::once(*parent));
+            }
+        }
+    }
+
+    fn send_attributes(&self, files: impl Iterator<Item = NodeNumber>) {
+        for file in files {
+            let attributes = Notification::InvalidateAttributes { node: file.0 };
+            if self.is_stopped() || !is_heard(self.notify(&attributes), "forgetting attributes") {
+                return;
+            }
+        }
+    }
+
     /// Every name and its attributes. Linux 6.16 forgets all names in one step; an older kernel
     /// is told the names we know, which leaves it names of hard links and of what does not exist,
     /// until their lifetimes end.
@@ -217,12 +255,7 @@ impl<N: KernelNode> CacheNotifier<N> {
             }
         }
         let root = self.inodes.root();
-        for node in known.iter().chain([&root]) {
-            let attributes = Notification::InvalidateAttributes { node: node.number().0 };
-            if self.is_stopped() || !is_heard(self.notify(&attributes), "forgetting attributes") {
-                return;
-            }
-        }
+        self.send_attributes(known.iter().chain([&root]).map(KernelNode::number));
     }
 
     fn forget_entries(&self, known: &[N]) {
@@ -262,7 +295,31 @@ impl<N: KernelNode> KernelCache for CacheNotifier<N> {
     }
 
     fn forget_names(&self) {
-        self.ask(|queue| queue.names = true);
+        self.ask(Queue::forget_names);
+    }
+
+    fn expire_name(&self, directory: NodeNumber, name: Name) {
+        self.ask(|queue| {
+            if queue.names {
+                return;
+            }
+            queue.expired.insert((directory, name));
+            if queue.expired.len() > NOTIFIER_NAMES_MAX {
+                queue.forget_names();
+            }
+        });
+    }
+
+    fn forget_attributes(&self, node: NodeNumber) {
+        self.ask(|queue| {
+            if queue.names {
+                return;
+            }
+            queue.attributes.insert(node);
+            if queue.attributes.len() > NOTIFIER_FILES_MAX {
+                queue.forget_names();
+            }
+        });
     }
 
     fn settle(&self, limit: Duration) -> bool {
@@ -356,6 +413,34 @@ mod tests {
         }
         assert!(notifier.settle(LIMIT));
         assert!(sent.try_iter().any(|told| told == "IncrementEpoch" || told.contains("n1024")));
+        notifier.stop(thread);
+    }
+
+    /// A name that is looked up again costs its directory the listing; a file's attributes cost no
+    /// page; and all names make both needless.
+    #[test]
+    fn names_expire_and_attributes_are_forgotten_by_themselves() {
+        let (notifier, thread, sent) = fixture(Ok(()));
+        let name = |text: &str| Name::new(text.as_bytes()).expect("a good name");
+        {
+            let mut queue = notifier.queue.lock();
+            queue.expired.extend([(NodeNumber(3), name("a")), (NodeNumber(3), name("b"))]);
+        }
+        notifier.forget_attributes(NodeNumber(9));
+        assert!(notifier.settle(LIMIT));
+        let told: Vec<String> = sent.try_iter().collect();
+        let expected = [
+            "ExpireEntry { parent: 3, name: \"a\" }",
+            "InvalidateNode { node: 3 }",
+            "ExpireEntry { parent: 3, name: \"b\" }",
+            "InvalidateAttributes { node: 9 }",
+        ];
+        assert_eq!(told, expected);
+        let mut queue = Queue::default();
+        queue.expired.insert((NodeNumber(3), name("a")));
+        queue.attributes.insert(NodeNumber(9));
+        queue.forget_names();
+        assert!(queue.expired.is_empty() && queue.attributes.is_empty() && queue.names);
         notifier.stop(thread);
     }
 

@@ -11,6 +11,7 @@ pub use crate::mrx::calldown::Capabilities;
 use crate::mrx::request::{Attributes, VolumeInformation};
 use crate::rdbss::bounded::call_bounded;
 use crate::rdbss::context::{Context, ContextCounts};
+use crate::rdbss::feeds::Feeds;
 use crate::rdbss::fsp::Fsp;
 use crate::rdbss::gate::Gate;
 use crate::rdbss::lifecycle::Refused;
@@ -74,6 +75,7 @@ pub struct Device {
     pub(in crate::rdbss) deferred: DeferredCloses,
     pub(in crate::rdbss) losses: Losses,
     pub(in crate::rdbss) saving: Saving,
+    pub(in crate::rdbss) feeds: Feeds,
     /// Handles in the table that are orphans of an earlier generation. For a moment one too few: a
     /// handle may be closed between being orphaned and being counted.
     pub(in crate::rdbss) survivors: AtomicI64,
@@ -132,6 +134,7 @@ impl Device {
             deferred: DeferredCloses::default(),
             losses: Losses::default(),
             saving: Saving::default(),
+            feeds: Feeds::default(),
             survivors: AtomicI64::new(0),
             directories: AtomicI64::new(0),
             fsp: Mutex::new(Rank::Host, Arc::new(Fsp::new(clock.clone()))),
@@ -225,6 +228,7 @@ impl Device {
 
     /// Ends the device's threads. What is queued is still run; nothing new is taken.
     pub fn shut_down(&self) {
+        self.end_feeds();
         self.control.close();
         self.gate.wake();
         let threads: Vec<Thread> = self.threads.lock().drain(..).collect();

@@ -60,6 +60,7 @@ impl Dispatcher for Device {
     }
 
     fn submit(&self, caller: Caller, operation: Operation<'_>, responder: Box<dyn Responder>) {
+        let responder = self.telling(&operation, responder);
         match operation.class() {
             OperationClass::Create { opens } => {
                 self.submit_normal(caller, operation, responder, opens)

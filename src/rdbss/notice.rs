@@ -1,6 +1,7 @@
 //! What the core tells the outside, and what it asks of the kernel, through traits `app` installs.
 
 use crate::base::ids::{Caller, Generation, LossNumber, NodeNumber};
+use crate::base::name::Name;
 use crate::base::stop::{HandleInfo, Loss, Notice, Report, StopOptions};
 use crate::mrx::request::FileIdentity;
 use crate::rdbss::context::Span;
@@ -22,6 +23,15 @@ pub trait KernelCache: Send + Sync {
     fn flush_file(&self, node: NodeNumber);
     /// Queues: forget every cached name and its attributes, so that the next use asks us.
     fn forget_names(&self);
+    /// Queues: look this name up again when it is used next; what is open or mounted there stays.
+    /// The listing and the attributes of its directory are not to be trusted either.
+    fn expire_name(&self, _directory: NodeNumber, _name: Name) {
+        self.forget_names();
+    }
+    /// Queues: forget the attributes of this file.
+    fn forget_attributes(&self, node: NodeNumber) {
+        self.flush_file(node);
+    }
     /// Waits until all that was queued before has been sent; false when `limit` passed first. Never
     /// called on a thread that serves the kernel.
     fn settle(&self, limit: Duration) -> bool;

@@ -280,6 +280,7 @@ impl Device {
         if let Err(refused) = self.step(token, Event::StartDone) {
             log::error!("{}: {refused}", self.name);
         }
+        self.feeds.resume();
         if let Some(kernel) = self.kernel.get() {
             kernel.cache.forget_names();
         }

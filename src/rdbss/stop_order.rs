@@ -88,6 +88,7 @@ impl StopRun<'_> {
         self.commit_dirty()?;
         self.begin("drain");
         self.drain()?;
+        self.let_go_of_feeds()?;
         self.wait_for_dependents()?;
         // Nothing holds a page any more; and requests that ran meanwhile may have dirtied some.
         self.device.write_pages_back();
@@ -474,6 +475,7 @@ impl StopRun<'_> {
         drop(inner);
         self.device.control.progressed();
         self.run_deferred();
+        self.device.feeds.resume();
         self.device.resume_dependents(self.job.asked_by);
         self.add_dependents();
         self.end_step();

@@ -21,6 +21,8 @@ pub const MAJOR: u32 = 7;
 pub const MINOR: u32 = 40;
 /// FUSE_INIT_EXT: the upper 32 flag bits are there.
 pub const INIT_EXT: u64 = 1 << 30;
+/// FUSE_EXPIRE_ONLY of FUSE_NOTIFY_INVAL_ENTRY (Linux 6.2).
+const NOTIFY_EXPIRE_ONLY: u32 = 1;
 
 /// What the kernel says in INIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +201,14 @@ pub enum Notification<'a> {
         /// The name.
         name: &'a OsStr,
     },
+    /// The same, only that the name is looked up again when it is used next: what is open or
+    /// mounted there stays (Linux 6.2; an older kernel forgets the name).
+    ExpireEntry {
+        /// The directory.
+        parent: u64,
+        /// The name.
+        name: &'a OsStr,
+    },
     /// FUSE_NOTIFY_RESEND: every request that was read and not answered comes again.
     Resend,
     /// FUSE_NOTIFY_INC_EPOCH (Linux 6.16): every cached name is to be looked up again.
@@ -210,7 +220,7 @@ impl Notification<'_> {
         match self {
             Self::Poll { .. } => 1,
             Self::InvalidateNode { .. } | Self::InvalidateAttributes { .. } => 2,
-            Self::InvalidateEntry { .. } => 3,
+            Self::InvalidateEntry { .. } | Self::ExpireEntry { .. } => 3,
             Self::Resend => 7,
             Self::IncrementEpoch => 8,
         }
@@ -233,11 +243,13 @@ impl Notification<'_> {
                 body.extend_from_slice(&(-1_i64).to_ne_bytes());
                 body.extend_from_slice(&[0; 8]);
             }
-            Self::InvalidateEntry { parent, name } => {
+            Self::InvalidateEntry { parent, name } | Self::ExpireEntry { parent, name } => {
                 let length = u32::try_from(name.len()).expect("a name has at most 255 bytes");
+                let expire = matches!(self, Self::ExpireEntry { .. });
+                let flags = if expire { NOTIFY_EXPIRE_ONLY } else { 0 };
                 body.extend_from_slice(&parent.to_ne_bytes());
                 body.extend_from_slice(&length.to_ne_bytes());
-                body.extend_from_slice(&[0; 4]);
+                body.extend_from_slice(&flags.to_ne_bytes());
                 body.extend_from_slice(name.as_bytes());
                 body.push(0);
             }
@@ -308,6 +320,9 @@ mod tests {
         assert_eq!((bytes.len(), u32_at(&bytes, 0), u32_at(&bytes, 4)), (0x24, 0x24, 3));
         assert_eq!((u64_at(&bytes, 16), u32_at(&bytes, 24)), (0x42, 3));
         assert_eq!(&bytes[32..], b"abc\0");
+        let expire = Notification::ExpireEntry { parent: 0x42, name: OsStr::new("abc") }.encode();
+        assert_eq!((expire.len(), u32_at(&expire, 4), u32_at(&expire, 28)), (0x24, 3, 1));
+        assert_eq!(u32_at(&bytes, 28), 0);
         let poll = Notification::Poll { handle: 0x4321 }.encode();
         assert_eq!((poll.len(), u32_at(&poll, 4), u64_at(&poll, 16)), (0x18, 1, 0x4321));
         let node = Notification::InvalidateNode { node: 0x42 }.encode();

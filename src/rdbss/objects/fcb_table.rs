@@ -181,6 +181,17 @@ impl FcbTable {
         self.names(parent, name).read().get(&key).and_then(Weak::upgrade)
     }
 
+    /// The files last known in a directory. Looks at every name of the share.
+    pub(in crate::rdbss) fn in_directory(&self, parent: NodeNumber) -> Vec<Arc<Fcb>> {
+        let mut found = Vec::new();
+        for names in &self.names {
+            let names = names.read();
+            let of_it = names.iter().filter(|((directory, _), _)| *directory == parent);
+            found.extend(of_it.filter_map(|(_, file)| file.upgrade()));
+        }
+        found
+    }
+
     /// Takes a name out of the index, if it still leads to that file or to none.
     fn forget_name(&self, parent: NodeNumber, name: &Name, file: NodeNumber) {
         let key = (parent, name.clone());

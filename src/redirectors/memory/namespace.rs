@@ -97,10 +97,11 @@ impl Namespace {
         }
     }
 
-    /// A directory has moved.
-    pub(super) fn set_parent(&mut self, number: u64, parent: u64) {
+    /// A directory has moved: it is not what who watches it asked for by path.
+    pub(super) fn set_parent(&mut self, number: u64, parent: u64, woken: &mut Woken) {
         if let Some(directory) = self.directories.get_mut(&number) {
             directory.parent = parent;
+            directory.record(None, ChangeKind::Removed, woken);
         }
     }
 

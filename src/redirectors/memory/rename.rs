@@ -145,7 +145,7 @@ impl Renaming<'_> {
         let place = Place { directory: to.number(), cookie: new_cookie };
         node.moved(self.source.at(self.from), place, self.now);
         if node.is_directory() {
-            namespace.set_parent(node.number(), to.number());
+            namespace.set_parent(node.number(), to.number(), woken);
         }
         let lost = self.target.as_ref().map_or(0, Held::links_up);
         from.entries_changed(-self.source.links_up(), self.now);
@@ -180,7 +180,7 @@ impl Renaming<'_> {
             entries.record(Some(name), ChangeKind::Added, woken);
             new.node.moved(new.at(new_end), old.at(old_end), self.now);
             if new.node.is_directory() {
-                namespace.set_parent(new.node.number(), directory.number());
+                namespace.set_parent(new.node.number(), directory.number(), woken);
             }
             directory.entries_changed(gain, self.now);
         }
