@@ -17,6 +17,7 @@ pub mod saved;
 mod signals;
 pub mod source;
 pub mod unsent;
+mod watches;
 
 pub use config::MountConfig;
 pub use error::AppError;

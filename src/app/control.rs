@@ -7,6 +7,7 @@ use crate::app::rpc::Remote;
 use crate::app::saved::MountRecord;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Destination, Replay};
+use crate::app::watches::Watches;
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
@@ -18,6 +19,7 @@ use crate::mgmt::control::{Control, ControlError, WaitFor};
 use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, RunningCall};
 use crate::mgmt::rpc::status::RpcStatus;
+use crate::mgmt::watch::Sightings;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::objects::number_space::Tag;
@@ -43,6 +45,8 @@ pub struct HostControl {
     pub(in crate::app) dispatcher: Arc<dyn Dispatcher>,
     /// The shares, in a mount of several providers: then the device is the mount's own.
     pub(in crate::app) members: Option<Arc<Members>>,
+    /// The live watches.
+    pub(in crate::app) watches: Arc<Watches>,
     pub(in crate::app) clock: Arc<dyn Clock>,
     /// When it began, by both clocks.
     began: (Moment, f64),
@@ -70,13 +74,14 @@ impl HostControl {
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
-        let Devices { device, dispatcher, members, .. } = devices;
+        let Devices { device, dispatcher, members, watches, .. } = devices;
         let began = (clock.now(), unix_seconds(clock.wall()));
         Self {
             config,
             device: device.clone(),
             dispatcher: dispatcher.clone(),
             members: members.clone(),
+            watches: watches.clone(),
             clock,
             began,
             keeper,
@@ -351,6 +356,10 @@ impl Control for HostControl {
             },
             limit,
         )
+    }
+
+    fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError> {
+        self.watches.watch(path)
     }
 
     fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {

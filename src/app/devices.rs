@@ -6,8 +6,10 @@ use crate::app::error::AppError;
 use crate::app::namespace::directories::{Directories, DirectoryRedirector};
 use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::members::{Members, Parts};
+use crate::app::namespace::provider::Share;
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
+use crate::app::watches::Watches;
 use crate::base::clock::Clock;
 use crate::base::stop::Loss;
 use crate::front::namespace::Namespace;
@@ -16,7 +18,6 @@ use crate::mgmt::events::EventQueue;
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mup::net_name::NetName;
 use crate::mup::router::{Outside, Router, RouterOptions};
-use crate::mup::upcalls::{ProviderHandle, Upstream};
 use crate::rdbss::device::{Device, KernelSide};
 use crate::rdbss::notice::{Dependents, FileSystemRegistration, LossKeeper, Observer};
 use crate::rdbss::operation::Dispatcher;
@@ -48,16 +49,10 @@ pub struct Devices {
     pub dispatcher: Arc<dyn Dispatcher>,
     /// Those of the shares, in a mount of several providers.
     pub members: Option<Arc<Members>>,
+    /// The live watches.
+    pub watches: Arc<Watches>,
     registry: Registry,
     names: Option<(Arc<MountNames>, Arc<Directories>)>,
-}
-
-/// No share of today tells what others change on its server.
-struct NoUpstream;
-
-impl Upstream for NoUpstream {
-    fn start(&self, _: ProviderHandle, _: &NetName) {}
-    fn stop(&self, _: ProviderHandle, _: &NetName) {}
 }
 
 impl Devices {
@@ -78,16 +73,24 @@ impl Devices {
         let factory = redirector::factory(source, &options.redirector_options, given.clock)?;
         let registry = Registry::default();
         let device = register(&registry, &given, factory, None)?;
-        let dispatcher = device.clone();
-        Ok(Self { device, dispatcher, members: None, registry, names: None })
+        let watches = Watches::new(given.clock.clone());
+        let router = Arc::new(router(&given, &watches, Arc::new(MountNames::default())));
+        watches.show(device.clone());
+        let (dispatcher, name) = (device.clone(), device.name().to_owned());
+        let made = Self { device, dispatcher, members: None, watches, registry, names: None };
+        // The one prefix is taken for good: there is nobody to hand it to, and over a stop the
+        // device's feeds know best when they are followed (docs/decisions/0020).
+        let taken = router.register(&name, Share::whole());
+        let taken = taken.and_then(|handle| router.take(handle, &NetName::root()));
+        let taken = taken.map_err(|refused| AppError::failed(refused.to_string()));
+        made.watch(router).and(taken).inspect_err(|_| made.shut_down())?;
+        Ok(made)
     }
 
     fn several(given: Given<'_>) -> Result<Self, AppError> {
         let names = Arc::new(MountNames::default());
-        let upstream = Arc::new(NoUpstream);
-        let outside = Outside { agent: None, kernel: names.clone(), upstream };
-        let router = Router::new(given.clock.clone(), outside, RouterOptions::default());
-        let router = Arc::new(router);
+        let watches = Watches::new(given.clock.clone());
+        let router = Arc::new(router(&given, &watches, names.clone()));
         let members = Members::new(Parts {
             clock: given.clock.clone(),
             events: given.events.clone(),
@@ -103,11 +106,14 @@ impl Devices {
         });
         let registry = Registry::default();
         let device = register(&registry, &given, factory, Some(members.dependents()))?;
-        let namespace = Arc::new(Namespace::new(device.clone(), router));
+        watches.show_members(&members);
+        let namespace = Arc::new(Namespace::new(device.clone(), router.clone()));
         members.attach(&device, namespace.clone());
         let names = Some((names, directories));
         let members = Some(members);
-        let made = Self { device, dispatcher: namespace, members, registry, names };
+        let dispatcher = namespace;
+        let made = Self { device, dispatcher, members, watches, registry, names };
+        made.watch(router).inspect_err(|_| made.shut_down())?;
         for provider in &given.config.providers {
             if let Some(members) = &made.members
                 && let Err(error) = members.add(provider)
@@ -117,6 +123,12 @@ impl Devices {
             }
         }
         Ok(made)
+    }
+
+    /// Watches can be asked for from here on.
+    fn watch(&self, router: Arc<Router<Share>>) -> Result<(), AppError> {
+        let started = self.watches.start(router);
+        started.map_err(|error| AppError::failed(format!("no thread for watches: {error}")))
     }
 
     /// What the mount can do: what every share can.
@@ -174,6 +186,7 @@ impl Devices {
 
     /// Takes the stopped devices off the books.
     pub fn shut_down(&self) {
+        self.watches.stop();
         if let Some(members) = &self.members {
             members.all().iter().for_each(|shown| members.remove(shown));
         }
@@ -181,6 +194,13 @@ impl Devices {
             log::error!("{error}");
         }
     }
+}
+
+/// The prefix router of a mount, whose agent the watches are.
+fn router(given: &Given<'_>, watches: &Watches, kernel: Arc<MountNames>) -> Router<Share> {
+    let (agent, upstream) = watches.outside();
+    let outside = Outside { agent: Some(agent), kernel, upstream };
+    Router::new(given.clock.clone(), outside, RouterOptions::default())
 }
 
 /// Registers the mount's own device. It owns no prefix: it is what prefixes are in.

@@ -5,6 +5,7 @@ mod remote;
 use crate::app::options::{on_deadline_word, parse_on_deadline};
 use crate::base::stop::{OnDeadline, StopMode, StopOptions};
 use crate::base::units::{parse_bound, parse_duration};
+pub use crate::cli::commands::watch_path::WatchArgs;
 use crate::cli::exit::Trouble;
 pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -51,6 +52,8 @@ pub enum Verb {
     Wait(WaitArgs),
     /// Show what happened to a mount, in order
     Events(EventsArgs),
+    /// Show what changes at a path of a mount, as it happens
+    Watch(WatchArgs),
     /// Print the numbers of a mount, as Prometheus reads them
     Metrics(MetricsArgs),
     /// Stop, wait and unmount

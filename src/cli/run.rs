@@ -2,7 +2,7 @@
 
 use crate::cli::args::{self, Parsed, Verb};
 use crate::cli::commands::{
-    events, generate, handles, metrics, mount, rpc, show, start, stop, unsent, wait,
+    events, generate, handles, metrics, mount, rpc, show, start, stop, unsent, wait, watch_path,
 };
 use crate::cli::environment::{self, Environment};
 use crate::cli::exit::{Exit, Trouble};
@@ -46,6 +46,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Resume(args) => start::resume(args, &environment),
         Verb::Wait(args) => wait::wait(args, &environment),
         Verb::Events(args) => events::events(args, &environment),
+        Verb::Watch(args) => watch_path::watch(args, &environment),
         Verb::Metrics(args) => metrics::metrics(args, &environment),
         Verb::Umount(args) => stop::umount(args, &environment),
         Verb::Rpc(args) => rpc::rpc(args, &environment),

@@ -116,6 +116,7 @@ impl Operation {
             | Method::Check
             | Method::Wait
             | Method::Events
+            | Method::Watch
             | Method::Metrics
             | Method::Unsent => Self::Read,
             Method::Stop => Self::Stop,

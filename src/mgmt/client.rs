@@ -7,6 +7,7 @@
 
 mod error;
 mod metrics;
+mod watch;
 
 pub use error::ClientError;
 

@@ -11,6 +11,7 @@ use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::MountStatus;
 use crate::mgmt::rpc::status::RpcStatus;
+use crate::mgmt::watch::Sightings;
 use std::time::Duration;
 
 /// What a caller waits for when it names no ticket.
@@ -114,6 +115,13 @@ pub trait Control: Send + Sync {
     /// Waits up to `limit` for a state; false when the time ran out. After it the last report of
     /// that kind, if any, is in [`MountStatus`].
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
+
+    /// Watches a path, absolute within the mount: it, and what is right in it. Nothing is waited
+    /// for: whether there is something to watch is the first that is told.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: it is no path, no share has it, or there is no room.
+    fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError>;
 
     /// What did not reach the server and is kept, in order of arrival.
     ///

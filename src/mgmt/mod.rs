@@ -5,7 +5,7 @@
 //!
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
-//! wait are in `waiting`. What happens comes in at [`events`]. Who holds a mount is found by
+//! wait are in `waiting`, and [`watch`] is one that tells what changes at a path. What happens comes in at [`events`]. Who holds a mount is found by
 //! [`holders`], which reads `/proc` through [`proc`] and `mounts`, and put together with the handle
 //! table by [`merge`]. [`endpoint`] is the place of the socket, and [`client`] its other end. Every
 //! call runs through the runtime of [`rpc`], which can stop taking them; [`dce`] is a second,
@@ -34,3 +34,4 @@ pub mod rpc;
 pub mod server;
 pub mod service;
 mod waiting;
+pub mod watch;

@@ -9,6 +9,7 @@ use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, Sta
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
 pub use crate::mgmt::providers::ProviderStatus;
+pub use crate::mgmt::watch::{WatchEvent, WatchKind, WatchParameters, WatchReply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -68,6 +69,8 @@ methods! {
     Wait,
     /// The numbered events.
     Events,
+    /// What changes at a path.
+    Watch,
     /// Its numbers, as Prometheus reads them.
     Metrics,
     /// What did not reach the server, and is kept.

@@ -332,6 +332,7 @@ impl Service {
             }
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, &parse(parameters)?),
+            Method::Watch => self.watch(call, &parse(parameters)?),
             Method::Listen => self.listen(call, parse(parameters)?),
             Method::Metrics => self.metrics(call, parse(parameters)?),
             Method::Shutdown => {

@@ -167,6 +167,19 @@ impl<E: Clone + Send + 'static> WatchAgent<E> {
         }
     }
 
+    /// Tells the watches of this very path, and no others, of a change of `of`: for whoever tells
+    /// each of them by itself.
+    pub fn tell(&self, watched: &NetName, of: &NetName, change: &E) {
+        let streams: Vec<_> = {
+            let inner = self.inner.lock();
+            let numbers = inner.tree.watches_of(watched);
+            numbers.filter_map(|number| inner.streams.get(&number).cloned()).collect()
+        };
+        for stream in streams {
+            stream.put(|state| state.queue.changed(of.clone(), change.clone()));
+        }
+    }
+
     /// How many watches there are.
     #[must_use]
     pub fn watches(&self) -> usize {

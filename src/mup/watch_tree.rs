@@ -180,6 +180,11 @@ impl WatchTree {
         path.upwards().take(2).flat_map(of).copied()
     }
 
+    /// The watches of this very path.
+    pub fn watches_of(&self, path: &NetName) -> impl Iterator<Item = WatchNumber> {
+        self.paths.get(path).into_iter().flat_map(|watched| &watched.watches).copied()
+    }
+
     /// How many paths are watched.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -18,6 +18,7 @@ use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
+use minirdr::mgmt::watch::Sightings;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -395,6 +396,11 @@ impl Control for Host {
             .wait_timeout_while(self.world(), limit, is_not)
             .expect("no test panics in here");
         !waited.timed_out()
+    }
+
+    fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError> {
+        let path = String::from_utf8_lossy(path);
+        Err(ControlError::Refused(format!("cannot watch {path}: it is in no share")))
     }
 
     fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {

@@ -19,6 +19,7 @@ use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
+use minirdr::mgmt::watch::Sightings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -391,6 +392,11 @@ impl Control for Host {
             }
         }
         inner.state == wanted
+    }
+
+    fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError> {
+        let path = String::from_utf8_lossy(path);
+        Err(ControlError::Refused(format!("cannot watch {path}: it is in no share")))
     }
 
     fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {

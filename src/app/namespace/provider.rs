@@ -30,6 +30,12 @@ impl Share {
         self.member.get()
     }
 
+    /// All of a plain mount: its prefix is the root, and nobody has a name resolved by it.
+    #[must_use]
+    pub fn whole() -> Arc<Self> {
+        Arc::new(Self { prefix: NetName::root(), member: OnceLock::new() })
+    }
+
     fn set_current(&self, current: bool) {
         if let Some(member) = self.member.get() {
             member.set_current(current);
@@ -123,15 +129,17 @@ impl UncProvider for Registration {
         let handle = registered.map_err(|refused| refused.to_string())?;
         // Before the first name can be resolved to it.
         self.share.set_current(true);
+        // And before it is asked what changes there.
+        *self.handle.lock() = Some(handle);
         match self.router.take(handle, &self.share.prefix) {
             Ok(hand_over) => {
                 if !hand_over.settled {
                     log::warn!("{}: the kernel has not been told in time", self.share.prefix);
                 }
-                *self.handle.lock() = Some(handle);
                 Ok(())
             }
             Err(refused) => {
+                *self.handle.lock() = None;
                 if let Err(error) = self.router.deregister(handle) {
                     log::error!("{}: {error}", self.name);
                 }
@@ -141,9 +149,11 @@ impl UncProvider for Registration {
     }
 
     fn deregister(&self) -> Vec<String> {
-        let Some(handle) = self.handle.lock().take() else { return Vec::new() };
+        let Some(handle) = *self.handle.lock() else { return Vec::new() };
         // Its open files stay its own: a gate that is closed refuses them, and says so (G2).
-        match self.router.withdraw(handle) {
+        let withdrawn = self.router.withdraw(handle);
+        *self.handle.lock() = None;
+        match withdrawn {
             Ok(released) => {
                 for (prefix, hand_over) in &released {
                     if !hand_over.settled {

@@ -225,6 +225,10 @@ fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
             ("minirdr wait bk --for running --timeout 30s", "until it serves, for 30 seconds"),
         ],
         "events" => &[("minirdr events bk -f --json", "one JSON object a line, as it happens")],
+        "watch" => &[
+            ("minirdr watch bk /docs", "a line for whatever happens in that directory"),
+            ("minirdr watch bk /mnt/bk/docs/plan.txt --json", "of one file, an object a line"),
+        ],
         "metrics" => &[
             ("minirdr metrics bk", "OpenMetrics text"),
             ("minirdr metrics bk --format prometheus", "for node_exporter's textfile collector"),

@@ -14,3 +14,4 @@ pub mod stop;
 pub mod unsent;
 pub mod wait;
 pub mod watch;
+pub mod watch_path;
