@@ -8,8 +8,8 @@
 //!
 //! The agent says who wants what, the router who shows it, and the device's feeds follow it there
 //! while the device serves. The one who knows when changes really come is the feed: so *watching*
-//! and *resync* are told when it says so, and not when the router has asked for it. Each time that a
-//! feed is followed has a number, greater than all before; a stream that has told a smaller one
+//! and *resync* are told when it says so, and not when the router has asked for it. Each time that
+//! a feed is followed has a number, greater than all before; a stream that has told a smaller one
 //! tells of a resync.
 
 use crate::app::namespace::members::Members;

@@ -11,7 +11,7 @@ use crate::cli::commands::answer::Answer;
 use crate::cli::commands::detach::detached_json;
 use crate::cli::commands::handles::{Listing, watch_json};
 use crate::cli::commands::watch::Changes;
-use crate::cli::commands::{events, mount, rpc, show};
+use crate::cli::commands::{events, mount, rpc, show, watch_path};
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
@@ -20,7 +20,9 @@ use crate::mgmt::authz::Policy;
 use crate::mgmt::client::ClientError;
 use crate::mgmt::proto::{
     Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, RpcPhase, UnsentReply,
+    WatchEvent, WatchKind,
 };
+use crate::mgmt::watch::path_fields;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -250,6 +252,12 @@ fn events_are_as_the_schema_says() {
         .collect();
     for event in &events {
         hold("answer_event", &events::one_json("bk", event));
+    }
+    for path in [&b"/docs"[..], b"/\xff"] {
+        let (path, path_bytes) = path_fields(path);
+        let (at, kind) = ("2026-11-21T01:12:07.000Z".to_owned(), WatchKind::Overflow);
+        let event = WatchEvent { at, kind, path, path_bytes, lost: Some(1) };
+        hold("answer_watch", &watch_path::one_json("bk", &event));
     }
     hold("answer_events", &events::all_json("bk", &events));
 }

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One open directory's view of changes.
-pub(in crate::redirectors) struct Changes {
+pub(crate) struct Changes {
     pending: Mutex<Pending>,
 }
 
@@ -63,17 +63,17 @@ impl Default for Changes {
 
 impl Changes {
     /// Keeps a change. [`Changes::deliver`] must follow without any lock.
-    pub(in crate::redirectors) fn record(&self, change: Change) {
+    pub(crate) fn record(&self, change: Change) {
         self.pending.lock().record(change);
     }
 
     /// What was kept, if anything.
-    pub(in crate::redirectors) fn take(&self) -> Option<Vec<Change>> {
+    pub(crate) fn take(&self) -> Option<Vec<Change>> {
         self.pending.lock().take()
     }
 
     /// Waits for a change. Answers at once if one came meanwhile.
-    pub(in crate::redirectors) fn wait(
+    pub(crate) fn wait(
         &self,
         context: &dyn RequestContext,
         submission: Submission<'_, Vec<Change>>,
@@ -89,7 +89,7 @@ impl Changes {
     }
 
     /// Hands what was kept to who waited longest. No lock may be held.
-    pub(in crate::redirectors) fn deliver(&self) {
+    pub(crate) fn deliver(&self) {
         let (completer, changes) = {
             let mut pending = self.pending.lock();
             if pending.changes.is_empty() {
@@ -102,7 +102,7 @@ impl Changes {
     }
 
     /// The directory was closed: nobody will hear of changes any more. No lock may be held.
-    pub(in crate::redirectors) fn close(&self) {
+    pub(crate) fn close(&self) {
         let waiting = std::mem::take(&mut self.pending.lock().waiting);
         for parked in waiting {
             parked.cancel();

@@ -10,15 +10,12 @@ use crate::mrx::upcall::RequestContext;
 use std::sync::Arc;
 
 /// A request that has not been answered, or just was.
-pub(in crate::redirectors) struct Parked<T>(Mutex<Option<Completer<T>>>);
+pub(crate) struct Parked<T>(Mutex<Option<Completer<T>>>);
 
 impl<T: 'static> Parked<T> {
     /// Makes the request pending and cancellable. Was it cancelled already, it is answered at once
     /// and there is nothing to take; the callout returns `Pending` all the same.
-    pub(in crate::redirectors) fn park(
-        context: &dyn RequestContext,
-        submission: Submission<'_, T>,
-    ) -> Arc<Self> {
+    pub(crate) fn park(context: &dyn RequestContext, submission: Submission<'_, T>) -> Arc<Self> {
         let parked = Arc::new(Self(Mutex::new(Rank::Leaf, Some(submission.pend()))));
         let cancelled = Arc::clone(&parked);
         if context.set_cancel_routine(Box::new(move || cancelled.cancel())).is_err() {
@@ -28,17 +25,17 @@ impl<T: 'static> Parked<T> {
     }
 
     /// Takes the right to answer.
-    pub(in crate::redirectors) fn take(&self) -> Option<Completer<T>> {
+    pub(crate) fn take(&self) -> Option<Completer<T>> {
         self.0.lock().take()
     }
 
     /// Was it answered, or is it being?
-    pub(in crate::redirectors) fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         self.0.lock().is_none()
     }
 
     /// Answers that it was cancelled, if nobody answered yet.
-    pub(in crate::redirectors) fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         if let Some(completer) = self.take() {
             completer.complete(Err(Status::Cancelled));
         }

@@ -19,9 +19,10 @@ use minirdr::mgmt::proto::{MountStatus, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
-use minirdr::mgmt::watch::Sightings;
+use minirdr::mgmt::watch::{NextSighting, Sightings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -38,6 +39,21 @@ pub struct Host {
     pub device: String,
     /// What `status` says its mount point is.
     pub mount_point: String,
+    /// What watches tell, by path: each is watched once.
+    pub sightings: Mutex<BTreeMap<Vec<u8>, Receiver<NextSighting>>>,
+}
+
+/// A watch that tells what a test says.
+struct Scripted(Receiver<NextSighting>);
+
+impl Sightings for Scripted {
+    fn next(&mut self, limit: Duration) -> NextSighting {
+        match self.0.recv_timeout(limit) {
+            Ok(next) => next,
+            Err(RecvTimeoutError::Timeout) => NextSighting::Timeout,
+            Err(RecvTimeoutError::Disconnected) => NextSighting::Ended,
+        }
+    }
 }
 
 struct Inner {
@@ -152,6 +168,7 @@ impl Host {
             changed: Condvar::new(),
             device: String::new(),
             mount_point: "/nowhere".to_owned(),
+            sightings: Mutex::new(Rank::Leaf, BTreeMap::new()),
         }
     }
 
@@ -395,8 +412,11 @@ impl Control for Host {
     }
 
     fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError> {
-        let path = String::from_utf8_lossy(path);
-        Err(ControlError::Refused(format!("cannot watch {path}: it is in no share")))
+        let shown = String::from_utf8_lossy(path);
+        let script = self.sightings.lock().remove(path);
+        let script =
+            script.ok_or_else(|| ControlError::Refused(format!("{shown} is not there")))?;
+        Ok(Box::new(Scripted(script)))
     }
 
     fn unsent(&self) -> Result<Vec<UnsentEntry>, ControlError> {

@@ -15,7 +15,8 @@ use minirdr::mgmt::proto::{
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
     MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ProviderStatus,
     ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
-    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply, WatchEvent, WatchKind,
+    WatchParameters, WatchReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -220,6 +221,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Stop => same(&name, &parameters, &StopParameters::default()),
             Method::Wait => same(&name, &parameters, &WaitParameters::default()),
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
+            Method::Watch => same(&name, &parameters, &WatchParameters::of(b"\xff")),
             Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
             Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
             _ => same(&name, &parameters, &()),
@@ -241,6 +243,7 @@ fn parameters_and_results_are_the_codes() {
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
+            Method::Watch => same(&name, &results, &WatchReply::default()),
             Method::Metrics => same(&name, &results, &MetricsReply::default()),
             Method::Unsent => same(&name, &results, &UnsentReply::default()),
             Method::Replay | Method::Discard => {
@@ -301,7 +304,15 @@ fn types_are_the_codes() {
     check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
     check("UnsentEntry", json(&entry));
     check("ProviderStatus", json(&provider()));
-    assert_eq!(declared.structs.len(), 15, "each is held: the 14 above, and Event below");
+    let told = WatchEvent {
+        at: String::new(),
+        kind: WatchKind::Overflow,
+        path: String::new(),
+        path_bytes: Some(String::new()),
+        lost: Some(1),
+    };
+    check("WatchEvent", json(&told));
+    assert_eq!(declared.structs.len(), 16, "each is held: the 15 above, and Event below");
 }
 
 /// Fields that not every event has are optional; and `docs/MANAGEMENT.md` lists every kind.
@@ -323,6 +334,17 @@ fn events_are_the_codes() {
         assert!(manual.contains(&format!("\n| `{kind}` |")), "docs/MANAGEMENT.md lacks {kind}");
     }
 }
+
+const WATCH_KINDS: [WatchKind; 8] = [
+    WatchKind::Watching,
+    WatchKind::Created,
+    WatchKind::Removed,
+    WatchKind::Modified,
+    WatchKind::Attributes,
+    WatchKind::Resync,
+    WatchKind::Overflow,
+    WatchKind::Gone,
+];
 
 /// The words of an enumeration's values.
 fn words<T: Serialize>(values: &[T]) -> Vec<String> {
@@ -357,6 +379,7 @@ fn enumerations_are_the_codes() {
         ("UnsentResult".to_owned(), words(&settled)),
         ("RpcPhase".to_owned(), words(&phases)),
         ("MetricsFormat".to_owned(), words(&formats)),
+        ("WatchKind".to_owned(), words(&WATCH_KINDS)),
     ]);
     assert_eq!(read().enums, expected);
 }

@@ -12,6 +12,7 @@ mod places;
 mod policy;
 mod remote;
 mod unsent;
+mod watch;
 mod who_holds;
 
 use host::{Host, NAME, Running, eventually, handle, own_policy, serve, service};

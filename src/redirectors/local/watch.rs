@@ -46,17 +46,17 @@ const OF_THE_ONE_ABOVE: WatchFlags = WatchFlags::DELETE
 
 /// The watches of one instance.
 pub(super) struct Watches {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    live: Option<Live>,
+pub(super) struct State {
+    pub(super) live: Option<Live>,
     stopped: bool,
 }
 
 /// While there are watches.
-struct Live {
+pub(super) struct Live {
     inotify: Arc<Inotify>,
     /// To be joined, not under the lock.
     thread: Thread,
@@ -154,11 +154,6 @@ impl Watches {
         }
         live.inotify.end();
         live.thread.join();
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_live(&self) -> bool {
-        self.state.lock().live.is_some()
     }
 }
 
