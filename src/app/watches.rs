@@ -358,7 +358,10 @@ impl Stream {
             }
             Next::Told(Told::Changed { path, change }) => match change {
                 Tale::Seen(kind) => {
-                    self.look();
+                    // An end that is known already has its place in the queue.
+                    if self.told.is_none() {
+                        self.look_live();
+                    }
                     let path = path.to_path();
                     self.waiting.push_back(Sighting { kind, path, lost: None });
                 }
@@ -381,6 +384,12 @@ impl Stream {
             Some(Standing::Failed(status)) => self.failed(status),
             Some(Standing::Gone) => self.gone(),
             Some(Standing::Asked) | None => {}
+        }
+    }
+
+    fn look_live(&mut self) {
+        if let Some(Standing::Live(number)) = self.upstreams.standing(self.watch.path()) {
+            self.live(number);
         }
     }
 

@@ -131,7 +131,7 @@ impl Device {
         match call_bounded("watch", self.feed_may_wait(), submit) {
             Ok(None) if first => self.tell(number, Fed::Live),
             Ok(None) => {}
-            Ok(Some(Err(Status::NotImplemented | Status::NotSupported))) => {
+            Ok(Some(Err(status))) if status.errno() == Errno::EOPNOTSUPP => {
                 self.feeds.follow_here(number, followed);
                 if first {
                     self.tell(number, Fed::Live);

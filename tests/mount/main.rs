@@ -28,3 +28,4 @@ mod stops;
 #[path = "../model/subjects.rs"]
 #[allow(dead_code)]
 mod subjects;
+mod watch;
