@@ -418,3 +418,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -375,10 +375,11 @@ impl Device {
         });
     }
 
-    /// How many feeds there are.
+    /// How many feeds there are that were not given up.
     #[must_use]
     pub fn feeds(&self) -> usize {
-        self.feeds.inner.lock().feeds.len()
+        let inner = self.feeds.inner.lock();
+        inner.feeds.values().filter(|feed| !feed.given_up).count()
     }
 
     /// The thread runs from the first feed on.
