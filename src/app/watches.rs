@@ -407,7 +407,13 @@ impl Stream {
         if missing && self.told.is_some() {
             return self.gone();
         }
-        let why = format!("cannot watch {}: {status}", self.watch.path());
+        // The system's own words for it speak of disks and of files.
+        let hint = match status.errno() {
+            Errno::ENOSPC => "; no more inotify watches: see fs.inotify.max_user_watches",
+            Errno::EMFILE => "; no more inotify descriptors: see fs.inotify.max_user_instances",
+            _ => "",
+        };
+        let why = format!("cannot watch {}: {status}{hint}", self.watch.path());
         self.end = Some(NextSighting::Failed(why));
     }
 
