@@ -1,97 +1,109 @@
 //! Watches of several providers: which device is followed, and what a change of hands is to them.
 
 use super::*;
+use crate::app::config::MountConfig;
+use crate::app::devices::{Devices, Given};
 use crate::app::namespace::ProviderConfig;
-use crate::app::namespace::kernel_names::MountNames;
-use crate::app::namespace::members::{Parts, Shown as Member};
+use crate::app::namespace::members::Shown as Member;
+use crate::app::options::MountOptions;
 use crate::app::source::Source;
+use crate::app::unsent::keeper::Keeper;
 use crate::base::clock::SystemClock;
-use crate::base::ids::{Caller, LossNumber};
-use crate::base::stop::{CallResult, StopOptions};
+use crate::base::ids::{Caller, Generation};
+use crate::base::stop::{CallResult, Notice, StopOptions};
+use crate::mgmt::authz::Policy;
 use crate::mgmt::events::EventQueue;
 use crate::mrx::request::NewNode;
-use crate::mup::router::{Outside, RouterOptions};
-use crate::rdbss::notice::{Kept, LossKeeper, LostWrite};
+use crate::rdbss::notice::Observer;
 use crate::rdbss::operation::{Answer, Creation, Dispatcher, Operation, Responder};
-use crate::rdbss::register::DeviceOptions;
 use std::sync::mpsc::{Sender, channel};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-struct NothingIsLost;
+struct Deaf;
 
-impl LossKeeper for NothingIsLost {
-    fn keep(&self, _: LossNumber, lost: LostWrite) {
-        panic!("lost: {lost:?}");
-    }
-
-    fn arrived(&self, _: LossNumber) {}
-
-    fn settle(&self, _: Duration) -> bool {
-        true
-    }
-
-    fn kept(&self, _: LossNumber) -> Kept {
-        Kept::default()
-    }
+impl Observer for Deaf {
+    fn notice(&self, _: Generation, _: Notice) {}
 }
 
 /// A mount of several providers without a kernel.
 struct Rig {
-    watches: Arc<Watches>,
-    members: Arc<Members>,
+    devices: Devices,
+    keeper: Arc<Keeper>,
+    _state: tempfile::TempDir,
+}
+
+fn provider(name: &str, prefix: &str) -> ProviderConfig {
+    let prefix = NetName::parse(prefix.as_bytes()).expect("a path");
+    let (prefixes, source) = (vec![prefix], Source::Memory);
+    ProviderConfig { name: name.to_owned(), prefixes, source, options: vec![] }
 }
 
 impl Rig {
-    fn new() -> Self {
-        let clock = SystemClock::shared();
-        let watches = Watches::new(clock.clone());
-        let (agent, upstream) = watches.outside();
-        let kernel = Arc::new(MountNames::default());
-        let outside = Outside { agent: Some(agent), kernel, upstream };
-        let router = Arc::new(Router::new(clock.clone(), outside, RouterOptions::default()));
-        let members = Members::new(Parts {
-            clock: clock.clone(),
-            events: Arc::new(EventQueue::new(clock)),
-            options: DeviceOptions::default(),
-            keeper: Arc::new(NothingIsLost),
-            router: router.clone(),
+    fn new(providers: Vec<ProviderConfig>) -> Self {
+        let (clock, state) = (SystemClock::shared(), tempfile::tempdir().expect("a directory"));
+        let config = MountConfig {
+            name: "net".to_owned(),
+            source: Source::Namespace("net.toml".into()),
+            providers,
+            config_file: None,
+            mount_point: "/net".into(),
+            options: MountOptions::default(),
+            runtime_dir: "/run/minirdr".into(),
+            state_dir: state.path().join("net"),
+            rpc: crate::app::RpcOptions::default(),
+            policy: Policy::of_owner(0),
+            notify: None,
+        };
+        let keeper = Keeper::start("net".to_owned(), config.state_dir.clone(), clock.clone())
+            .expect("room for a thread");
+        let devices = Devices::make(Given {
+            config: &config,
+            clock: &clock,
+            events: &Arc::new(EventQueue::new(clock.clone())),
+            publisher: Arc::new(Deaf),
+            keeper: keeper.clone(),
         });
-        watches.show_members(&members);
-        watches.start(router).expect("room for a thread");
-        Self { watches, members }
+        Self { devices: devices.expect("nothing is in the way"), keeper, _state: state }
     }
 
-    fn add(&self, name: &str, prefix: &str) -> Arc<Member> {
-        let prefix = NetName::parse(prefix.as_bytes()).expect("a path");
-        let (prefixes, source) = (vec![prefix], Source::Memory);
-        let config = ProviderConfig { name: name.to_owned(), prefixes, source, options: vec![] };
-        self.members.add(&config).expect("added").remove(0)
+    /// Starts the mount's own device, and with it those of its shares.
+    fn start(&self) {
+        start(&self.devices.device);
+    }
+
+    fn members(&self) -> Arc<Members> {
+        self.devices.members.clone().expect("several providers")
+    }
+
+    fn share(&self, name: &str) -> Arc<Member> {
+        let all = self.members().all();
+        all.iter().find(|shown| shown.name == name).expect("a share").clone()
     }
 
     fn watch(&self, path: &str) -> Box<dyn Sightings> {
-        self.watches.watch(path.as_bytes()).expect("a share has it")
+        self.devices.watches.watch(path.as_bytes()).expect("a share has it")
     }
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        self.watches.stop();
-        for shown in self.members.all() {
-            stop(&shown);
-            self.members.remove(&shown);
-        }
+        stop(&self.devices.device);
+        self.members().all().iter().for_each(|shown| stop(&shown.device));
+        self.devices.shut_down();
+        self.keeper.close();
     }
 }
 
-fn start(shown: &Member) {
-    let called = shown.device.start(Caller::default()).expect("taken");
-    shown.started(called).expect("started");
+fn start(device: &Device) {
+    let called = device.start(Caller::default()).expect("taken");
+    let report = device.wait_report(called).expect("a result");
+    assert_eq!((report.result, report.error), (CallResult::Success, None));
 }
 
-fn stop(shown: &Member) {
-    let called = shown.device.stop(Caller::default(), StopOptions::default()).expect("taken");
-    let report = shown.device.wait_report(called).expect("a result");
+fn stop(device: &Device) {
+    let called = device.stop(Caller::default(), StopOptions::default()).expect("taken");
+    let report = device.wait_report(called).expect("a result");
     assert!(matches!(report.result, CallResult::Success | CallResult::AlreadyStopped));
 }
 
@@ -134,11 +146,11 @@ fn seen(kind: WatchKind, path: &str) -> (WatchKind, String) {
 /// another prefix nothing is told.
 #[test]
 fn s137_a_watch_survives_the_swap_of_its_owner() {
-    let rig = Rig::new();
-    let (first, second) = (rig.add("first", "/srv1/docs"), rig.add("second", "/srv1/docs"));
-    let other = rig.add("other", "/srv1/scratch");
-    start(&first);
-    start(&other);
+    let rig = Rig::new(vec![provider("first", "/srv1/docs"), provider("other", "/srv1/scratch")]);
+    rig.start();
+    let (first, other) = (rig.share("first"), rig.share("other"));
+    let added = rig.members().add(&provider("second", "/srv1/docs"));
+    let second = added.expect("added").remove(0);
     let mut docs = rig.watch("/srv1/docs");
     let mut scratch = rig.watch("/srv1/scratch");
     assert_eq!(next(&mut docs), seen(WatchKind::Watching, "/srv1/docs"));
@@ -146,9 +158,9 @@ fn s137_a_watch_survives_the_swap_of_its_owner() {
     make(&first, "a");
     assert_eq!(next(&mut docs), seen(WatchKind::Created, "/srv1/docs/a"));
 
-    stop(&first);
+    stop(&first.device);
     assert_eq!(first.device.feeds(), 0, "the owner before follows nothing");
-    start(&second);
+    start(&second.device);
     assert_eq!(next(&mut docs), seen(WatchKind::Resync, "/srv1/docs"));
     make(&second, "b");
     assert_eq!(next(&mut docs), seen(WatchKind::Created, "/srv1/docs/b"), "one resync");
@@ -161,29 +173,31 @@ fn s137_a_watch_survives_the_swap_of_its_owner() {
 /// A watch may come before its share serves, and waits for it.
 #[test]
 fn a_watch_waits_for_its_share() {
-    let rig = Rig::new();
-    let share = rig.add("docs", "/srv1/docs");
+    let rig = Rig::new(vec![provider("docs", "/srv1/docs")]);
     let mut docs = rig.watch("/srv1/docs");
     assert_eq!(docs.next(Duration::ZERO), NextSighting::Timeout);
-    start(&share);
+    rig.start();
     assert_eq!(next(&mut docs), seen(WatchKind::Watching, "/srv1/docs"));
     // What is above a share is the router's own, and nobody's to watch.
     for path in ["/", "/srv1", "/srv2/docs", "/srv1/docs2"] {
-        let refused = rig.watches.watch(path.as_bytes()).map(drop);
+        let refused = rig.devices.watches.watch(path.as_bytes()).map(drop);
         assert!(matches!(refused, Err(ControlError::Refused(_))), "{path}");
     }
-    assert!(rig.watches.watch(b"srv1").is_err() && rig.watches.watch(b"/a/../b").is_err());
+    assert!(
+        rig.devices.watches.watch(b"srv1").is_err()
+            && rig.devices.watches.watch(b"/a/../b").is_err()
+    );
     // The daemon ends.
-    rig.watches.stop();
+    rig.devices.watches.stop();
     assert_eq!(docs.next(LIMIT), NextSighting::Ended);
 }
 
 /// The second watch of a path learns what the first one did, and the last one gone ends it.
 #[test]
 fn the_last_watch_of_a_path_lets_go_of_it() {
-    let rig = Rig::new();
-    let share = rig.add("docs", "/srv1/docs");
-    start(&share);
+    let rig = Rig::new(vec![provider("docs", "/srv1/docs")]);
+    rig.start();
+    let share = rig.share("docs");
     let mut first = rig.watch("/srv1/docs");
     assert_eq!(next(&mut first).0, WatchKind::Watching);
     let mut second = rig.watch("/srv1/docs");
