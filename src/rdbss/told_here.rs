@@ -27,11 +27,11 @@ impl Responder for Telling {
         let Self { device, happenings, responder } = *self;
         // One that was given up on may have happened all the same.
         let unknown = matches!(answer, Err(Status::IoTimeout | Status::Cancelled));
-        let happened = answer.is_ok() || unknown;
-        responder.respond(answer);
-        if happened {
+        if answer.is_ok() || unknown {
+            // Before the caller knows: what he does next is told after it.
             happenings.into_iter().for_each(|(happening, file)| device.tell_here(happening, file));
         }
+        responder.respond(answer);
     }
 }
 

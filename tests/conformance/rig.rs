@@ -95,7 +95,7 @@ impl Rig {
         host.start();
         let (notifies, server) = match &behind {
             Behind::Memory(_) => (true, Server::able()),
-            Behind::Directory(directory) => (false, Server::of(directory.path())),
+            Behind::Directory(directory) => (true, Server::of(directory.path())),
         };
         let claims = Claims { capabilities: host.device.capabilities(), notifies, server };
         Self { host, claims, latest, behind, way }

@@ -1,0 +1,187 @@
+//! Feeds through the public face of the core: a reader outside hears what changes, a stop lets go
+//! of what is followed whatever its server does, and nothing of it is a handle or a request.
+
+mod common;
+
+use common::{Host, LIMIT, wait_until};
+use minirdr::base::clock::{Clock, SystemClock};
+use minirdr::base::name::Name;
+use minirdr::base::status::{Errno, Status};
+use minirdr::base::stop::{CallResult, State, StopOptions};
+use minirdr::mrx::calldown::MiniRedirector;
+use minirdr::mrx::request::{Change, ChangeKind, NewNode};
+use minirdr::rdbss::feeds::{Fed, FeedNumber, FeedReader};
+use minirdr::rdbss::operation::{Creation, Operation};
+use minirdr::rdbss::register::DeviceOptions;
+use minirdr::redirectors::faulty::{Callout, Fault, FaultControl, FaultPlan, Faulty};
+use minirdr::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+struct Told(Sender<Fed>);
+
+impl FeedReader for Told {
+    fn fed(&self, _: FeedNumber, fed: Fed) {
+        // A test that no longer listens has made its point already.
+        let _ = self.0.send(fed);
+    }
+}
+
+/// A device of `faulty:memory:` whose faults can be changed.
+struct Rig {
+    host: Host,
+    faults: Arc<Mutex<Option<FaultControl>>>,
+}
+
+impl Rig {
+    fn started() -> Self {
+        let clock = SystemClock::shared();
+        let server = MemoryServer::new(clock);
+        let faults: Arc<Mutex<Option<FaultControl>>> = Arc::default();
+        let kept = faults.clone();
+        let factory = move || -> Arc<dyn MiniRedirector> {
+            let memory = Arc::new(Memory::new(server.clone(), MemoryOptions::default()));
+            let faulty = Faulty::new(memory, FaultPlan { blocking: true, ..FaultPlan::none() });
+            *kept.lock().expect("not poisoned") = Some(faulty.control());
+            Arc::new(faulty)
+        };
+        let host = Host::new(Box::new(factory), DeviceOptions::default());
+        host.start();
+        Self { host, faults }
+    }
+
+    fn plan(&self, plan: FaultPlan) {
+        self.faults().set_plan(FaultPlan { blocking: true, ..plan });
+    }
+
+    fn faults(&self) -> FaultControl {
+        self.faults.lock().expect("not poisoned").clone().expect("started")
+    }
+
+    fn make(&self, name: &str) {
+        let operation = Operation::MakeNode {
+            parent: self.host.root(),
+            name: name_of(name),
+            node: NewNode::Directory,
+            creation: Creation { permissions: 0o755, umask: 0 },
+        };
+        self.host.call(operation).expect("made");
+    }
+
+    fn follow(&self, path: &[&str]) -> (FeedNumber, Receiver<Fed>) {
+        let (sender, told) = channel();
+        let path = path.iter().map(|name| name_of(name)).collect();
+        (self.host.device.follow(path, Arc::new(Told(sender))), told)
+    }
+}
+
+fn name_of(text: &str) -> Name {
+    Name::new(text.as_bytes()).expect("a name")
+}
+
+fn next(told: &Receiver<Fed>) -> Fed {
+    told.recv_timeout(LIMIT).expect("told in time")
+}
+
+fn added(name: &str) -> Fed {
+    Fed::Changed(vec![Change { name: Some(name_of(name)), kind: ChangeKind::Added }])
+}
+
+/// S-132: over a stop and start it is followed again; nothing of it is counted anywhere.
+#[test]
+fn s132_a_feed_is_no_handle_and_outlives_a_stop() {
+    let rig = Rig::started();
+    let (feed, told) = rig.follow(&[]);
+    assert_eq!(next(&told), Fed::Live);
+    rig.make("a");
+    assert_eq!(next(&told), added("a"));
+    // The request that made it is answered a moment before it has left.
+    wait_until("no request is left", || rig.host.device.status().requests_in_flight == 0);
+    assert_eq!(rig.host.device.status().open_handles, 0);
+    let busy = StopOptions { refuse_if_busy: true, ..StopOptions::default() };
+    let report = rig.host.stop_with(busy);
+    assert_eq!((report.result, report.cancelled), (CallResult::Success, 0));
+    assert!(report.survivors.is_empty());
+    assert_eq!(rig.host.start().result, CallResult::Success);
+    assert_eq!(next(&told), Fed::Live);
+    rig.make("b");
+    assert_eq!(next(&told), added("b"));
+    rig.host.device.unfollow(feed);
+    wait_until("it is let go of", || rig.host.device.feeds() == 0);
+    rig.make("c");
+    assert!(told.recv_timeout(Duration::ZERO).is_err(), "nobody is told any more");
+}
+
+/// S6: a server that hangs in any part of it holds up neither a stop nor the end of the device, and
+/// what a stop broke off is followed after the next start.
+#[test]
+fn s6_a_server_that_hangs_holds_up_no_stop() {
+    let callouts = [Callout::Lookup, Callout::Open, Callout::NotifyChangeDirectory, Callout::Close];
+    let hangs = [Fault::Hang, Fault::HangUncancellable];
+    for (callout, hang) in callouts.iter().flat_map(|callout| hangs.map(|hang| (*callout, hang))) {
+        let rig = Rig::started();
+        rig.make("d");
+        rig.plan(FaultPlan::none().with(callout, hang));
+        let (_, told) = rig.follow(&["d"]);
+        if callout == Callout::Close {
+            assert_eq!(next(&told), Fed::Live);
+        } else {
+            assert!(rig.faults().wait_until_inside(callout, 1, LIMIT), "{callout:?} hangs");
+        }
+        let (faults, clock) = (rig.faults(), SystemClock::new());
+        let report = rig.host.stop();
+        assert_eq!(report.result, CallResult::Success, "{callout:?} {hang:?}");
+        faults.release();
+        let took = clock.now().since(minirdr::base::clock::Moment(0));
+        assert!(took < Duration::from_secs(10), "{callout:?}: {took:?}");
+        rig.host.start();
+        assert_eq!(next(&told), Fed::Live, "{callout:?}");
+    }
+}
+
+/// Stop.md S2: a stop that is taken back leaves it followed.
+#[test]
+fn s2_a_stop_that_is_taken_back_goes_on_with_it() {
+    let rig = Rig::started();
+    let (_, told) = rig.follow(&[]);
+    assert_eq!(next(&told), Fed::Live);
+    rig.make("f");
+    assert_eq!(next(&told), added("f"));
+    // The stop hangs behind it, past the point where feeds are let go of or before.
+    let file = rig.host.lookup(&rig.host.root(), "f").expect("there");
+    rig.plan(FaultPlan::none().with(Callout::QueryFileInformation, Fault::Hang));
+    let stuck = rig.host.submit(Operation::GetAttributes { node: file, handle: None });
+    let ticket = rig.host.post_stop(StopOptions::default());
+    wait_until("it drains", || rig.host.device.status().state == State::Draining);
+    rig.host.device.resume().expect("it takes calls");
+    assert_eq!(rig.host.wait(ticket).result, CallResult::RolledBack);
+    rig.plan(FaultPlan::none());
+    rig.make("g");
+    if next(&told) == Fed::Live {
+        // It was let go of: what was done meanwhile may be seen by reading again only.
+        rig.make("h");
+        while next(&told) != added("h") {}
+    }
+    drop(stuck);
+}
+
+/// A server's error ends it, once, and says why; so does a panic.
+#[test]
+fn what_cannot_be_followed_is_said_once() {
+    let rig = Rig::started();
+    let (_, told) = rig.follow(&["missing"]);
+    let missing = next(&told);
+    assert!(
+        matches!(missing, Fed::Failed(status) if status.errno() == Errno::ENOENT),
+        "{missing:?}"
+    );
+    let denied = Status::Posix(Errno::EACCES);
+    rig.plan(FaultPlan::none().with(Callout::NotifyChangeDirectory, Fault::Error(denied)));
+    let (_, told) = rig.follow(&[]);
+    assert_eq!(next(&told), Fed::Failed(denied));
+    rig.plan(FaultPlan::none().with(Callout::Open, Fault::Panic));
+    let (_, told) = rig.follow(&[]);
+    assert_eq!(next(&told), Fed::Failed(Status::Unsuccessful));
+    assert!(told.recv_timeout(Duration::ZERO).is_err(), "once");
+}
