@@ -7,11 +7,11 @@ use common::{Host, LIMIT, wait_until};
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};
-use minirdr::base::stop::{CallResult, State, StopOptions};
+use minirdr::base::stop::{CallResult, OnDeadline, State, StopOptions};
 use minirdr::mrx::calldown::MiniRedirector;
 use minirdr::mrx::request::{Change, ChangeKind, NewNode};
 use minirdr::rdbss::feeds::{Fed, FeedNumber, FeedReader};
-use minirdr::rdbss::operation::{Creation, Operation};
+use minirdr::rdbss::operation::{Answer, Creation, Operation};
 use minirdr::rdbss::register::DeviceOptions;
 use minirdr::redirectors::faulty::{Callout, Fault, FaultControl, FaultPlan, Faulty};
 use minirdr::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
@@ -148,22 +148,23 @@ fn s2_a_stop_that_is_taken_back_goes_on_with_it() {
     assert_eq!(next(&told), Fed::Live);
     rig.make("f");
     assert_eq!(next(&told), added("f"));
-    // The stop hangs behind it, past the point where feeds are let go of or before.
-    let file = rig.host.lookup(&rig.host.root(), "f").expect("there");
-    rig.plan(FaultPlan::none().with(Callout::QueryFileInformation, Fault::Hang));
-    let stuck = rig.host.submit(Operation::GetAttributes { node: file, handle: None });
-    let ticket = rig.host.post_stop(StopOptions::default());
-    wait_until("it drains", || rig.host.device.status().state == State::Draining);
-    rig.host.device.resume().expect("it takes calls");
-    assert_eq!(rig.host.wait(ticket).result, CallResult::RolledBack);
+    // The stop waits for a close, and has let go of the feed by then.
+    let directory = rig.host.lookup(&rig.host.root(), "f").expect("there");
+    let opened = rig.host.call(Operation::OpenDirectory { node: directory }).expect("opened");
+    let Answer::Opened(opened) = opened else { panic!("{opened:?}") };
+    rig.plan(FaultPlan::none().with(Callout::Close, Fault::HangUncancellable));
+    let closing = rig.host.submit(Operation::Release { handle: opened.handle });
+    assert!(rig.faults().wait_until_inside(Callout::Close, 1, LIMIT), "it hangs");
     rig.plan(FaultPlan::none());
+    let (deadline_s, on_deadline) = (Some(0.2), OnDeadline::Resume);
+    let report = rig.host.stop_with(StopOptions { deadline_s, on_deadline, ..Default::default() });
+    assert_eq!(report.result, CallResult::RolledBack);
+    assert_eq!(rig.host.device.status().state, State::Started);
+    assert_eq!(next(&told), Fed::Live, "it is followed again");
     rig.make("g");
-    if next(&told) == Fed::Live {
-        // It was let go of: what was done meanwhile may be seen by reading again only.
-        rig.make("h");
-        while next(&told) != added("h") {}
-    }
-    drop(stuck);
+    assert_eq!(next(&told), added("g"));
+    rig.faults().release();
+    closing.recv_timeout(LIMIT).expect("answered").expect("closed");
 }
 
 /// A server's error ends it, once, and says why; so does a panic.
