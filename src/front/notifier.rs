@@ -54,7 +54,9 @@ impl Queue {
     }
 
     fn forget_names(&mut self) {
-        (self.entries.clear(), self.expired.clear(), self.attributes.clear());
+        self.entries.clear();
+        self.expired.clear();
+        self.attributes.clear();
         self.names = true;
     }
 }
