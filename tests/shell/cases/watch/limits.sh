@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-139: where the system has no room for another watch, the message names the limit that is met, and
-# the mount goes on. In a user namespace, whose limits are its own.
+# S-139: where the system has no room for another watch, the message names the limit that is met,
+# and the mount goes on. In a user namespace, whose limits are its own.
 . "$TEST_LIB/common.sh"
 need unshare
 if [ "${1-}" != inside ]; then
