@@ -1,8 +1,8 @@
 //! What programs feel, on several file systems side by side: each workload runs on each of them in
 //! every round, the order turned by one from round to round, so that a noisy machine disturbs all
-//! alike. Prints, for each workload, the median time on the first, and of every other one the median
-//! of its ratio to the first of the same round; and the same against the last, for who wants to know
-//! how two servers compare.
+//! alike. Prints, for each workload, the median time on the first, and of every other one the
+//! median of its ratio to the first of the same round; and the same against the last, for who wants
+//! to know how two servers compare.
 //!
 //! Starts no server: `benches/peers/run.sh` does. Arguments: `NAME=DIR` each, `--rounds N`, `--only
 //! PREFIX`. A workload that fails on one file system is shown as `-` there, with its reason below.
@@ -246,9 +246,9 @@ fn row(name: &str, places: &[(String, PathBuf)], times: &BTreeMap<usize, Vec<f64
         };
         (0..places.len()).map(cell).collect()
     };
-    let seconds = times.get(&0).map_or("-".to_owned(), |first| {
-        format!("{:.2} ms", median(&mut first.clone()) * 1e3)
-    });
+    let seconds = times
+        .get(&0)
+        .map_or("-".to_owned(), |first| format!("{:.2} ms", median(&mut first.clone()) * 1e3));
     let (to_first, to_last) = (ratios(0), ratios(places.len() - 1));
     let last = to_last[..places.len() - 1].join(" | ");
     format!("| {name} | {seconds} | {} | {last} |", to_first[1..].join(" | "))
@@ -259,7 +259,9 @@ fn main() {
     let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
     while let Some(word) = words.next() {
         match (word.as_str(), word.split_once('=')) {
-            ("--rounds", _) => rounds = words.next().and_then(|n| n.parse().ok()).expect("a number"),
+            ("--rounds", _) => {
+                rounds = words.next().and_then(|n| n.parse().ok()).expect("a number")
+            }
             ("--only", _) => only = words.next().expect("a prefix"),
             (_, Some((name, dir))) => places.push((name.to_owned(), PathBuf::from(dir))),
             _ => panic!("what is {word}? NAME=DIR, --rounds N, --only PREFIX"),
