@@ -6,6 +6,7 @@ use crate::app::error::AppError;
 use crate::app::namespace::directories::{Directories, DirectoryRedirector};
 use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::members::{Members, Parts};
+use crate::app::namespace::providers::{About, Providers};
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
 use crate::base::clock::Clock;
@@ -48,6 +49,8 @@ pub struct Devices {
     pub dispatcher: Arc<dyn Dispatcher>,
     /// Those of the shares, in a mount of several providers.
     pub members: Option<Arc<Members>>,
+    /// What is asked of its providers.
+    pub providers: Option<Arc<Providers>>,
     registry: Registry,
     names: Option<(Arc<MountNames>, Arc<Directories>)>,
 }
@@ -77,9 +80,10 @@ impl Devices {
         let source = &given.config.source;
         let factory = redirector::factory(source, &options.redirector_options, given.clock)?;
         let registry = Registry::default();
-        let device = register(&registry, &given, factory, None)?;
+        let options = device_options(&given.config.options);
+        let device = register(&registry, &given, (factory, options), None)?;
         let dispatcher = device.clone();
-        Ok(Self { device, dispatcher, members: None, registry, names: None })
+        Ok(Self { device, dispatcher, members: None, providers: None, registry, names: None })
     }
 
     fn several(given: Given<'_>) -> Result<Self, AppError> {
@@ -88,26 +92,37 @@ impl Devices {
         let outside = Outside { agent: None, kernel: names.clone(), upstream };
         let router = Router::new(given.clock.clone(), outside, RouterOptions::default());
         let router = Arc::new(router);
+        let directories = Directories::new(router.clone(), &**given.clock);
+        let options = device_options(&given.config.options);
         let members = Members::new(Parts {
             clock: given.clock.clone(),
             events: given.events.clone(),
-            options: device_options(&given.config.options),
+            options: options.clone(),
             keeper: given.keeper.clone(),
             router: router.clone(),
+            directories: directories.clone(),
         });
-        let directories = Directories::new(router.clone(), &**given.clock);
         let shown = directories.clone();
         let factory: RedirectorFactory = Box::new(move || {
             let made: Arc<dyn MiniRedirector> = Arc::new(DirectoryRedirector(shown.clone()));
             made
         });
         let registry = Registry::default();
-        let device = register(&registry, &given, factory, Some(members.dependents()))?;
+        // Its tickets are numbered together with those of the shares.
+        let device = register(&registry, &given, (factory, options), Some(members.dependents()))?;
         let namespace = Arc::new(Namespace::new(device.clone(), router));
         members.attach(namespace.clone());
         let names = Some((names, directories));
+        let about = About {
+            name: given.config.name.clone(),
+            control_dir: given.config.options.control_dir.clone(),
+            check: given.config.reader.as_ref().map(|reader| reader.check.clone()),
+            own: device.clone(),
+            observer: given.publisher.clone(),
+        };
+        let providers = Some(Providers::new(members.clone(), about));
         let members = Some(members);
-        let made = Self { device, dispatcher: namespace, members, registry, names };
+        let made = Self { device, dispatcher: namespace, members, providers, registry, names };
         for provider in &given.config.providers {
             if let Some(members) = &made.members
                 && let Err(error) = members.add(provider)
@@ -170,14 +185,14 @@ impl Devices {
 fn register(
     registry: &Registry,
     given: &Given<'_>,
-    factory: RedirectorFactory,
+    (factory, options): (RedirectorFactory, DeviceOptions),
     dependents: Option<Arc<dyn Dependents>>,
 ) -> Result<Arc<Device>, AppError> {
     let registration = Registration {
         name: given.config.name.clone(),
         controls: RegistrationControls { dont_provide_uncs: true, ..Default::default() },
         factory,
-        options: device_options(&given.config.options),
+        options,
         clock: given.clock.clone(),
         observer: given.publisher.clone(),
         unc_provider: None,

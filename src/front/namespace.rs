@@ -47,6 +47,12 @@ impl Member {
         self.current.store(current, Ordering::Release);
     }
 
+    /// Does it own its prefix?
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.current.load(Ordering::Acquire)
+    }
+
     /// The root of its share, once it was started for the first time.
     #[must_use]
     pub fn root(&self) -> Option<Node> {
@@ -97,7 +103,9 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
             .join(&name)
             .and_then(|path| Ok((self.router.resolve(&path, caller, None)?, path)));
         match resolved {
-            Ok((Resolution::Directory, _)) => {
+            // Nobody's name is the own device's to refuse: it says that the mount is stopped, and
+            // counts that, and has nothing of this name while it runs.
+            Ok((Resolution::Directory, _)) | Err(Status::ObjectNameNotFound) => {
                 self.own.submit(caller, Operation::Lookup { parent, name }, responder);
             }
             Ok((Resolution::Share(share), path)) if share.rest(&path).next().is_none() => {
@@ -148,7 +156,7 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
         };
         // What is owed still reaches the old owner (namespace.md, Owners).
         let owed = operation.class() == OperationClass::Cleanup;
-        if !owed && !member.current.load(Ordering::Acquire) {
+        if !owed && !member.is_current() {
             return responder.respond(Err(Status::Posix(Errno::ESTALE)));
         }
         member.device.submit(caller, operation, responder);

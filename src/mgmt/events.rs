@@ -209,7 +209,11 @@ enum Lane {
 impl Lane {
     fn of(notice: &Notice) -> Self {
         match notice {
-            Notice::Stopped { .. } | Notice::Started { .. } => Self::Result,
+            Notice::Stopped { .. }
+            | Notice::Started { .. }
+            | Notice::ProviderAdded { .. }
+            | Notice::ProviderRemoved { .. }
+            | Notice::ProviderReplaced { .. } => Self::Result,
             Notice::Loss(_) | Notice::Survivors { .. } => Self::Lasting,
             Notice::StopRequested { .. }
             | Notice::Draining { .. }
@@ -468,6 +472,7 @@ mod tests {
     /// Every notice as an event goes through JSON and back, with no two fields of one name.
     #[test]
     fn every_event_survives_json() {
+        let (ticket, result) = (TicketNumber(2), CallResult::Success);
         let samples = [
             Notice::StopRequested {
                 ticket: Some(TicketNumber(1)),
@@ -492,6 +497,9 @@ mod tests {
             },
             Notice::Paused,
             Notice::Resumed,
+            Notice::ProviderAdded { ticket, provider: "docs".to_owned(), result },
+            Notice::ProviderRemoved { ticket, provider: "docs".to_owned(), result },
+            Notice::ProviderReplaced { ticket, provider: "docs".to_owned(), result },
             refused("open", 1),
             loss(),
             Notice::HolderLeft { handles: 1 },

@@ -8,7 +8,10 @@ use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
-pub use crate::mgmt::providers::ProviderStatus;
+pub use crate::mgmt::providers::{
+    AddProviderParameters, PartParameters, ProviderStatus, ProviderWords, RemoveProviderParameters,
+    ReplaceProviderParameters,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -76,6 +79,12 @@ methods! {
     Replay,
     /// Keeps it no longer.
     Discard,
+    /// One provider more.
+    AddProvider,
+    /// One provider less, after an orderly stop of it.
+    RemoveProvider,
+    /// Another source in the place of a provider's.
+    ReplaceProvider,
     /// Lets remote management listen again.
     Listen,
     /// The document's remote procedure: stops the RPC listening from inside a call.
@@ -382,6 +391,9 @@ pub struct DetachParameters {
 pub struct StopParameters {
     /// The caller's choices.
     pub options: StopOptions,
+    /// The provider; none: the mount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// Reply of `Stop` and `Start`: over (`report`) or pending (`ticket`). With `more`, a pending call
@@ -438,6 +450,9 @@ pub struct WaitParameters {
     pub wait_for: Option<String>,
     /// Give up after this long.
     pub timeout_s: Option<f64>,
+    /// The provider whose state it is; none: the mount's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// Reply of `Wait`.

@@ -9,11 +9,12 @@ use crate::base::ids::{Caller, TicketNumber};
 use crate::base::limits::{CONTROL_WAIT_SLICE, EVENTS_KEPT, PAGE_MAX};
 use crate::base::status::wire;
 use crate::base::stop::{Answer, CallKind, CallResult, Notice, Report, StopOptions};
-use crate::mgmt::control::{ControlError, WaitFor};
+use crate::mgmt::control::{ControlError, Part, WaitFor};
 use crate::mgmt::events::Cursor;
 use crate::mgmt::proto::{
-    CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, ReplayParameters,
-    UnsentDoneReply, WaitParameters, WaitReply,
+    AddProviderParameters, CallReply, Event, EventKind, EventsParameters, EventsReply, Failure,
+    RemoveProviderParameters, ReplaceProviderParameters, ReplayParameters, UnsentDoneReply,
+    WaitParameters, WaitReply,
 };
 use crate::mgmt::service::{Call, Interest, Service, Trouble};
 use std::time::Duration;
@@ -33,31 +34,71 @@ impl Service {
     pub(in crate::mgmt) fn stop(
         &self,
         call: &mut Call<'_>,
+        part: &dyn Part,
         options: StopOptions,
     ) -> Result<(), Trouble> {
-        self.begin(call, CallKind::Stop, |caller| self.control.stop(caller, options))
+        let running = part.status().running.filter(|running| running.kind == CallKind::Stop);
+        let running = running.map(|running| running.ticket);
+        self.begin(call, running, |caller| part.stop(caller, options))
     }
 
     /// `Start`.
-    pub(in crate::mgmt) fn start(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
-        self.begin(call, CallKind::Start, |caller| self.control.start(caller))
+    pub(in crate::mgmt) fn start(
+        &self,
+        call: &mut Call<'_>,
+        part: &dyn Part,
+    ) -> Result<(), Trouble> {
+        let running = part.status().running.filter(|running| running.kind == CallKind::Start);
+        let running = running.map(|running| running.ticket);
+        self.begin(call, running, |caller| part.start(caller))
     }
 
-    /// Asks for a stop or start and answers at once, or with `more` to its end.
+    /// `AddProvider`.
+    pub(in crate::mgmt) fn add_provider(
+        &self,
+        call: &mut Call<'_>,
+        parameters: &AddProviderParameters,
+    ) -> Result<(), Trouble> {
+        let provider = &parameters.provider;
+        self.begin(call, None, |caller| self.control.add_provider(caller, provider))
+    }
+
+    /// `RemoveProvider`.
+    pub(in crate::mgmt) fn remove_provider(
+        &self,
+        call: &mut Call<'_>,
+        parameters: RemoveProviderParameters,
+    ) -> Result<(), Trouble> {
+        let RemoveProviderParameters { provider, options } = parameters;
+        self.may_stop(call, &options)?;
+        self.begin(call, None, |caller| self.control.remove_provider(caller, &provider, options))
+    }
+
+    /// `ReplaceProvider`.
+    pub(in crate::mgmt) fn replace_provider(
+        &self,
+        call: &mut Call<'_>,
+        parameters: ReplaceProviderParameters,
+    ) -> Result<(), Trouble> {
+        let ReplaceProviderParameters { provider, options } = parameters;
+        self.may_stop(call, &options)?;
+        self.begin(call, None, |caller| self.control.replace_provider(caller, &provider, options))
+    }
+
+    /// Asks for a call that ends with a report and answers at once, or with `more` to its end.
+    /// `running`: a call of the same kind that ran before it.
     fn begin(
         &self,
         call: &mut Call<'_>,
-        kind: CallKind,
+        running: Option<TicketNumber>,
         ask: impl FnOnce(Caller) -> Result<Answer<Report>, ControlError>,
     ) -> Result<(), Trouble> {
-        // Both before the call: its own events and its own ticket come after.
+        // Before the call: its own events come after.
         let cursor = Cursor::after(self.events.last());
-        let running = self.control.status().running.filter(|running| running.kind == kind);
         let ticket = match ask(call.peer.caller())? {
             Answer::Done(report) => return finish(call, report.ticket, (report, None)),
             Answer::Posted(ticket) => ticket,
         };
-        let running = running.map(|running| running.ticket);
         let pending = CallReply {
             status: wire::PENDING,
             ticket: Some(ticket),
@@ -135,7 +176,9 @@ impl Service {
         call: &mut Call<'_>,
         parameters: &WaitParameters,
     ) -> Result<(), Trouble> {
-        let awaited = self.awaited(parameters)?;
+        let part = self.part(parameters.provider.as_deref())?;
+        let part = &*part;
+        let awaited = awaited(part, parameters)?;
         let limit = match parameters.timeout_s.map(Duration::try_from_secs_f64) {
             Some(Ok(limit)) => Some(limit),
             Some(Err(_)) => return Err(Trouble::parameter("timeout_s")),
@@ -146,9 +189,9 @@ impl Service {
             let left = limit.map(|limit| limit.saturating_sub(self.clock.now().since(began)));
             let slice = left.map_or(CONTROL_WAIT_SLICE, |left| left.min(CONTROL_WAIT_SLICE));
             let interest = call.interest();
-            let ended = self.wait_slice(awaited, slice)?;
+            let ended = self.wait_slice(part, awaited, slice)?;
             if ended.is_some() || left.is_some_and(|left| left <= slice) {
-                let (timed_out, status) = (ended.is_none(), self.control.status());
+                let (timed_out, status) = (ended.is_none(), part.status());
                 let report = ended.flatten();
                 let stopped = report.as_ref().filter(|report| report.kind == CallKind::Stop);
                 let joined = stopped.filter(|report| found_it_so(report)).and(status.last_stop);
@@ -167,34 +210,20 @@ impl Service {
     /// Waits up to `slice`; `Some` when it has happened, with the report if there is one.
     fn wait_slice(
         &self,
+        part: &dyn Part,
         awaited: Awaited,
         slice: Duration,
     ) -> Result<Option<Option<Report>>, Trouble> {
         match awaited {
             Awaited::Ticket(ticket) => Ok(self.control.wait_ticket(ticket, slice)?.map(Some)),
-            Awaited::State(state) if self.control.wait_state(state, slice) => {
-                let status = self.control.status();
+            Awaited::State(state) if part.wait_state(state, slice) => {
+                let status = part.status();
                 Ok(Some(match state {
                     WaitFor::Stopped => status.last_stop,
                     WaitFor::Running => status.last_start,
                 }))
             }
             Awaited::State(_) => Ok(None),
-        }
-    }
-
-    fn awaited(&self, parameters: &WaitParameters) -> Result<Awaited, Trouble> {
-        match (parameters.ticket, parameters.wait_for.as_deref()) {
-            (Some(ticket), None) => Ok(Awaited::Ticket(ticket)),
-            (None, Some("running")) => Ok(Awaited::State(WaitFor::Running)),
-            (None, Some("stopped")) => Ok(Awaited::State(WaitFor::Stopped)),
-            (None, None) => {
-                let running = self.control.status().running;
-                Ok(running.map_or(Awaited::State(WaitFor::Stopped), |running| {
-                    Awaited::Ticket(running.ticket)
-                }))
-            }
-            (_, Some(_)) => Err(Trouble::parameter("for")),
         }
     }
 
@@ -248,6 +277,22 @@ impl Service {
     }
 }
 
+/// What a `Wait` is to wait for.
+fn awaited(part: &dyn Part, parameters: &WaitParameters) -> Result<Awaited, Trouble> {
+    match (parameters.ticket, parameters.wait_for.as_deref()) {
+        (Some(ticket), None) => Ok(Awaited::Ticket(ticket)),
+        (None, Some("running")) => Ok(Awaited::State(WaitFor::Running)),
+        (None, Some("stopped")) => Ok(Awaited::State(WaitFor::Stopped)),
+        (None, None) => {
+            let running = part.status().running;
+            Ok(running.map_or(Awaited::State(WaitFor::Stopped), |running| {
+                Awaited::Ticket(running.ticket)
+            }))
+        }
+        (_, Some(_)) => Err(Trouble::parameter("for")),
+    }
+}
+
 /// Ends a wait that nobody is interested in any more.
 fn still_wanted(interest: Interest) -> Result<(), Trouble> {
     match interest {
@@ -270,6 +315,11 @@ fn ends(ticket: TicketNumber, event: &Event) -> bool {
         EventKind::Notice(
             Notice::Stopped { ticket: other, .. } | Notice::Started { ticket: other, .. },
         ) => *other == Some(ticket),
+        EventKind::Notice(
+            Notice::ProviderAdded { ticket: other, .. }
+            | Notice::ProviderRemoved { ticket: other, .. }
+            | Notice::ProviderReplaced { ticket: other, .. },
+        ) => *other == ticket,
         EventKind::Notice(_) | EventKind::Overflow { .. } => false,
     }
 }

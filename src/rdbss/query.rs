@@ -15,6 +15,7 @@ use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::startstop::Running;
 use crate::rdbss::stop_run::LOOK_EVERY;
 use crate::rdbss::ticket::TicketState;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A device at one moment.
@@ -131,6 +132,16 @@ impl Device {
             fsp,
             files_known: self.fcbs.len() as u64,
         }
+    }
+
+    /// Does nobody know anything of it any more: no handle is open, and the kernel knows no file of
+    /// it? Then nothing can come for it, if nothing new is let to it. A moment late.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let root = self.root.get();
+        let root_known = root.is_some_and(|root| Arc::strong_count(root) > 1);
+        let others = self.fcbs.len().saturating_sub(usize::from(root.is_some()));
+        self.handles.is_empty() && others == 0 && !root_known && self.gate.view().closes == 0
     }
 
     /// The state alone: one load.

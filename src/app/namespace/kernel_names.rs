@@ -46,7 +46,6 @@ impl KernelNames for MountNames {
     /// What is below the prefix needs no word of its own: the kernel drops a directory's names with
     /// it. The directories above may have come or gone with the prefix.
     fn invalidate(&self, prefix: &NetName, _: &Purged) {
-        let Some((_, directories)) = self.kernel.get() else { return };
         let mut name = prefix.clone();
         loop {
             self.forget(&name);
@@ -55,7 +54,6 @@ impl KernelNames for MountNames {
                 _ => break,
             }
         }
-        directories.prune();
     }
 
     fn forget(&self, purged: &Purged) {

@@ -21,31 +21,31 @@ use std::ops::ControlFlow;
 /// The daemon cannot be asked, went away, or does not know the ticket.
 pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let layout = holders::layout(&args.table)?;
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let failed = |error: ClientError| explain(&target.name, &error);
     let mut client = target.connect()?;
     let before = client.status().map_err(failed)?;
     // Who reads that it waits may interrupt it: it listens before it says so.
     let vigil = Vigil::new()?;
-    if let Some(line) = before_waiting(args, &before) {
+    if let Some(line) = before_waiting(args, &target.label(), &before) {
         print::note(&line);
     }
     vigil.keep(&mut client, &target, None);
     let outcome = client.wait(&parameters(args));
     client.while_waiting(|| ControlFlow::Continue(()));
-    let name = &target.name;
+    let name = &*target.label();
     let ticket = args.ticket.map(TicketNumber);
     let reply = match outcome {
         Ok(reply) => reply,
         Err(ClientError::Interrupted) => {
             let running = before.running.as_ref().map(|running| running.ticket);
-            let verdict = judge::interrupted(name, ticket.or(running));
-            return Answer::new("wait", name, verdict).print(args.json.json, &layout);
+            let verdict = judge::interrupted(&target.name, ticket.or(running));
+            return Answer::of("wait", &target, verdict).print(args.json.json, &layout);
         }
         Err(error) => return Err(failed(error)),
     };
     let verdict = judge_reply(name, &before.mount_point, &reply, args.wait_for);
-    let mut answer = Answer::new("wait", name, verdict);
+    let mut answer = Answer::of("wait", &target, verdict);
     answer.state = Some(reply.state);
     answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
     answer.report = reply.report;
@@ -62,12 +62,12 @@ fn parameters(args: &WaitArgs) -> WaitParameters {
         ticket: args.ticket.map(TicketNumber),
         wait_for: args.wait_for.map(word),
         timeout_s: args.timeout.and_then(|bound| bound.0).map(|time| time.as_secs_f64()),
+        provider: args.part.provider.clone(),
     }
 }
 
 /// What is said before the wait; nothing when there is nothing to wait for.
-fn before_waiting(args: &WaitArgs, status: &MountStatus) -> Option<String> {
-    let name = &status.name;
+fn before_waiting(args: &WaitArgs, name: &str, status: &MountStatus) -> Option<String> {
     let word = status.state.word();
     let load = judge::load(status);
     if let Some(ticket) = args.ticket {
