@@ -112,6 +112,12 @@ impl HostControl {
         MountRecord {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
+            config_file: self
+                .config
+                .config_file
+                .as_ref()
+                .map(|file| file.to_string_lossy().into_owned()),
+            providers: self.members.iter().flat_map(|members| members.records()).collect(),
             mount_point: self.config.mount_point.to_string_lossy().into_owned(),
             options: self.config.options.words(),
             rpc: self.config.rpc.words(),
@@ -372,7 +378,10 @@ impl Control for HostControl {
     }
 
     fn numbers(&self) -> MountNumbers {
-        let device = self.device.numbers();
+        let mut device = self.device.numbers();
+        if let Some(members) = &self.members {
+            members.add_to_numbers(&mut device);
+        }
         let unsent = self.keeper.summary();
         let (began, began_unix_s) = self.began;
         MountNumbers {
@@ -553,6 +562,7 @@ mod tests {
             source: Source::Memory,
             providers: Vec::new(),
             config_file: None,
+            reader: None,
             mount_point: "/mnt/bk".into(),
             options,
             runtime_dir: "/run/minirdr".into(),

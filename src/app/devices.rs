@@ -112,6 +112,7 @@ impl Devices {
         let device = register(&registry, &given, (factory, options), Some(members.dependents()))?;
         let namespace = Arc::new(Namespace::new(device.clone(), router));
         members.attach(namespace.clone());
+        names.attach_crossings(namespace.crossings().clone());
         let names = Some((names, directories));
         let about = About {
             name: given.config.name.clone(),

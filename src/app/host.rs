@@ -112,6 +112,8 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let keeper = Keeper::start(config.name.clone(), config.state_dir.clone(), clock.clone())
         .map_err(|error| AppError::failed(format!("no thread for what is unsent: {error}")))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
+    // The shares are started before the mount is: its results are not to share a queue with theirs.
+    events.reserve(&config.name);
     let publisher = Publisher::new(&config.name, events.clone());
     let devices = Devices::make(Given {
         config: &config,

@@ -13,7 +13,7 @@
 use crate::base::ids::{Caller, NodeNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
-use crate::base::sync::{Rank, RwLock};
+use crate::base::sync::{Condvar, Mutex, Rank, RwLock};
 use crate::mup::net_name::NetName;
 use crate::mup::resolve::Resolution;
 use crate::mup::router::Router;
@@ -26,6 +26,7 @@ use crate::rdbss::operation::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A device that shows one share of a mount.
 pub struct Member {
@@ -60,18 +61,100 @@ impl Member {
     }
 }
 
+/// Answers on their way to the kernel that say which device a name is: begun before the name was
+/// resolved, over when the kernel has them. A prefix that changes hands waits for those that began
+/// before: what they say must not come to the kernel after the word that it is no longer so.
+pub struct Crossings {
+    under_way: Mutex<UnderWay>,
+    over: Condvar,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    epoch: u64,
+    by_epoch: BTreeMap<u64, usize>,
+}
+
+/// One of them.
+struct Crossing {
+    all: Arc<Crossings>,
+    epoch: u64,
+}
+
+/// What became of the answers that were on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// There was none.
+    None,
+    /// They are over.
+    All,
+    /// Some are not, in the time there was.
+    NotAll,
+}
+
+impl Crossings {
+    fn new() -> Arc<Self> {
+        let under_way = Mutex::new(Rank::Leaf, UnderWay::default());
+        Arc::new(Self { under_way, over: Condvar::new() })
+    }
+
+    fn begin(self: &Arc<Self>) -> Crossing {
+        let mut under_way = self.under_way.lock();
+        let epoch = under_way.epoch;
+        *under_way.by_epoch.entry(epoch).or_default() += 1;
+        Crossing { all: self.clone(), epoch }
+    }
+
+    /// Waits until those that have begun are over, `limit` at most for each that ends.
+    pub fn pass(&self, limit: Duration) -> Passed {
+        let mut under_way = self.under_way.lock();
+        under_way.epoch += 1;
+        let now = under_way.epoch;
+        let mut passed = Passed::None;
+        while under_way.by_epoch.range(..now).next().is_some() {
+            passed = Passed::All;
+            if self.over.wait_for(&mut under_way, limit) {
+                return Passed::NotAll;
+            }
+        }
+        passed
+    }
+}
+
+impl Drop for Crossing {
+    fn drop(&mut self) {
+        let mut under_way = self.all.under_way.lock();
+        if let Some(count) = under_way.by_epoch.get_mut(&self.epoch) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.by_epoch.remove(&self.epoch);
+            }
+        }
+        drop(under_way);
+        self.all.over.notify_all();
+    }
+}
+
 /// The devices of one mount by tag, and what tells their names apart.
 pub struct Namespace<P: Provider<Share = Arc<Member>>> {
     own: Arc<dyn Dispatcher>,
     router: Arc<Router<P>>,
     members: RwLock<BTreeMap<Tag, Arc<Member>>>,
+    crossings: Arc<Crossings>,
 }
 
 impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
     /// A namespace with the router's own directories, which `own` serves, and no share yet.
     #[must_use]
     pub fn new(own: Arc<dyn Dispatcher>, router: Arc<Router<P>>) -> Self {
-        Self { own, router, members: RwLock::new(Rank::Prefixes, BTreeMap::new()) }
+        let members = RwLock::new(Rank::Prefixes, BTreeMap::new());
+        Self { own, router, members, crossings: Crossings::new() }
+    }
+
+    /// The answers on their way that say which device a name is.
+    #[must_use]
+    pub const fn crossings(&self) -> &Arc<Crossings> {
+        &self.crossings
     }
 
     /// Shows a device. Its share is found once the router has its prefix.
@@ -99,6 +182,7 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
 
     /// LOOKUP in a directory of the router's own.
     fn look_up(&self, caller: Caller, (parent, name): (Node, Name), responder: Box<dyn Responder>) {
+        let crossing = self.crossings.begin();
         let resolved = path_of(&parent)
             .join(&name)
             .and_then(|path| Ok((self.router.resolve(&path, caller, None)?, path)));
@@ -114,7 +198,7 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
                 let Some(root) = member.root() else {
                     return responder.respond(Err(Status::RedirectorNotStarted));
                 };
-                let found = Box::new(RootFound { root: root.clone(), responder });
+                let found = Box::new(RootFound { root: root.clone(), responder, crossing });
                 let attributes = Operation::GetAttributes { node: root, handle: None };
                 member.device.submit(caller, attributes, found);
             }
@@ -144,8 +228,9 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
                     self.look_up(caller, (parent, name), responder);
                 }
                 listing @ Operation::ReadDirectory { with_files: true, .. } => {
+                    let crossing = self.crossings.begin();
                     let members = self.members.read().clone();
-                    let responder = Box::new(SharesListed { members, responder });
+                    let responder = Box::new(SharesListed { members, responder, crossing });
                     self.own.submit(caller, listing, responder);
                 }
                 other => self.own.submit(caller, other, responder),
@@ -167,11 +252,12 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
 struct RootFound {
     root: Node,
     responder: Box<dyn Responder>,
+    crossing: Crossing,
 }
 
 impl Responder for RootFound {
     fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
-        let Self { root, responder } = *self;
+        let Self { root, responder, crossing } = *self;
         responder.respond(match answer {
             Ok(Answer::Attributes(attributes)) => {
                 Ok(Answer::Node(NodeAnswer { node: root, attributes }))
@@ -182,6 +268,7 @@ impl Responder for RootFound {
             }
             Err(status) => Err(status),
         });
+        drop(crossing);
     }
 }
 
@@ -190,11 +277,12 @@ impl Responder for RootFound {
 struct SharesListed {
     members: BTreeMap<Tag, Arc<Member>>,
     responder: Box<dyn Responder>,
+    crossing: Crossing,
 }
 
 impl Responder for SharesListed {
     fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
-        let Self { members, responder } = *self;
+        let Self { members, responder, crossing } = *self;
         responder.respond(answer.map(|answer| match answer {
             Answer::Listing(mut listing) => {
                 for listed in listing.iter_mut().filter(|listed| listed.file.is_none()) {
@@ -205,6 +293,7 @@ impl Responder for SharesListed {
             }
             other => other,
         }));
+        drop(crossing);
     }
 }
 

@@ -95,6 +95,12 @@ impl EventQueue {
         }
     }
 
+    /// Keeps a queue for a device that may tell its first event after many others have.
+    pub fn reserve(&self, device: &str) {
+        let mut ring = self.ring.lock();
+        ring.of_device(device);
+    }
+
     /// Announces `notice` of a device; never waits. The caller holds no lock: listeners are told.
     pub fn publish(&self, device: &str, generation: Generation, notice: Notice) {
         self.advance(|ring, now, wall| ring.publish(now, wall, device, generation, notice));

@@ -11,9 +11,10 @@ use minirdr::base::stop::{
 use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
-    CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
+    AddProviderParameters, CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
-    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ProviderStatus,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PartParameters, PauseReply, ProviderStatus, ProviderWords,
+    RemoveProviderParameters, ReplaceProviderParameters,
     ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
     StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
@@ -126,6 +127,9 @@ fn notices() -> Vec<EventKind> {
         Notice::Started { ticket, result, generation: Generation(2) },
         Notice::Paused,
         Notice::Resumed,
+        Notice::ProviderAdded { ticket: TicketNumber(1), provider: String::new(), result },
+        Notice::ProviderRemoved { ticket: TicketNumber(1), provider: String::new(), result },
+        Notice::ProviderReplaced { ticket: TicketNumber(1), provider: String::new(), result },
         Notice::Refused { operation: String::new(), requests: 1 },
         Notice::Loss(loss),
         Notice::Detached { handle: HandleNumber(1), handles: 1, unsent_bytes: 1 },
@@ -214,11 +218,26 @@ fn parameters_and_results_are_the_codes() {
         Detached { handle: handle(1, b"a"), already: false, cancelled: 0, open_handles: 0 };
     for (name, parameters, results) in read().methods {
         let method = Method::parse(&name).expect("a method");
+        let provider = Some(String::new());
         match method {
             Method::Handles => same(&name, &parameters, &HandlesParameters::default()),
             Method::Detach => same(&name, &parameters, &DetachParameters::default()),
-            Method::Stop => same(&name, &parameters, &StopParameters::default()),
-            Method::Wait => same(&name, &parameters, &WaitParameters::default()),
+            Method::Stop => {
+                same(&name, &parameters, &StopParameters { provider, ..Default::default() });
+            }
+            Method::Wait => {
+                same(&name, &parameters, &WaitParameters { provider, ..Default::default() });
+            }
+            Method::Status | Method::Check | Method::Start | Method::Pause | Method::Resume => {
+                same(&name, &parameters, &PartParameters { provider });
+            }
+            Method::AddProvider => same(&name, &parameters, &AddProviderParameters::default()),
+            Method::RemoveProvider => {
+                same(&name, &parameters, &RemoveProviderParameters::default());
+            }
+            Method::ReplaceProvider => {
+                same(&name, &parameters, &ReplaceProviderParameters::default());
+            }
             Method::Events => same(&name, &parameters, &EventsParameters::default()),
             Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
             Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
@@ -231,7 +250,11 @@ fn parameters_and_results_are_the_codes() {
             Method::Requests => same(&name, &results, &RequestsReply::default()),
             Method::Check => same(&name, &results, &check),
             Method::Detach => same(&name, &results, &detached),
-            Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
+            Method::Stop
+            | Method::Start
+            | Method::AddProvider
+            | Method::RemoveProvider
+            | Method::ReplaceProvider => same(&name, &results, &CallReply::default()),
             Method::Listen => same(&name, &results, &ListenReply::default()),
             Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
@@ -257,6 +280,7 @@ fn provider() -> ProviderStatus {
         prefix: "/srv1/docs".to_owned(),
         source: "memory:".to_owned(),
         state: State::Started,
+        aside: false,
         generation: Generation(1),
         owner: Some(1),
         requests_in_flight: 0,
@@ -301,7 +325,8 @@ fn types_are_the_codes() {
     check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
     check("UnsentEntry", json(&entry));
     check("ProviderStatus", json(&provider()));
-    assert_eq!(declared.structs.len(), 15, "each is held: the 14 above, and Event below");
+    check("ProviderWords", json(&ProviderWords::default()));
+    assert_eq!(declared.structs.len(), 16, "each is held: the 15 above, and Event below");
 }
 
 /// Fields that not every event has are optional; and `docs/MANAGEMENT.md` lists every kind.

@@ -1,7 +1,9 @@
 //! What the management plane is shown of a mount's shares: numbers added up, lists joined.
 
+use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::members::{Members, Shown};
 use crate::app::namespace::providers::pause;
+use crate::app::saved::ProviderRecord;
 use crate::base::limits::LISTED_MAX;
 use crate::base::stop::{CallResult, Check, State};
 use crate::mgmt::proto::{MountStatus, ProviderStatus};
@@ -63,6 +65,19 @@ fn add(whole: &mut MountStatus, status: &DeviceStatus) {
 }
 
 impl Members {
+    /// The providers, as the record of the mount keeps them.
+    #[must_use]
+    pub fn records(&self) -> Vec<ProviderRecord> {
+        let providers = self.book.lock().config().providers;
+        let record = |provider: &ProviderConfig| ProviderRecord {
+            name: provider.name.clone(),
+            prefixes: provider.prefixes.iter().map(ToString::to_string).collect(),
+            source: provider.source.to_string(),
+            options: provider.options.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+        };
+        providers.iter().map(record).collect()
+    }
+
     /// Adds what the shares have to what the mount's own device has; also those that have left.
     pub fn add_to_status(&self, whole: &mut MountStatus) {
         for shown in self.all() {

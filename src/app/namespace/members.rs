@@ -16,6 +16,7 @@ use crate::app::source::Source;
 use crate::base::clock::Clock;
 use crate::base::ids::TicketNumber;
 use crate::base::limits::LOSSES_KEPT;
+use crate::base::metrics::DeviceNumbers;
 use crate::base::stop::Loss;
 use crate::base::sync::{Mutex, Rank, RwLock};
 use crate::base::threads::{self, Thread};
@@ -169,6 +170,8 @@ pub struct Members {
     last_tag: Mutex<u8>,
     /// What those lost that are gone.
     pub(super) lost: Mutex<Vec<Loss>>,
+    /// What was counted of those that are gone; none: nobody is.
+    gone: Mutex<Option<DeviceNumbers>>,
 }
 
 impl Members {
@@ -184,6 +187,7 @@ impl Members {
             book: Mutex::new(Rank::Registry, Book::default()),
             last_tag: Mutex::new(Rank::Leaf, 0),
             lost: Mutex::new(Rank::Leaf, Vec::new()),
+            gone: Mutex::new(Rank::Server, None),
         })
     }
 
@@ -386,8 +390,26 @@ impl Members {
             namespace.remove(shown.device.tag());
         }
         self.keep_losses(shown.device.take_losses());
+        let counted = shown.device.numbers().counted();
+        // In one step for who adds up: no counter goes back.
+        let mut gone = self.gone.lock();
         let removed = self.all.write().remove(&shown.device.tag());
+        match &mut *gone {
+            Some(gone) => gone.add(&counted),
+            None => *gone = Some(counted),
+        }
+        drop(gone);
         drop(removed);
+    }
+
+    /// Adds what was counted of the shares, those that are gone among them.
+    pub fn add_to_numbers(&self, whole: &mut DeviceNumbers) {
+        let (all, gone) = {
+            let gone = self.gone.lock();
+            (self.all(), gone.clone())
+        };
+        all.iter().for_each(|shown| whole.add(&shown.device.numbers()));
+        gone.iter().for_each(|gone| whole.add(gone));
     }
 
     /// Keeps what was lost for the end, where the exit code tells it.

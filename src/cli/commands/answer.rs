@@ -42,6 +42,7 @@ pub struct Answer {
 #[derive(Serialize)]
 struct Shape<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
     result: &'a str,
     exit_code: u8,

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
     use crate::base::stop::{CallResult, Report};
-    use crate::cli::args::{Bound, JsonArgs, TableArgs};
+    use crate::cli::args::{Bound, JsonArgs, PartArgs, TableArgs};
     use crate::cli::judge::tests::{mount, report, running};
     use std::ffi::OsString;
     use std::time::Duration;
@@ -124,6 +124,7 @@ mod tests {
     fn args(ticket: Option<u64>, wait_for: Option<WaitState>) -> WaitArgs {
         WaitArgs {
             name: OsString::from("bk"),
+            part: PartArgs::default(),
             ticket,
             wait_for,
             timeout: Some(Bound(Some(Duration::from_secs(2)))),
@@ -144,17 +145,17 @@ mod tests {
     #[test]
     fn something_is_said_before_a_wait_and_nothing_before_none() {
         let idle = MountStatus { open_handles: 0, unsent_bytes: 0, ..mount(State::Startable) };
-        assert_eq!(before_waiting(&args(None, None), &idle), None);
+        assert_eq!(before_waiting(&args(None, None), "bk", &idle), None);
         assert_eq!(
-            before_waiting(&args(None, Some(WaitState::Running)), &idle).as_deref(),
+            before_waiting(&args(None, Some(WaitState::Running)), "bk", &idle).as_deref(),
             Some("bk: stopped, waiting until it is running")
         );
         let draining =
             MountStatus { running: Some(running()), unsent_bytes: 0, ..mount(State::Draining) };
         let line = Some("bk: stopping, 1 handle, waiting for ticket 7");
-        assert_eq!(before_waiting(&args(None, None), &draining).as_deref(), line);
-        assert_eq!(before_waiting(&args(Some(7), None), &draining).as_deref(), line);
-        assert_eq!(before_waiting(&args(Some(6), None), &draining), None, "it is over already");
+        assert_eq!(before_waiting(&args(None, None), "bk", &draining).as_deref(), line);
+        assert_eq!(before_waiting(&args(Some(7), None), "bk", &draining).as_deref(), line);
+        assert_eq!(before_waiting(&args(Some(6), None), "bk", &draining), None, "it is over already");
     }
 
     #[test]
