@@ -101,6 +101,7 @@ impl Devices {
             keeper: given.keeper.clone(),
             router: router.clone(),
             directories: directories.clone(),
+            names: names.clone(),
         });
         let shown = directories.clone();
         let factory: RedirectorFactory = Box::new(move || {

@@ -31,6 +31,13 @@ impl MountNames {
         let _ = self.crossings.set(crossings);
     }
 
+    /// Names in directories of shares, which the kernel is to know no longer.
+    pub fn forget_names(&self, names: Vec<(NodeNumber, Name)>) {
+        if let Some((notifier, _)) = self.kernel.get() {
+            names.into_iter().for_each(|(parent, name)| notifier.forget_name(parent, name));
+        }
+    }
+
     fn forget(&self, name: &NetName) {
         let Some((notifier, directories)) = self.kernel.get() else { return };
         let (Some(parent), Some(last)) = (name.parent(), name.last()) else {

@@ -8,6 +8,7 @@ use crate::app::events::Publisher;
 use crate::app::namespace::ProviderConfig;
 use crate::app::namespace::book::{Book, Entry};
 use crate::app::namespace::directories::Directories;
+use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::provider::{Registration, Share};
 use crate::app::namespace::share_keeper::ShareKeeper;
 use crate::app::namespace::together::{Together, Which};
@@ -156,6 +157,8 @@ pub struct Parts {
     pub router: Arc<Router<Share>>,
     /// The router's own directories.
     pub directories: Arc<Directories>,
+    /// The kernel's names.
+    pub names: Arc<MountNames>,
 }
 
 /// The devices that show the shares of one mount.

@@ -2,6 +2,7 @@
 
 use crate::app::namespace::members::{Members, Shown};
 use crate::base::ids::Caller;
+use crate::base::limits::NOTIFIER_NAMES_MAX;
 use crate::base::stop::{State, StopOptions};
 use std::sync::Arc;
 
@@ -15,6 +16,10 @@ impl Members {
             if at_rest && device.is_forgotten() {
                 log::info!("{}: nothing of it is open or known any more", shown.name);
                 self.remove(&shown);
+            } else if at_rest {
+                // Names that were in use when its prefix was released; the kernel would remember
+                // them until it needs the room.
+                self.parts.names.forget_names(device.idle_names(NOTIFIER_NAMES_MAX));
             }
         }
     }
