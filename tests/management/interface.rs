@@ -11,12 +11,12 @@ use minirdr::base::stop::{
 use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
-    AddProviderParameters, CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
-    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
-    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PartParameters, PauseReply, ProviderStatus, ProviderWords,
-    RemoveProviderParameters, ReplaceProviderParameters,
-    ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
-    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    AddProviderParameters, CallReply, CheckReply, DetachParameters, Event, EventKind,
+    EventsParameters, EventsReply, HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply,
+    ListenReply, Method, MetricsFormat, MetricsParameters, MetricsReply, OverflowTag,
+    PartParameters, PauseReply, ProviderStatus, ProviderWords, RemoveProviderParameters,
+    ReplaceProviderParameters, ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall,
+    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;

@@ -78,9 +78,11 @@ impl Shown {
     }
 
     /// The same device, called otherwise.
-    fn as_provider(&self, shown_as: &str, leaving: bool) -> Self {
-        // Its own followers know it by their key, and it is not among them.
-        let provider = match leaving && self.leads {
+    fn as_provider(&self, shown_as: &str, place: Place) -> Self {
+        let leaving = place != Place::There;
+        // Its own followers know it by their key, and it is not among them; and one that leaves
+        // alone does not follow who stays.
+        let provider = match (leaving && self.leads) || place == Place::LeftAlone {
             true => format!("{} left", self.provider),
             false => self.provider.clone(),
         };
@@ -104,6 +106,17 @@ impl Shown {
     fn is_first(&self) -> bool {
         self.name == self.shown_as
     }
+}
+
+/// What becomes of devices that are called otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// They are the provider's.
+    There,
+    /// They leave, as a provider.
+    Left,
+    /// They leave a provider that stays.
+    LeftAlone,
 }
 
 /// The first device of a provider has its name; another the prefix as well.
@@ -271,6 +284,21 @@ impl Members {
         config: &ProviderConfig,
         making: &mut Making,
     ) -> Result<Vec<Arc<Shown>>, AppError> {
+        let shares: Vec<(&NetName, bool)> =
+            config.prefixes.iter().enumerate().map(|(at, prefix)| (prefix, at == 0)).collect();
+        self.make_some(config, &shares, making)
+    }
+
+    /// Makes some of the devices of a provider: each prefix, and whether it leads.
+    ///
+    /// # Errors
+    /// One line; nothing is left.
+    pub(super) fn make_some(
+        &self,
+        config: &ProviderConfig,
+        shares: &[(&NetName, bool)],
+        making: &mut Making,
+    ) -> Result<Vec<Arc<Shown>>, AppError> {
         let factory = match making.factory.clone() {
             Some(factory) => factory,
             None => {
@@ -280,8 +308,8 @@ impl Members {
         };
         making.factory = Some(factory.clone());
         let mut made: Vec<Arc<Shown>> = Vec::new();
-        for (at, prefix) in config.prefixes.iter().enumerate() {
-            match self.make_share(config, (prefix, at == 0), (making, &factory)) {
+        for share in shares {
+            match self.make_share(config, *share, (making, &factory)) {
                 Ok(shown) => made.push(shown),
                 Err(error) => {
                     made.iter().for_each(|shown| self.remove(shown));
@@ -374,9 +402,9 @@ impl Members {
     }
 
     /// Calls devices by another provider's name, or by that of one that has left.
-    pub(super) fn rename(&self, devices: &[Arc<Shown>], shown_as: &str, leaving: bool) {
+    pub(super) fn rename(&self, devices: &[Arc<Shown>], shown_as: &str, place: Place) {
         for old in devices {
-            let renamed = Arc::new(old.as_provider(shown_as, leaving));
+            let renamed = Arc::new(old.as_provider(shown_as, place));
             renamed.publisher.rename(&renamed.name);
             let replaced = self.all.write().insert(old.device.tag(), renamed);
             drop(replaced);

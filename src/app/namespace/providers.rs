@@ -14,7 +14,7 @@
 
 use crate::app::error::AppError;
 use crate::app::namespace::book::{Busy, Deed, Entry};
-use crate::app::namespace::members::{Making, Members, Shown, passing_name};
+use crate::app::namespace::members::{Making, Members, Place, Shown, passing_name};
 use crate::app::namespace::{NamespaceConfig, ProviderConfig, check::Refused};
 use crate::app::redirector;
 use crate::app::source::Source;
@@ -483,7 +483,7 @@ impl Providers {
         // From here on nobody starts it again.
         devices.iter().for_each(|shown| shown.registration.leave());
         self.put_to_rest(&devices, asked);
-        self.members.rename(&devices, &passing_name(name, number), true);
+        self.members.rename(&devices, &passing_name(name, number), Place::Left);
         self.members.book.lock().take_out(number);
         self.members.prune();
         self.members.sweep();
@@ -523,8 +523,8 @@ impl Providers {
             let report = Report::new(CallKind::Stop, CallResult::Failed, asked_by);
             return as_it_was(Report { error: Some(error), ..report });
         }
-        self.members.rename(&before, &passing_name(name, old.number), true);
-        self.members.rename(&made.devices, name, false);
+        self.members.rename(&before, &passing_name(name, old.number), Place::Left);
+        self.members.rename(&made.devices, name, Place::There);
         let Made { config, making, .. } = made;
         let entry = Entry { config, number, factory: making.factory, under_way: None };
         self.members.book.lock().exchange(old.number, entry);

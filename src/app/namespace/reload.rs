@@ -11,11 +11,11 @@
 
 use crate::app::namespace::book::Entry;
 use crate::app::namespace::changes::{Changes, Step};
-use crate::app::namespace::members::{Making, Shown, passing_name};
-use crate::app::namespace::providers::{Made, Providers};
+use crate::app::namespace::members::{Making, Place, Shown, passing_name};
+use crate::app::namespace::providers::{Made, Providers, pause};
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
 use crate::base::ids::Caller;
-use crate::base::stop::{CallResult, Report, StopOptions};
+use crate::base::stop::{CallKind, CallResult, Report, State, StopOptions};
 use std::sync::Arc;
 
 /// A provider that has left, with the number it had.
@@ -27,8 +27,11 @@ struct Left {
 /// What a reload is about to do.
 struct Plan {
     changes: Changes,
-    /// New devices, those that take the place of others among them.
+    /// New providers, those that take the place of others among them.
     made: Vec<Made>,
+    /// Providers that only get other prefixes, with the devices of those that are new. The devices
+    /// of the others are not touched.
+    adjusted: Vec<Made>,
 }
 
 /// What a reload has changed, for the log.
@@ -80,20 +83,69 @@ impl Providers {
 
     /// Makes and starts what is new, beside what is there.
     fn plan(&self, changes: Changes, asked_by: Caller) -> Result<Plan, String> {
-        let mut made: Vec<Made> = Vec::new();
+        let (mut made, mut adjusted): (Vec<Made>, Vec<Made>) = Default::default();
         let new = changes.added.iter().map(|it| (None, it));
         let new = new.chain(changes.replaced.iter().map(|it| (Some(&it.old), &it.new)));
         for (old, config) in new {
-            match self.bring_up_beside(old, config, asked_by) {
-                Ok(one) => made.push(one),
+            let brought = match old.and_then(|old| self.same_provider(old, config)) {
+                Some(entry) => self.bring_up_more(&entry, config, asked_by).map(|one| {
+                    adjusted.push(one);
+                }),
+                None => self.bring_up_beside(old, config, asked_by).map(|one| made.push(one)),
+            };
+            match brought {
+                Ok(()) => {}
                 Err(report) => {
-                    made.iter().for_each(|one| self.discard(&one.devices, asked_by));
+                    let all = made.iter().chain(&adjusted);
+                    all.for_each(|one| self.discard(&one.devices, asked_by));
                     let why = report.error.unwrap_or_else(|| "the start failed".to_owned());
                     return Err(format!("provider \"{}\": {why}", config.name));
                 }
             }
         }
-        Ok(Plan { changes, made })
+        Ok(Plan { changes, made, adjusted })
+    }
+
+    /// The provider that is to go on, if its devices can: it runs, shows the same, and keeps the
+    /// prefix of the device that leads the others.
+    fn same_provider(&self, old: &ProviderConfig, new: &ProviderConfig) -> Option<Entry> {
+        let leader = self.members.of_provider(&old.name).into_iter().next()?;
+        let runs = matches!(leader.device.state(), State::Started | State::Paused);
+        let same = (&old.source, &old.options) == (&new.source, &new.options);
+        if !runs || !same || !new.prefixes.contains(&leader.prefix) {
+            return None;
+        }
+        self.members.book.lock().find(&old.name).cloned()
+    }
+
+    /// Makes and starts the devices of the prefixes that a provider gets.
+    fn bring_up_more(
+        &self,
+        entry: &Entry,
+        config: &ProviderConfig,
+        asked_by: Caller,
+    ) -> Result<Made, Report> {
+        let failed = |error: String| {
+            let report = Report::new(CallKind::Start, CallResult::Failed, asked_by);
+            Report { error: Some(error), ..report }
+        };
+        let (number, factory) = (entry.number, entry.factory.clone());
+        let mut making = Making { number, factory, beside: true };
+        let more = config.prefixes.iter().filter(|it| !entry.config.prefixes.contains(it));
+        let more: Vec<(&NetName, bool)> = more.map(|prefix| (prefix, false)).collect();
+        let devices = self.members.make_some(config, &more, &mut making);
+        let devices = devices.map_err(|error| failed(error.message))?;
+        for shown in &devices {
+            if let Err(report) = self.start(std::slice::from_ref(shown), asked_by) {
+                self.discard(&devices, asked_by);
+                return Err(report);
+            }
+        }
+        let before = self.members.of_provider(&config.name);
+        if before.iter().any(|shown| shown.device.state() == State::Paused) {
+            pause(&devices, true);
+        }
+        Ok(Made { config: config.clone(), devices, making })
     }
 
     fn bring_up_beside(
@@ -123,10 +175,12 @@ impl Providers {
             devices.into_iter().find(|shown| shown.prefix == *prefix)
         };
         let fresh = |name: &str, prefix: &NetName| {
-            let made = plan.made.iter().find(|made| made.config.name == name)?;
+            let mut made = plan.made.iter().chain(&plan.adjusted);
+            let made = made.find(|made| made.config.name == name)?;
             made.devices.iter().find(|shown| shown.prefix == *prefix)
         };
-        let replaced = plan.changes.replaced.iter();
+        let goes_on = |name: &str| plan.adjusted.iter().any(|made| made.config.name == name);
+        let replaced = plan.changes.replaced.iter().filter(|it| !goes_on(&it.new.name));
         let mut steps = plan.changes.steps();
         // Prefixes of a provider that is made anew go with it, those that are in no step too.
         for it in replaced.clone() {
@@ -162,14 +216,15 @@ impl Providers {
             }
         }
         // What could not be given its prefix takes it when it starts again.
-        for made in &plan.made {
+        for made in plan.made.iter().chain(&plan.adjusted) {
             made.devices.iter().for_each(|shown| shown.registration.stay());
         }
         let gone = plan.changes.removed.iter().chain(replaced.map(|it| &it.old));
-        let left = gone.filter_map(|old| self.let_go(&old.name)).collect();
+        let left = gone.filter_map(|old| self.let_go(&old.name));
+        let left = left.chain(plan.adjusted.iter().flat_map(|made| self.adjust(made))).collect();
         for made in &plan.made {
             let Made { config, devices, making } = made;
-            self.members.rename(devices, &config.name, false);
+            self.members.rename(devices, &config.name, Place::There);
             let (config, number) = (config.clone(), making.number);
             let entry = Entry { config, number, factory: making.factory.clone(), under_way: None };
             self.members.book.lock().push(entry);
@@ -188,8 +243,28 @@ impl Providers {
         let number = book.find(name)?.number;
         book.take_out(number);
         drop(book);
-        self.members.rename(&devices, &passing_name(name, number), true);
+        self.members.rename(&devices, &passing_name(name, number), Place::Left);
         Some(Left { name: name.to_owned(), devices })
+    }
+
+    /// A provider has other prefixes now; its devices of those it has no longer are let go, each by
+    /// itself.
+    fn adjust(&self, made: &Made) -> Vec<Left> {
+        let Made { config, devices, making } = made;
+        let name = &config.name;
+        let mut less = self.members.of_provider(name);
+        less.retain(|shown| !config.prefixes.contains(&shown.prefix));
+        self.members.rename(devices, name, Place::There);
+        let (config, number) = (config.clone(), making.number);
+        let entry = Entry { config, number, factory: making.factory.clone(), under_way: None };
+        let passing = {
+            let mut book = self.members.book.lock();
+            book.exchange(number, entry);
+            passing_name(name, book.next_number())
+        };
+        self.members.rename(&less, &passing, Place::LeftAlone);
+        let left = |shown| Left { name: name.clone(), devices: vec![shown] };
+        less.into_iter().map(left).collect()
     }
 
     /// The orderly stop of what has left with a reload; waits for it. What was lost is told at the

@@ -155,7 +155,11 @@ mod tests {
         let line = Some("bk: stopping, 1 handle, waiting for ticket 7");
         assert_eq!(before_waiting(&args(None, None), "bk", &draining).as_deref(), line);
         assert_eq!(before_waiting(&args(Some(7), None), "bk", &draining).as_deref(), line);
-        assert_eq!(before_waiting(&args(Some(6), None), "bk", &draining), None, "it is over already");
+        assert_eq!(
+            before_waiting(&args(Some(6), None), "bk", &draining),
+            None,
+            "it is over already"
+        );
     }
 
     #[test]
