@@ -214,8 +214,8 @@ impl Host {
         served
     }
 
-    /// What SIGHUP does: reads the configuration file again, on a thread of its own, so that another
-    /// signal is not held up by a server that does not answer.
+    /// What SIGHUP does: reads the configuration file again, on a thread of its own, so that a
+    /// server that does not answer holds up no other signal.
     fn reload(&self) -> impl Fn() + Send + 'static {
         let (control, notifier) = (self.control.clone(), self.notifier.clone());
         move || {

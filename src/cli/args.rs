@@ -11,6 +11,7 @@ pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+pub use provider::PartArgs;
 use provider::ProviderVerbArgs;
 use remote::RpcArgs;
 pub use remote::{RpcAction, RpcVerbArgs};
@@ -90,14 +91,6 @@ pub struct TableArgs {
     /// Leave the header out
     #[arg(short, long)]
     pub no_header: bool,
-}
-
-/// One provider of a mount of several.
-#[derive(Clone, Debug, Default, Args)]
-pub struct PartArgs {
-    /// Only this provider of the mount, not all of it
-    #[arg(long, value_name = "PROVIDER")]
-    pub provider: Option<String>,
 }
 
 /// A mount, and how to answer.

@@ -8,10 +8,7 @@ use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
-pub use crate::mgmt::providers::{
-    AddProviderParameters, PartParameters, ProviderStatus, ProviderWords, RemoveProviderParameters,
-    ReplaceProviderParameters,
-};
+pub use crate::mgmt::providers::{PartParameters, ProviderStatus, ProviderWords};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

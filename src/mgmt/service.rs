@@ -5,9 +5,9 @@
 
 use crate::base::clock::Clock;
 use crate::base::limits::{LISTED_MAX, PAGE_MAX, SCANS_MAX};
-use crate::base::stop::{HandleInfo, StopOptions};
+use crate::base::stop::HandleInfo;
 use crate::mgmt::authz::{Decision, Operation, Peer, Policy};
-use crate::mgmt::control::{Control, ControlError, Part, Whole};
+use crate::mgmt::control::{Control, ControlError, Part};
 use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
@@ -15,9 +15,8 @@ use crate::mgmt::merge::Merge;
 use crate::mgmt::metrics::{self, PlaneNumbers};
 use crate::mgmt::proto::{
     CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, Holder, INTERFACE,
-    ListReply, ListenReply, Method, MetricsParameters, MountStatus, PartParameters, PauseReply,
-    Reply, Request, RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply,
-    VARLINK_INTERFACE,
+    ListReply, ListenReply, Method, MetricsParameters, MountStatus, PartParameters, Reply, Request,
+    RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -323,16 +322,8 @@ impl Service {
                 let PartParameters { provider } = parse(parameters)?;
                 self.start(call, &*self.part(provider.as_deref())?)
             }
-            Method::Pause => {
-                let PartParameters { provider } = parse(parameters)?;
-                let result = self.part(provider.as_deref())?.pause(call.peer.caller())?;
-                call.finish(&PauseReply { result })
-            }
-            Method::Resume => {
-                let PartParameters { provider } = parse(parameters)?;
-                let result = self.part(provider.as_deref())?.resume(call.peer.caller())?;
-                call.finish(&PauseReply { result })
-            }
+            Method::Pause => self.pause(call, &parse(parameters)?),
+            Method::Resume => self.resume(call, &parse(parameters)?),
             Method::AddProvider => self.add_provider(call, &parse(parameters)?),
             Method::RemoveProvider => self.remove_provider(call, parse(parameters)?),
             Method::ReplaceProvider => self.replace_provider(call, parse(parameters)?),
@@ -377,28 +368,11 @@ impl Service {
         ShutdownReply { status: status.code(), unregistered: unregistered.unwrap_or(0) as u64 }
     }
 
-    /// A provider; or the mount, if none is named.
-    pub(in crate::mgmt) fn part(
-        &self,
-        provider: Option<&str>,
-    ) -> Result<Arc<dyn Part + '_>, Trouble> {
-        match provider {
-            None => Ok(Arc::new(Whole(&*self.control))),
-            Some(name) => Ok(self.control.provider(name)?),
-        }
-    }
-
-    /// Are these options of a stop that this peer may ask for?
-    pub(in crate::mgmt) fn may_stop(
+    pub(in crate::mgmt) fn authorize(
         &self,
         call: &Call<'_>,
-        options: &StopOptions,
+        operation: Operation,
     ) -> Result<(), Trouble> {
-        check_options(options)?;
-        self.authorize(call, Operation::of_stop(options))
-    }
-
-    fn authorize(&self, call: &Call<'_>, operation: Operation) -> Result<(), Trouble> {
         match self.policy.authorize(operation, call.peer) {
             Decision::Allow => Ok(()),
             Decision::Deny(denial) => Err(Failure::NotPermitted(denial.to_string()).into()),
@@ -563,17 +537,6 @@ fn parse<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, Trou
         });
         Trouble::parameter(bad.map_or("parameters", |(name, _)| name))
     })
-}
-
-/// Are the times of a stop times? A bound that cannot be kept must not become none.
-fn check_options(options: &StopOptions) -> Result<(), Trouble> {
-    if options.grace_s.is_some() && options.grace().is_none() {
-        return Err(Trouble::parameter("options.grace_s"));
-    }
-    if options.deadline_s.is_some() && options.deadline().is_none() {
-        return Err(Trouble::parameter("options.deadline_s"));
-    }
-    Ok(())
 }
 
 fn no_method(request: Request) -> Trouble {

@@ -12,9 +12,8 @@ use crate::base::stop::{Answer, CallKind, CallResult, Notice, Report, StopOption
 use crate::mgmt::control::{ControlError, Part, WaitFor};
 use crate::mgmt::events::Cursor;
 use crate::mgmt::proto::{
-    AddProviderParameters, CallReply, Event, EventKind, EventsParameters, EventsReply, Failure,
-    RemoveProviderParameters, ReplaceProviderParameters, ReplayParameters, UnsentDoneReply,
-    WaitParameters, WaitReply,
+    CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, ReplayParameters,
+    UnsentDoneReply, WaitParameters, WaitReply,
 };
 use crate::mgmt::service::{Call, Interest, Service, Trouble};
 use std::time::Duration;
@@ -53,41 +52,9 @@ impl Service {
         self.begin(call, running, |caller| part.start(caller))
     }
 
-    /// `AddProvider`.
-    pub(in crate::mgmt) fn add_provider(
-        &self,
-        call: &mut Call<'_>,
-        parameters: &AddProviderParameters,
-    ) -> Result<(), Trouble> {
-        let provider = &parameters.provider;
-        self.begin(call, None, |caller| self.control.add_provider(caller, provider))
-    }
-
-    /// `RemoveProvider`.
-    pub(in crate::mgmt) fn remove_provider(
-        &self,
-        call: &mut Call<'_>,
-        parameters: RemoveProviderParameters,
-    ) -> Result<(), Trouble> {
-        let RemoveProviderParameters { provider, options } = parameters;
-        self.may_stop(call, &options)?;
-        self.begin(call, None, |caller| self.control.remove_provider(caller, &provider, options))
-    }
-
-    /// `ReplaceProvider`.
-    pub(in crate::mgmt) fn replace_provider(
-        &self,
-        call: &mut Call<'_>,
-        parameters: ReplaceProviderParameters,
-    ) -> Result<(), Trouble> {
-        let ReplaceProviderParameters { provider, options } = parameters;
-        self.may_stop(call, &options)?;
-        self.begin(call, None, |caller| self.control.replace_provider(caller, &provider, options))
-    }
-
     /// Asks for a call that ends with a report and answers at once, or with `more` to its end.
     /// `running`: a call of the same kind that ran before it.
-    fn begin(
+    pub(in crate::mgmt) fn begin(
         &self,
         call: &mut Call<'_>,
         running: Option<TicketNumber>,

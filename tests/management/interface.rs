@@ -11,12 +11,15 @@ use minirdr::base::stop::{
 use minirdr::base::unsent::{UnsentOutcome, UnsentResult};
 use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
-    AddProviderParameters, CallReply, CheckReply, DetachParameters, Event, EventKind,
-    EventsParameters, EventsReply, HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply,
-    ListenReply, Method, MetricsFormat, MetricsParameters, MetricsReply, OverflowTag,
-    PartParameters, PauseReply, ProviderStatus, ProviderWords, RemoveProviderParameters,
-    ReplaceProviderParameters, ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall,
-    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
+    HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PartParameters, PauseReply,
+    ProviderStatus, ProviderWords, ReplayParameters, RequestsReply, RpcPhase, RpcState,
+    RunningCall, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters,
+    WaitReply,
+};
+use minirdr::mgmt::providers::{
+    AddProviderParameters, RemoveProviderParameters, ReplaceProviderParameters,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -198,6 +201,34 @@ fn the_methods_are_the_codes() {
     assert!(declared.errors.values().all(|error| error.keys().eq(["message"])));
 }
 
+fn parameters_are(method: Method, name: &str, parameters: &Fields) {
+    let provider = Some(String::new());
+    match method {
+        Method::Handles => same(name, parameters, &HandlesParameters::default()),
+        Method::Detach => same(name, parameters, &DetachParameters::default()),
+        Method::Stop => {
+            same(name, parameters, &StopParameters { provider, ..Default::default() });
+        }
+        Method::Wait => {
+            same(name, parameters, &WaitParameters { provider, ..Default::default() });
+        }
+        Method::Status | Method::Check | Method::Start | Method::Pause | Method::Resume => {
+            same(name, parameters, &PartParameters { provider });
+        }
+        Method::AddProvider => same(name, parameters, &AddProviderParameters::default()),
+        Method::RemoveProvider => {
+            same(name, parameters, &RemoveProviderParameters::default());
+        }
+        Method::ReplaceProvider => {
+            same(name, parameters, &ReplaceProviderParameters::default());
+        }
+        Method::Events => same(name, parameters, &EventsParameters::default()),
+        Method::Metrics => same(name, parameters, &MetricsParameters::default()),
+        Method::Replay => same(name, parameters, &ReplayParameters::default()),
+        _ => same(name, parameters, &()),
+    }
+}
+
 #[test]
 fn parameters_and_results_are_the_codes() {
     let status = Host::new().status();
@@ -218,31 +249,7 @@ fn parameters_and_results_are_the_codes() {
         Detached { handle: handle(1, b"a"), already: false, cancelled: 0, open_handles: 0 };
     for (name, parameters, results) in read().methods {
         let method = Method::parse(&name).expect("a method");
-        let provider = Some(String::new());
-        match method {
-            Method::Handles => same(&name, &parameters, &HandlesParameters::default()),
-            Method::Detach => same(&name, &parameters, &DetachParameters::default()),
-            Method::Stop => {
-                same(&name, &parameters, &StopParameters { provider, ..Default::default() });
-            }
-            Method::Wait => {
-                same(&name, &parameters, &WaitParameters { provider, ..Default::default() });
-            }
-            Method::Status | Method::Check | Method::Start | Method::Pause | Method::Resume => {
-                same(&name, &parameters, &PartParameters { provider });
-            }
-            Method::AddProvider => same(&name, &parameters, &AddProviderParameters::default()),
-            Method::RemoveProvider => {
-                same(&name, &parameters, &RemoveProviderParameters::default());
-            }
-            Method::ReplaceProvider => {
-                same(&name, &parameters, &ReplaceProviderParameters::default());
-            }
-            Method::Events => same(&name, &parameters, &EventsParameters::default()),
-            Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
-            Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
-            _ => same(&name, &parameters, &()),
-        }
+        parameters_are(method, &name, &parameters);
         match method {
             Method::List => same(&name, &results, &ListReply::default()),
             Method::Status => same(&name, &results, &status),

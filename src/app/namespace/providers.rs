@@ -3,10 +3,10 @@
 //!
 //! ```text
 //!   caller (any thread)                       thread "provider", one for each call
-//!   add     -- book, ticket ----------------> source, devices, start            -> provider_added
-//!   remove  -- book, ticket, stop of it ----> its end, off the books            -> provider_removed
-//!   replace -- book, ticket ----------------> new one beside the old, hand-over, stop of the old
-//!                                                                               -> provider_replaced
+//!   add     -- book, ticket ------------> source, devices, start        -> provider_added
+//!   remove  -- book, ticket, its stop --> its end, off the books        -> provider_removed
+//!   replace -- book, ticket ------------> a new one beside it, hand-over,
+//!                                         stop of the old               -> provider_replaced
 //! ```
 //!
 //! A call is answered at once with its ticket. Who has left is there for what is still open, and is
@@ -293,7 +293,8 @@ impl Providers {
     fn check_words(&self, config: &ProviderConfig) -> Result<(), ControlError> {
         if config.name == self.about.name {
             let what = format!(
-                "provider \"{}\" would be named as the mount is: its events could not be told apart",
+                "provider \"{}\" would be named as the mount is: their events could not be told \
+                 apart",
                 config.name
             );
             return Err(ControlError::Refused(what));
@@ -375,7 +376,7 @@ impl Providers {
             Err(report) => {
                 self.members.book.lock().take_out(number);
                 self.members.prune();
-                report
+                *report
             }
         }
     }
@@ -387,10 +388,10 @@ impl Providers {
         config: ProviderConfig,
         mut making: Making,
         asked_by: Caller,
-    ) -> Result<(Made, Report), Report> {
+    ) -> Result<(Made, Report), Box<Report>> {
         let failed = |error: String| {
             let report = Report::new(CallKind::Start, CallResult::Failed, asked_by);
-            Report { error: Some(error), ..report }
+            Box::new(Report { error: Some(error), ..report })
         };
         let devices = self.make(&config, &mut making).map_err(|error| failed(error.message))?;
         let made = Made { config, devices, making };
@@ -416,10 +417,14 @@ impl Providers {
     }
 
     /// Starts a provider that has just been made, if the mount runs.
-    pub(super) fn start(&self, devices: &[Arc<Shown>], asked_by: Caller) -> Result<Report, Report> {
+    pub(super) fn start(
+        &self,
+        devices: &[Arc<Shown>],
+        asked_by: Caller,
+    ) -> Result<Report, Box<Report>> {
         let failed = |result, error: String| {
             let report = Report::new(CallKind::Start, result, asked_by);
-            Report { error: Some(error), ..report }
+            Box::new(Report { error: Some(error), ..report })
         };
         let nothing = || failed(CallResult::Failed, "it has no prefix".to_owned());
         let leader = &devices.first().ok_or_else(nothing)?.device;
@@ -429,7 +434,7 @@ impl Providers {
         let lost = |_| failed(CallResult::Failed, "its start has no result".to_owned());
         let report = report.map_err(lost)?;
         if !matches!(report.result, CallResult::Success | CallResult::AlreadyStarted) {
-            return Err(report);
+            return Err(Box::new(report));
         }
         if !self.is_serving() {
             let error = "the mount was stopped meanwhile".to_owned();
@@ -506,7 +511,7 @@ impl Providers {
         };
         let (made, _) = match self.bring_up(config.clone(), making, asked_by) {
             Ok(made) => made,
-            Err(report) => return as_it_was(report),
+            Err(report) => return as_it_was(*report),
         };
         let before = self.members.of_provider(name);
         if asked.1.refuse_if_busy

@@ -124,10 +124,10 @@ impl Providers {
         entry: &Entry,
         config: &ProviderConfig,
         asked_by: Caller,
-    ) -> Result<Made, Report> {
+    ) -> Result<Made, Box<Report>> {
         let failed = |error: String| {
             let report = Report::new(CallKind::Start, CallResult::Failed, asked_by);
-            Report { error: Some(error), ..report }
+            Box::new(Report { error: Some(error), ..report })
         };
         let (number, factory) = (entry.number, entry.factory.clone());
         let mut making = Making { number, factory, beside: true };
@@ -153,7 +153,7 @@ impl Providers {
         old: Option<&ProviderConfig>,
         config: &ProviderConfig,
         asked_by: Caller,
-    ) -> Result<Made, Report> {
+    ) -> Result<Made, Box<Report>> {
         let number = self.members.book.lock().next_number();
         // What is kept in a source that is in memory goes on under other prefixes.
         let same = |old: &&ProviderConfig| {

@@ -7,6 +7,14 @@ use clap::{Args, Subcommand};
 use std::ffi::OsString;
 use std::time::Duration;
 
+/// One provider of a mount of several.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PartArgs {
+    /// Only this provider of the mount, not all of it
+    #[arg(long, value_name = "PROVIDER")]
+    pub provider: Option<String>,
+}
+
 /// `minirdr provider`.
 #[derive(Clone, Debug, Args)]
 pub struct ProviderVerbArgs {

@@ -2,9 +2,9 @@
 
 use crate::base::stop::{Report, StopOptions};
 use crate::mgmt::client::{Client, ClientError, Progress};
-use crate::mgmt::proto::{
-    AddProviderParameters, CallReply, Method, ProviderWords, RemoveProviderParameters,
-    ReplaceProviderParameters,
+use crate::mgmt::proto::{CallReply, Method, ProviderWords};
+use crate::mgmt::providers::{
+    AddProviderParameters, RemoveProviderParameters, ReplaceProviderParameters,
 };
 use serde_json::Value;
 use std::ops::ControlFlow;

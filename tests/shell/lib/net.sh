@@ -17,11 +17,20 @@ name = "scratch"
 prefix = ["/srv1/scratch", "/srv2/tmp"]
 source = "memory:"
 EOF
-  run rdr mount --config "$TEST_DIR/net.toml" "$TEST_MNT" --name "$NAME" --log "$TEST_DIR/daemon.log" "$@"
+  mount_config "$@"
+}
+# mount_config [ARGUMENT...] : what $TEST_DIR/net.toml says.
+mount_config() {
+  run rdr mount --config "$TEST_DIR/net.toml" "$TEST_MNT" --name "$NAME" \
+    --log "$TEST_DIR/daemon.log" "$@"
   [ "$code" = 0 ] || fail "mount ended with $code"
 }
 # shares : PROVIDER STATE PREFIX of each, in one line.
-shares() { rdr provider list "$NAME" -n -o PROVIDER,STATE,PREFIX | tail -n +2 | tr -s ' ' | paste -sd, -; }
+shares() {
+  local columns=PROVIDER,STATE,PREFIX
+  rdr provider list "$NAME" -n -o "$columns" | tail -n +2 | tr -s ' ' | paste -sd, -
+}
+listing() { timeout 10 ls "$TEST_MNT/$1" | paste -sd' ' -; }
 have_shares() { [ "$(shares)" = "$1" ]; }
 look() { timeout 10 cat "$TEST_MNT/$1"; }
 # reload LINE : HUP, and until the log says so.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-119: stop, start, pause, resume, check and wait are about one provider with --provider; the others
-# serve on. The directory of one that is stopped is not there.
+# S-119: stop, start, pause, resume, check and wait are about one provider with --provider; the
+# others serve on. The directory of one that is stopped is not there.
 # S-124: tickets of a mount are numbered together: a number alone names one.
 . "$TEST_LIB/common.sh"
 . "$TEST_LIB/net.sh"
@@ -11,7 +11,8 @@ ask_ok holder open f r "$TEST_MNT/srv1/docs/f"
 expect 0 rdr pause "$NAME" --provider docs
 assert_errno "Resource temporarily unavailable" timeout 10 cat "$TEST_MNT/srv1/docs/f"
 timeout 10 sh -c "echo x >'$TEST_MNT/srv2/tmp/x'"
-assert_eq "$(shares)" "docs paused /srv1/docs,scratch running /srv1/scratch,scratch running /srv2/tmp"
+scratch="scratch running /srv1/scratch,scratch running /srv2/tmp"
+assert_eq "$(shares)" "docs paused /srv1/docs,$scratch"
 expect 0 rdr resume "$NAME" --provider docs
 assert_eq "$(look srv1/docs/f)" one
 expect 0 rdr stop "$NAME" --provider docs --json
@@ -45,7 +46,7 @@ expect 1 rdr provider add "$NAME" --provider new --prefix /new --source memory:
 assert_has "$err" "the mount is not running"
 # Who starts the mount starts all of it.
 expect 0 rdr start "$NAME"
-assert_eq "$(shares)" "docs running /srv1/docs,scratch running /srv1/scratch,scratch running /srv2/tmp"
+assert_eq "$(shares)" "docs running /srv1/docs,$scratch"
 # And removes what is stopped.
 expect 0 rdr stop "$NAME" --provider scratch --wait
 expect 0 rdr provider remove "$NAME" --provider scratch

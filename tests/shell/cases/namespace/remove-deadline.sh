@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-115: the removal of a provider has the deadlines of a stop: it is taken back and all is as it was
-# (12), or goes on draining (11) and is tightened by a later one.
+# S-115: the removal of a provider has the deadlines of a stop: it is taken back and all is as it
+# was (12), or goes on draining (11) and is tightened by a later one.
 . "$TEST_LIB/common.sh"
 . "$TEST_LIB/net.sh"
 mount_net
-expect 0 rdr provider add "$NAME" --provider slow --prefix /slow --source "faulty:local:$TEST_DIR/a" -o read=hang-uncancellable@1
+expect 0 rdr provider add "$NAME" --provider slow --prefix /slow \
+  --source "faulty:local:$TEST_DIR/a" -o read=hang-uncancellable@1
 puppet reader
 tell reader open f r "$TEST_MNT/slow/f"
 assert_eq "$(answer reader)" ok

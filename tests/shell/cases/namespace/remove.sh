@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# S-114: a provider that is removed is stopped in the orderly way, alone; what is open of it is told,
-# and is there until it is closed (S-118).
+# S-114: a provider that is removed is stopped in the orderly way, alone; what is open of it is
+# told, and is there until it is closed (S-118).
 . "$TEST_LIB/common.sh"
 . "$TEST_LIB/net.sh"
 mount_net
@@ -30,7 +30,8 @@ assert_eq "$(ask other read g 9)" "ok 5 text" "others are untouched"
 expect 0 rdr provider list "$NAME"
 assert_has "$out" "docs~1    left "
 assert_eq "$(rdr status "$NAME" --json | jq .mount.open_handles)" 2
-assert_eq "$(rdr handles "$NAME" --json | jq -r '[.handles[].path] | sort | join(" ")')" "srv1/docs/f srv2/tmp/g"
+paths=$(rdr handles "$NAME" --json | jq -r '[.handles[].path] | sort | join(" ")')
+assert_eq "$paths" "srv1/docs/f srv2/tmp/g"
 expect 1 rdr start "$NAME" --provider docs~1
 assert_has "$err" "has left the mount"
 # The name and the prefix are free at once.
@@ -41,12 +42,15 @@ ask_ok holder close f
 wait_until "nothing of it is known" have_shares \
   "docs running /srv1/docs,scratch running /srv1/scratch,scratch running /srv2/tmp"
 # The record on disk says what there is.
-wait_until "the record says so" sh -c "jq -e '[.providers[].name] == [\"scratch\", \"docs\"]' '$XDG_STATE_HOME/minirdr/$NAME/mount.json' || jq -e '[.providers[].name] == [\"scratch\", \"docs\"]' '/var/lib/minirdr/$NAME/mount.json'"
+record=$XDG_STATE_HOME/minirdr/$NAME/mount.json
+[ -e "$record" ] || record=/var/lib/minirdr/$NAME/mount.json
+kept() { jq -e '[.providers[].name] == ["scratch", "docs"]' "$record"; }
+wait_until "the record says so" kept
 # Without waiting: a ticket, and its result for whoever waits.
 expect 0 rdr provider remove "$NAME" --provider docs --no-wait --json
 ticket=$(jq .ticket <<<"$out")
 assert_eq "$(jq -r '.result, .provider' <<<"$out" | paste -sd' ' -)" "pending docs"
 expect 0 rdr wait "$NAME" --ticket "$ticket"
 expect 0 rdr events "$NAME" --json
-assert_eq "$(jq -r --argjson t "$ticket" '.events | map(select(.ticket == $t))[-1] | .kind, .provider, .result' <<<"$out" | paste -sd' ' -)" \
-  "provider_removed docs success"
+last='.events | map(select(.ticket == $t))[-1] | "\(.kind) \(.provider) \(.result)"'
+assert_eq "$(jq -r --argjson t "$ticket" "$last" <<<"$out")" "provider_removed docs success"

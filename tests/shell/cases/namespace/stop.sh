@@ -3,6 +3,7 @@
 # A stop of a mount of several providers is a stop of them all: new opens are refused everywhere,
 # what is open is told by its place in the mount, and a start brings all back.
 . "$TEST_LIB/common.sh"
+. "$TEST_LIB/net.sh"
 need jq
 need_fuse
 mkdir "$TEST_DIR/a"
@@ -18,7 +19,7 @@ prefix = ["/srv1/scratch"]
 source = "memory:"
 EOF
 echo text >"$TEST_DIR/a/f"
-expect 0 rdr mount --config "$TEST_DIR/net.toml" "$TEST_MNT" --name "$NAME" --log "$TEST_DIR/daemon.log"
+mount_config
 puppet holder
 ask_ok holder open f r "$TEST_MNT/srv2/docs/f"
 expect 10 rdr stop "$NAME" --check
@@ -32,16 +33,16 @@ expect 0 rdr resume "$NAME"
 assert_eq "$(timeout 10 cat "$TEST_MNT/srv1/docs/f")" text
 expect 10 rdr stop "$NAME" --wait
 assert_has "$out" "1 handle still open" "srv2/docs/f"
-assert_errno "Cannot send after transport endpoint shutdown" timeout 10 ls "$TEST_MNT/srv1"
+assert_errno "transport endpoint shutdown" timeout 10 ls "$TEST_MNT/srv1"
 ask_error holder ESTALE read f 4
 expect 0 rdr events "$NAME" --json
 for prefix in /srv1/docs /srv2/docs /srv1/scratch; do
   order=$(jq -r --arg prefix "$prefix" '
     .events | (map(select(.kind == "prefix_released" and .prefix == $prefix))[0]) as $released |
     map(select(.device == $released.device and .seq >= $released.seq) | .kind) |
-    map(select(. == "prefix_released" or . == "deregistered" or . == "redirector_stopped" or . == "stopped")) |
+    map(select(IN("prefix_released", "deregistered", "redirector_stopped", "stopped"))) |
     join(" ")' <<<"$out")
-  assert_eq "$order" "prefix_released deregistered redirector_stopped stopped" "the order of $prefix"
+  assert_eq "$order" "prefix_released deregistered redirector_stopped stopped" "of $prefix"
 done
 # The mount's own result comes last.
 assert_eq "$(jq -r '.events | map(select(.kind == "stopped"))[-1].device' <<<"$out")" "$NAME"

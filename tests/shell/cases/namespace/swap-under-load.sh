@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # TIMEOUT: 120
-# namespace.md, invariant 4, and S-116: a prefix goes from one source to another and back, again and
-# again, under load: nobody below another prefix meets an error, nobody below this one finds no name,
-# and the next open after each swap has the new bytes, although the kernel may believe names for 60 s.
+# namespace.md, invariant 4, and S-116: a prefix goes from one source to another and back, again
+# and again, under load: nobody below another prefix meets an error, nobody below this one finds no
+# name, and the next open after each swap has the new bytes, although the kernel may believe names
+# for 60 s.
 . "$TEST_LIB/common.sh"
 . "$TEST_LIB/net.sh"
 mount_net -o entry_timeout=60,attr_timeout=60,negative_timeout=60
@@ -31,7 +32,8 @@ def same():
         except OSError as error:
             # Opened through the old one, and used after the swap.
             if error.errno != errno.ESTALE: bad.append(f"docs: {error!r}")
-threads = [threading.Thread(target=others, args=(n,)) for n in range(2)] + [threading.Thread(target=same)]
+threads = [threading.Thread(target=others, args=(n,)) for n in range(2)]
+threads.append(threading.Thread(target=same))
 for thread in threads: thread.start()
 sys.stdin.readline()
 stop.set()
