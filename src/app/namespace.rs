@@ -5,6 +5,7 @@ pub mod book;
 pub mod changes;
 pub mod check;
 pub mod directories;
+mod hand_over;
 pub mod kernel_names;
 pub mod listing;
 pub mod members;

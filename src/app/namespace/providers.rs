@@ -14,6 +14,7 @@
 
 use crate::app::error::AppError;
 use crate::app::namespace::book::{Busy, Deed, Entry};
+use crate::app::namespace::hand_over::hand_over;
 use crate::app::namespace::members::{Making, Members, Place, Shown, passing_name};
 use crate::app::namespace::{NamespaceConfig, ProviderConfig, check::Refused};
 use crate::app::redirector;
@@ -577,25 +578,4 @@ pub(super) fn pause(devices: &[Arc<Shown>], paused: bool) {
             log::error!("{}: {error}", shown.name);
         }
     }
-}
-
-/// Gives the prefixes of one provider to another, which has the same. Each changes hands in one
-/// step; on failure all are whose they were.
-fn hand_over(old: &[Arc<Shown>], new: &[Arc<Shown>]) -> Result<(), String> {
-    let mut given: Vec<(&Arc<Shown>, &Arc<Shown>)> = Vec::new();
-    for to in new {
-        let from = old.iter().find(|from| from.prefix == to.prefix);
-        let taken = to.registration.take_over(from.map(|from| &*from.registration));
-        if let Err(error) = taken {
-            for (from, to) in given.into_iter().rev() {
-                from.registration.stay();
-                if let Err(error) = from.registration.take_over(Some(&to.registration)) {
-                    log::error!("{}: {error}", from.name);
-                }
-            }
-            return Err(error);
-        }
-        given.extend(from.map(|from| (from, to)));
-    }
-    Ok(())
 }
