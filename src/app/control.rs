@@ -330,6 +330,17 @@ impl Control for HostControl {
         Ok(Arc::new(ProviderPart::find(self, self.providers()?, name)?))
     }
 
+    fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let asked = self.providers.as_ref()?.provider_of(ticket);
+        asked.or_else(|| {
+            let known = |device: &Device| {
+                device.wait_ticket(ticket, Duration::ZERO) != TicketState::Unknown
+            };
+            let all = self.members.iter().flat_map(|members| members.all());
+            all.into_iter().find(|shown| known(&shown.device)).map(|shown| shown.shown_as.clone())
+        })
+    }
+
     fn add_provider(
         &self,
         asked_by: Caller,

@@ -159,6 +159,12 @@ pub trait Control: Send + Sync {
         no_providers()
     }
 
+    /// The provider that a ticket is of; none: it is the mount's, or not known.
+    fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let _ = ticket;
+        None
+    }
+
     /// One provider more.
     ///
     /// # Errors

@@ -5,8 +5,8 @@
 //!
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
-//! wait are in `waiting`, those about one provider in `parts`. What happens comes in at [`events`].
-//! Who holds a mount is found by [`holders`], which reads `/proc` through [`proc`] and `mounts`, put
+//! wait are in `waiting`, those about one provider in `parts`. What happens comes in at
+//! [`events`]. Who holds a mount is found by [`holders`], which reads `/proc` through [`proc`] and `mounts`, put
 //! together with the handle table by [`merge`]. [`endpoint`] is the place of the socket, and
 //! [`client`] its other end. Every call runs through the runtime of [`rpc`], which can stop taking
 //! them; [`dce`] is a second, optional way in. [`metrics`] encodes what is counted.
@@ -33,6 +33,7 @@ pub mod proc;
 pub mod proto;
 pub mod providers;
 pub mod rpc;
+mod rpc_state;
 pub mod server;
 pub mod service;
 mod waiting;

@@ -9,6 +9,7 @@ use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, Sta
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
 pub use crate::mgmt::providers::{PartParameters, ProviderStatus, ProviderWords};
+pub use crate::mgmt::rpc_state::{RpcPhase, RpcState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -211,41 +212,6 @@ pub struct MountStatus {
     /// The shares of a mount of several providers, by device; empty for any other.
     #[serde(default)]
     pub providers: Vec<ProviderStatus>,
-}
-
-/// Is remote management there to be called?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RpcPhase {
-    /// No: it was stopped.
-    #[default]
-    NotListening,
-    /// Yes.
-    Listening,
-    /// Not any more, and calls run.
-    Draining,
-}
-
-/// Remote management, as its administrator opened it and as it is now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RpcState {
-    /// Does it listen?
-    pub phase: RpcPhase,
-    /// Where.
-    pub endpoints: Vec<String>,
-    /// From which networks it may be stopped.
-    pub may_stop: Vec<String>,
-    /// Does that stop the mount as well?
-    pub stops_mount: bool,
-    /// Connections now.
-    pub connections: u64,
-    /// Calls begun since the mount, on all interfaces: the control socket's are among them.
-    pub calls_total: u64,
-    /// Of these, calls that run now.
-    pub calls_running: u64,
-    /// Calls that were refused: nobody listened, or too many ran.
-    pub calls_refused_total: u64,
 }
 
 /// A start or stop that has not ended.
@@ -464,6 +430,9 @@ pub struct WaitReply {
     /// The last stop's, where the ticket's says only that it found the device stopped.
     #[serde(default)]
     pub joined: Option<Report>,
+    /// The provider that the ticket is of; none: it is the mount's.
+    #[serde(default)]
+    pub provider: Option<String>,
 }
 
 /// Parameters of `Events`.

@@ -144,8 +144,14 @@ impl Service {
         parameters: &WaitParameters,
     ) -> Result<(), Trouble> {
         let part = self.part(parameters.provider.as_deref())?;
-        let part = &*part;
-        let awaited = awaited(part, parameters)?;
+        let awaited = awaited(&*part, parameters)?;
+        // A ticket says itself whose it is.
+        let provider = match awaited {
+            Awaited::Ticket(ticket) => self.control.provider_of(ticket),
+            Awaited::State(_) => parameters.provider.clone(),
+        };
+        let its = provider.as_deref().and_then(|name| self.control.provider(name).ok());
+        let part = its.as_deref().unwrap_or(&*part);
         let limit = match parameters.timeout_s.map(Duration::try_from_secs_f64) {
             Some(Ok(limit)) => Some(limit),
             Some(Err(_)) => return Err(Trouble::parameter("timeout_s")),
@@ -163,6 +169,7 @@ impl Service {
                 let stopped = report.as_ref().filter(|report| report.kind == CallKind::Stop);
                 let joined = stopped.filter(|report| found_it_so(report)).and(status.last_stop);
                 let reply = WaitReply {
+                    provider,
                     timed_out,
                     state: status.state,
                     report: call.disclosure.apply(report),

@@ -267,7 +267,7 @@ fn parameters_and_results_are_the_codes() {
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
                 let (report, joined) = (Some(report.clone()), Some(report.clone()));
-                let reply = WaitReply { timed_out: false, state, report, joined };
+                let reply = WaitReply { timed_out: false, state, report, joined, provider: None };
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),

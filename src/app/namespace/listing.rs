@@ -1,8 +1,8 @@
 //! What the management plane is shown of a mount's shares: numbers added up, lists joined.
 
 use crate::app::namespace::ProviderConfig;
+use crate::app::namespace::hand_over::pause;
 use crate::app::namespace::members::{Members, Shown};
-use crate::app::namespace::providers::pause;
 use crate::app::saved::ProviderRecord;
 use crate::base::limits::LISTED_MAX;
 use crate::base::stop::{CallResult, Check, State};

@@ -1,8 +1,9 @@
 //! One provider of a mount, as the management plane stops, starts and asks it.
 
 use crate::app::control::HostControl;
+use crate::app::namespace::hand_over::pause;
 use crate::app::namespace::members::Shown;
-use crate::app::namespace::providers::{Providers, pause};
+use crate::app::namespace::providers::Providers;
 use crate::base::ids::Caller;
 use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, State, StopOptions};
 use crate::mgmt::control::{ControlError, Part, WaitFor, wanted_state};

@@ -14,13 +14,13 @@
 
 use crate::app::error::AppError;
 use crate::app::namespace::book::{Busy, Deed, Entry};
-use crate::app::namespace::hand_over::hand_over;
+use crate::app::namespace::hand_over::{ended, hand_over, pause};
 use crate::app::namespace::members::{Making, Members, Place, Shown, passing_name};
 use crate::app::namespace::{NamespaceConfig, ProviderConfig, check::Refused};
 use crate::app::redirector;
 use crate::app::source::Source;
 use crate::base::ids::{Caller, TicketNumber};
-use crate::base::limits::PROVIDER_CALLS_MAX;
+use crate::base::limits::{PROVIDER_CALLS_MAX, TICKET_RESULTS_KEPT};
 use crate::base::stop::{
     Answer, CallKind, CallResult, ConfigScope, Notice, OnDeadline, Report, State, StopMode,
     StopOptions, unix_seconds,
@@ -31,6 +31,7 @@ use crate::mgmt::control::ControlError;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::Observer;
 use crate::rdbss::ticket::{TicketState, Tickets};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct Providers {
     pub(super) members: Arc<Members>,
     pub(super) about: About,
     tickets: Tickets,
+    /// Whom the last of them are about.
+    names: Mutex<VecDeque<(TicketNumber, String)>>,
     calls: Mutex<Vec<Thread>>,
 }
 
@@ -90,6 +93,7 @@ impl Providers {
             members,
             about,
             tickets,
+            names: Mutex::new(Rank::Leaf, VecDeque::new()),
             calls: Mutex::new(Rank::Host, Vec::new()),
         })
     }
@@ -110,6 +114,24 @@ impl Providers {
     #[must_use]
     pub fn unknown(&self, name: &str) -> String {
         self.members.book.lock().unknown(name)
+    }
+
+    /// Whom a ticket is about.
+    #[must_use]
+    pub fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let names = self.names.lock();
+        names.iter().find(|(known, _)| *known == ticket).map(|(_, name)| name.clone())
+    }
+
+    /// A ticket for a call about this provider.
+    fn issue(&self, name: &str) -> TicketNumber {
+        let ticket = self.tickets.issue();
+        let mut names = self.names.lock();
+        if names.len() >= TICKET_RESULTS_KEPT + PROVIDER_CALLS_MAX {
+            names.pop_front();
+        }
+        names.push_back((ticket, name.to_owned()));
+        ticket
     }
 
     /// What is known of a ticket; waits up to `limit` for its end.
@@ -150,7 +172,7 @@ impl Providers {
             let mut config_then = book.config();
             config_then.providers.push(config.clone());
             self.check(&config_then)?;
-            let (ticket, number) = (self.tickets.issue(), book.next_number());
+            let (ticket, number) = (self.issue(&config.name), book.next_number());
             let under_way = Some((Deed::Add, ticket));
             book.push(Entry { config: config.clone(), number, factory: None, under_way });
             (Taken { deed: Deed::Add, ticket }, number)
@@ -275,7 +297,7 @@ impl Providers {
 
     /// Writes down that a call begins with a provider.
     fn take(&self, name: &str, deed: Deed) -> Result<(Taken, Entry), ControlError> {
-        let ticket = self.tickets.issue();
+        let ticket = self.issue(name);
         match self.members.book.lock().begin(name, deed, ticket) {
             Ok(entry) => Ok((Taken { deed, ticket }, entry)),
             Err(busy) => {
@@ -558,24 +580,6 @@ impl Providers {
                 Report { result, ..report }
             }
             Err(error) => Report { error: Some(error.to_string()), ..plain(CallResult::Failed) },
-        }
-    }
-}
-
-/// The report of a device's call.
-fn ended(device: &Device, called: Answer<Report>, asked_by: Caller) -> Report {
-    device.wait_report(called).unwrap_or_else(|_| {
-        let error = Some("its stop has no result".to_owned());
-        Report { error, ..Report::new(CallKind::Stop, CallResult::Failed, asked_by) }
-    })
-}
-
-/// Refuses new opens of a provider, or lets them pass again.
-pub(super) fn pause(devices: &[Arc<Shown>], paused: bool) {
-    for shown in devices.iter().filter(|shown| !shown.leaving) {
-        let done = if paused { shown.device.pause() } else { shown.device.resume() };
-        if let Err(error) = done {
-            log::error!("{}: {error}", shown.name);
         }
     }
 }

@@ -11,8 +11,9 @@
 
 use crate::app::namespace::book::Entry;
 use crate::app::namespace::changes::{Changes, Step};
+use crate::app::namespace::hand_over::pause;
 use crate::app::namespace::members::{Making, Place, Shown, passing_name};
-use crate::app::namespace::providers::{Made, Providers, pause};
+use crate::app::namespace::providers::{Made, Providers};
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
 use crate::base::ids::Caller;
 use crate::base::stop::{CallKind, CallResult, Report, State, StopOptions};

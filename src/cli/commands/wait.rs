@@ -33,7 +33,6 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
     vigil.keep(&mut client, &target, None);
     let outcome = client.wait(&parameters(args));
     client.while_waiting(|| ControlFlow::Continue(()));
-    let name = &*target.label();
     let ticket = args.ticket.map(TicketNumber);
     let reply = match outcome {
         Ok(reply) => reply,
@@ -44,8 +43,11 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
         }
         Err(error) => return Err(failed(error)),
     };
+    let provider = reply.provider.as_deref().or(target.provider.as_deref());
+    let name = &*locate::label(&target.name, provider);
     let verdict = judge_reply(name, &before.mount_point, &reply, args.wait_for);
     let mut answer = Answer::of("wait", &target, verdict);
+    answer.provider = provider.map(str::to_owned);
     answer.state = Some(reply.state);
     answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
     answer.report = reply.report;
@@ -164,7 +166,13 @@ mod tests {
 
     #[test]
     fn a_reply_is_told_as_what_ended() {
-        let reply = |report, state| WaitReply { timed_out: false, state, report, joined: None };
+        let reply = |report, state| WaitReply {
+            timed_out: false,
+            state,
+            report,
+            joined: None,
+            provider: None,
+        };
         let judge = |reply: &WaitReply, wanted| {
             let verdict = judge_reply("bk", "/mnt/bk", reply, wanted);
             (verdict.exit.0, verdict.lines[0].clone())

@@ -19,7 +19,7 @@ expect 0 rdr stop "$NAME" --provider docs --json
 assert_eq "$(jq -r '.result, .provider' <<<"$out" | paste -sd' ' -)" "pending docs"
 ticket=$(jq .ticket <<<"$out")
 expect 10 rdr wait "$NAME" --ticket "$ticket"
-assert_has "$out" "stopped, 1 handle still open"
+assert_has "$out" "$NAME provider docs: stopped, 1 handle still open"
 expect 10 rdr wait "$NAME" --provider docs --for stopped --timeout 10s
 assert_errno "No such file or directory" timeout 10 cat "$TEST_MNT/srv1/docs/f"
 assert_eq "$(timeout 10 ls "$TEST_MNT/srv1")" scratch
