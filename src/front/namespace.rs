@@ -347,3 +347,35 @@ fn devices_of(operation: &Operation<'_>) -> (Tag, Option<Tag>) {
         | Operation::Access { node, .. } => (of(node), None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::threads;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Who waits, waits for those that began before, and for no others: an endless stream of them
+    /// holds nobody up.
+    #[test]
+    fn what_began_before_is_waited_for_and_nothing_else() {
+        let all = Crossings::new();
+        assert_eq!(all.pass(MOMENT), Passed::None);
+        let before = all.begin();
+        assert_eq!(all.pass(MOMENT), Passed::NotAll);
+        let after = all.begin();
+        let waiting = all.clone();
+        let (told, hears) = std::sync::mpsc::channel();
+        // It began before this wait as well.
+        let waiter = threads::spawn("waiter", move || {
+            let _ = told.send(waiting.pass(LONG));
+        });
+        drop(before);
+        assert!(hears.recv_timeout(MOMENT).is_err(), "one is under way still");
+        drop(after);
+        assert_eq!(hears.recv_timeout(LONG), Ok(Passed::All));
+        waiter.expect("room for a thread").join();
+        assert_eq!(all.pass(MOMENT), Passed::None);
+    }
+}

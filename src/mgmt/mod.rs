@@ -6,11 +6,11 @@
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
 //! wait are in `waiting`, those about one provider in `parts`. What happens comes in at [`events`].
-//! [`holders`] finds who holds a mount: it reads `/proc` through [`proc`] and `mounts`, and [`merge`]
-//! puts that together with the handle table. [`endpoint`] is the place of the socket, and [`client`]
-//! its other end. Every call runs through the runtime of [`rpc`], which can stop taking them;
-//! [`dce`] is a second, optional way in. [`metrics`] encodes what is counted. `docs/MANAGEMENT.md`
-//! is the manual.
+//! [`holders`] finds who holds a mount: it reads `/proc` through [`proc`] and `mounts`, and
+//! [`merge`] puts that together with the handle table. [`endpoint`] is the place of the socket, and
+//! [`client`] its other end. Every call runs through the runtime of [`rpc`], which can stop taking
+//! them; [`dce`] is a second, optional way in. [`metrics`] encodes what is counted.
+//! `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;

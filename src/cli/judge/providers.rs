@@ -82,3 +82,49 @@ pub fn provider_ended(label: &str, verb: &str, report: &Report) -> Verdict {
 fn was_stopped(report: &Report) -> bool {
     !report.steps.is_empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::stop::StepTime;
+    use crate::cli::judge::tests::{report, with_survivors};
+
+    /// S-114, S-115: the exit codes of a stop, and what became of the provider.
+    #[test]
+    fn a_change_ends_as_the_stop_it_is() {
+        let ended = |report: &Report| {
+            let verdict = provider_ended("net provider docs", "provider remove", report);
+            (verdict.exit.0, verdict.lines[0].clone(), verdict.list_holders)
+        };
+        let line = |what: &str| format!("net provider docs: {what}");
+        let success = report(CallResult::Success);
+        assert_eq!(ended(&success), (0, line("removed, nothing unsent"), false));
+        let open = with_survivors(CallResult::HasOpenHandles, 2, 0);
+        let open =
+            Report { steps: vec![StepTime { step: "drain".to_owned(), seconds: 0.1 }], ..open };
+        assert_eq!(ended(&open), (10, line("removed, 2 handles still open, nothing unsent"), true));
+        let busy = Report { steps: Vec::new(), ..open.clone() };
+        assert_eq!(ended(&busy), (10, line("not removed: 2 handles open"), true));
+        let back = report(CallResult::RolledBack);
+        assert_eq!(ended(&back), (12, line("deadline passed: not removed, running"), true));
+        let stopped = report(CallResult::AlreadyStopped);
+        assert_eq!(ended(&stopped), (0, line("removed; it was stopped"), false));
+        assert_eq!(ended(&report(CallResult::Lost)).0, 13);
+        let failed = Report { error: Some("why".to_owned()), ..report(CallResult::Failed) };
+        assert_eq!(ended(&failed), (1, line("not removed: why"), false));
+    }
+
+    /// S-113: an addition that failed says why, whatever its start came to.
+    #[test]
+    fn an_addition_is_there_or_not() {
+        for result in CallResult::ALL {
+            let kind = CallKind::Start;
+            let report = Report { kind, error: Some("why".to_owned()), ..report(result) };
+            let verdict = provider_ended("net provider docs", "provider add", &report);
+            let added = matches!(result, CallResult::Success | CallResult::AlreadyStarted);
+            let (code, line) = if added { (0, "added") } else { (1, "not added: why") };
+            let said = (verdict.exit.0, verdict.lines[0].clone());
+            assert_eq!(said, (code, format!("net provider docs: {line}")));
+        }
+    }
+}
