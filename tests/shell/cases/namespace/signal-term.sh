@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # TIMEOUT: 60
-# TERM while a provider is on its way and another has left with a file open: the daemon ends in time,
-# with all of them, and nothing is left behind.
+# TERM while a provider is on its way and another has left with a file open: the daemon ends in
+# time, with all of them, and nothing is left behind.
 . "$TEST_LIB/common.sh"
 . "$TEST_LIB/net.sh"
 mount_net
