@@ -436,6 +436,8 @@ impl Providers {
         if let Some(check) = &self.about.check {
             check(&config.source).map_err(AppError::failed)?;
         }
+        // Whoever is gone makes room.
+        self.members.sweep();
         self.members.make(config, making)
     }
 

@@ -1,7 +1,7 @@
 //! `provider`: list the providers of a mount, add, remove and replace them.
 
 use crate::app::{Source, check_options, parse_prefix, parse_provider_options};
-use crate::base::stop::{Report, State};
+use crate::base::stop::{Notice, OnDeadline, Report, State};
 use crate::base::units::{count, size};
 use crate::cli::args::provider::{
     LeavingArgs, ProviderAction, ProviderAddArgs, ProviderListArgs, ProviderRemoveArgs,
@@ -20,7 +20,7 @@ use crate::cli::table::{Layout, printable};
 use crate::cli::view;
 use crate::cli::vigil::Vigil;
 use crate::mgmt::client::{Client, ClientError, Progress, ProviderCall};
-use crate::mgmt::proto::{MountStatus, ProviderStatus, ProviderWords};
+use crate::mgmt::proto::{Event, EventKind, MountStatus, ProviderStatus, ProviderWords};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 
@@ -221,22 +221,28 @@ impl Asking<'_> {
         let ends_at = ends_at.map(|leaving| leaving.on_deadline.unwrap_or_default());
         let watched = Target { provider: Some(self.provider.to_owned()), ..self.target.clone() };
         vigil.keep(client, &watched, ends_at);
-        let mut ticket = None;
+        let (mut ticket, mut stays) = (None, None);
         let outcome = client.change_providers_streaming(&self.call, &mut |progress| {
-            if let Progress::Pending { ticket: posted, .. } = progress {
-                ticket = Some(posted);
-                if self.leaving.is_some() {
-                    let label = self.label();
-                    print::note(&format!("{label}: accepted (ticket {posted}), waiting"));
+            match progress {
+                Progress::Pending { ticket: posted, .. } => {
+                    ticket = Some(posted);
+                    if self.leaving.is_some() {
+                        let label = self.label();
+                        print::note(&format!("{label}: accepted (ticket {posted}), waiting"));
+                    }
                 }
+                Progress::Event(event) => stays = self.stays(&event),
+                Progress::Joined(_) => {}
             }
-            vigil.go_on()
+            if stays.is_some() { ControlFlow::Break(()) } else { vigil.go_on() }
         });
         client.while_waiting(|| ControlFlow::Continue(()));
         let mut answer = match outcome {
             Ok(Some(report)) => self.ended(client, report),
-            Ok(None) | Err(ClientError::Interrupted) if vigil.deadline_passed() => {
-                client.about(Some(self.provider.to_owned()));
+            Ok(None) | Err(ClientError::Interrupted)
+                if stays.is_some() || vigil.deadline_passed() =>
+            {
+                client.about(stays.or_else(|| Some(self.provider.to_owned())));
                 let status = client.status();
                 let status = status.map_err(|error| explain(&self.target.name, &error))?;
                 self.answer(judge::deadline_passed(&self.label(), ticket, &status))
@@ -248,6 +254,17 @@ impl Asking<'_> {
         };
         answer.ticket = answer.ticket.or(ticket);
         Ok(answer)
+    }
+
+    /// Whose stop goes on after its deadline, if this event says so: what was replaced is called
+    /// otherwise by then.
+    fn stays(&self, event: &Event) -> Option<String> {
+        let stay = Notice::Deadline { on_deadline: OnDeadline::Stay };
+        let rest = event.device.strip_prefix(self.provider)?;
+        let its = rest.is_empty() || rest.starts_with('~') || rest.starts_with(":/");
+        let number = rest.split(':').next().unwrap_or_default();
+        let name = || format!("{}{number}", self.provider);
+        (its && event.what == EventKind::Notice(stay)).then(name)
     }
 
     /// The end of a change.

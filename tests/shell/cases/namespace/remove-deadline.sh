@@ -26,3 +26,17 @@ expect 10 rdr provider remove "$NAME" --provider slow --deadline 300ms --on-dead
 assert_has "$out" "$NAME provider slow: removed, 1 handle still open, 1 request given up"
 assert_has "$(answer reader)" "error E"
 ask_ok reader close f
+# What was replaced drains under a name of its own.
+expect 0 rdr provider add "$NAME" --provider slow --prefix /slow \
+  --source "faulty:local:$TEST_DIR/a" -o read=hang-uncancellable@1
+ask_ok reader open f r "$TEST_MNT/slow/f"
+tell reader read f 9
+wait_until "it reads" sh -c "\"$MINIRDR\" requests '$NAME' | grep -q read"
+expect 11 rdr provider replace "$NAME" --provider slow --source "local:$TEST_DIR/b" \
+  --deadline 300ms --on-deadline stay
+assert_has "$out" "$NAME provider slow: deadline passed: 1 request" "still draining (ticket "
+assert_eq "$(look slow/f)" other
+left=$(rdr provider list "$NAME" | grep -o '^slow~[0-9]*')
+expect 10 rdr stop "$NAME" --provider "$left" --mode abort --wait
+answer reader
+ask_ok reader close f
