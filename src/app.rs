@@ -19,11 +19,11 @@ pub mod source;
 pub mod unsent;
 mod watches;
 
-pub use config::MountConfig;
+pub use config::{ConfigReader, MountConfig};
 pub use error::AppError;
 pub use host::{ExitReport, Ready, run};
 pub use namespace::changes::{Changes, Replaced, Step};
-pub use namespace::check::{Part, Refused, parse_prefix};
+pub use namespace::check::{Part, Refused, parse_prefix, parse_provider_options};
 pub use namespace::{NamespaceConfig, NetName, ProviderConfig};
 pub use notify::{NotifyConfig, NotifyError, hand_over};
 pub use options::{MountOptions, UsageError};

@@ -2,9 +2,15 @@
 
 use crate::app::config::MountConfig;
 use crate::app::devices::Devices;
+use crate::app::namespace::ProviderConfig;
+use crate::app::namespace::check::parse_prefix;
 use crate::app::namespace::members::Members;
+use crate::app::namespace::part::ProviderPart;
+use crate::app::namespace::providers::Providers;
+use crate::app::options::UsageError;
 use crate::app::rpc::Remote;
 use crate::app::saved::MountRecord;
+use crate::app::source::Source;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Destination, Replay};
 use crate::app::watches::Watches;
@@ -15,15 +21,16 @@ use crate::base::stop::{
     StopOptions, unix_seconds,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
-use crate::mgmt::control::{Control, ControlError, WaitFor};
+use crate::mgmt::control::{Control, ControlError, Part, WaitFor, wanted_state};
 use crate::mgmt::metrics::MountNumbers;
-use crate::mgmt::proto::{MountStatus, RunningCall};
+use crate::mgmt::proto::{MountStatus, ProviderWords, RunningCall};
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::mgmt::watch::Sightings;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{DeregisterError, FileSystemRegistration};
 use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::operation::Dispatcher;
+use crate::rdbss::query::DeviceStatus;
 use crate::rdbss::startstop::{CallError, Running};
 use crate::rdbss::ticket::TicketState;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +54,8 @@ pub struct HostControl {
     pub(in crate::app) members: Option<Arc<Members>>,
     /// The live watches.
     pub(in crate::app) watches: Arc<Watches>,
+    /// What is asked of its providers.
+    pub(in crate::app) providers: Option<Arc<Providers>>,
     pub(in crate::app) clock: Arc<dyn Clock>,
     /// When it began, by both clocks.
     began: (Moment, f64),
@@ -74,7 +83,7 @@ impl HostControl {
         clock: Arc<dyn Clock>,
         keeper: Arc<Keeper>,
     ) -> Self {
-        let Devices { device, dispatcher, members, watches, .. } = devices;
+        let Devices { device, dispatcher, members, providers, watches, .. } = devices;
         let began = (clock.now(), unix_seconds(clock.wall()));
         Self {
             config,
@@ -82,6 +91,7 @@ impl HostControl {
             dispatcher: dispatcher.clone(),
             members: members.clone(),
             watches: watches.clone(),
+            providers: providers.clone(),
             clock,
             began,
             keeper,
@@ -107,6 +117,12 @@ impl HostControl {
         MountRecord {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
+            config_file: self
+                .config
+                .config_file
+                .as_ref()
+                .map(|file| file.to_string_lossy().into_owned()),
+            providers: self.members.iter().flat_map(|members| members.records()).collect(),
             mount_point: self.config.mount_point.to_string_lossy().into_owned(),
             options: self.config.options.words(),
             rpc: self.config.rpc.words(),
@@ -204,13 +220,13 @@ impl From<CallError> for ControlError {
     }
 }
 
-impl Control for HostControl {
-    fn status(&self) -> MountStatus {
-        let status = self.device.status();
+impl HostControl {
+    /// The mount as if this device were all of it.
+    pub(in crate::app) fn status_as(&self, status: &DeviceStatus) -> MountStatus {
         let now = self.clock.now();
         let unsent = self.keeper.summary();
         let front_defects = self.front_defects();
-        let mut whole = MountStatus {
+        MountStatus {
             name: self.config.name.clone(),
             source: self.config.source.to_string(),
             redirector: self.config.source.scheme().to_owned(),
@@ -232,18 +248,142 @@ impl Control for HostControl {
             answered_total: status.answered_total,
             defects_total: status.unanswered_total + status.panics_total + front_defects,
             running: status.running.as_ref().map(|running| self.running_call(running)),
-            last_stop: status.last_stop,
-            last_start: status.last_start,
+            last_stop: status.last_stop.clone(),
+            last_start: status.last_start.clone(),
             unsent_files: unsent.files,
             unsent_files_bytes: unsent.bytes,
             rpc: self.remote.get().and_then(Remote::state),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             providers: Vec::new(),
+        }
+    }
+
+    /// What is known of a ticket, whosever it is: the devices of a mount number them together.
+    fn ticket(&self, ticket: TicketNumber, limit: Duration) -> TicketState {
+        let known = |wait: &dyn Fn(Duration) -> TicketState| match wait(Duration::ZERO) {
+            TicketState::Unknown => None,
+            TicketState::Open => Some(wait(limit)),
+            ended @ TicketState::Ended(_) => Some(ended),
         };
+        if let Some(providers) = &self.providers
+            && let Some(state) = known(&|limit| providers.wait(ticket, limit))
+        {
+            return state;
+        }
+        let mut devices = self.all_devices();
+        let found = devices.find_map(|device| known(&|limit| device.wait_ticket(ticket, limit)));
+        found.unwrap_or(TicketState::Unknown)
+    }
+
+    /// Those who know the mount's providers.
+    fn providers(&self) -> Result<&Arc<Providers>, ControlError> {
+        let none = || ControlError::Refused(no_providers(&self.config.name));
+        self.providers.as_ref().ok_or_else(none)
+    }
+}
+
+/// Did a stop find nothing left to do?
+fn called_off(called: &Answer<Report>) -> bool {
+    matches!(called, Answer::Done(report) if report.result == CallResult::AlreadyStopped)
+}
+
+fn refused(error: UsageError) -> ControlError {
+    ControlError::Refused(error.0)
+}
+
+/// A source that is asked for over the socket: who asks has no working directory here.
+fn source(text: &str) -> Result<Source, ControlError> {
+    let source = Source::parse(text.as_ref()).map_err(refused)?;
+    match source.local_directory() {
+        Some(directory) if !directory.is_absolute() => {
+            let what = format!("source \"{source}\": its directory is not absolute");
+            Err(ControlError::Refused(what))
+        }
+        _ => Ok(source),
+    }
+}
+
+/// `KEY=VALUE`, or `KEY` for one that is on.
+fn option_words(words: &[String]) -> Vec<(String, String)> {
+    let split = |word: &String| match word.split_once('=') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        None => (word.clone(), String::new()),
+    };
+    words.iter().map(split).collect()
+}
+
+fn no_providers(name: &str) -> String {
+    format!("{name} has one source and no providers: mount several with --config")
+}
+
+impl Control for HostControl {
+    fn status(&self) -> MountStatus {
+        let mut whole = self.status_as(&self.device.status());
         if let Some(members) = &self.members {
             members.add_to_status(&mut whole);
         }
         whole
+    }
+
+    fn devices(&self) -> Vec<String> {
+        let shares = self.members.iter().flat_map(|members| members.all());
+        let own = std::iter::once(self.config.name.clone());
+        own.chain(shares.map(|shown| shown.name.clone())).collect()
+    }
+
+    fn provider(&self, name: &str) -> Result<Arc<dyn Part + '_>, ControlError> {
+        Ok(Arc::new(ProviderPart::find(self, self.providers()?, name)?))
+    }
+
+    fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let asked = self.providers.as_ref()?.provider_of(ticket);
+        asked.or_else(|| {
+            let known = |device: &Device| {
+                device.wait_ticket(ticket, Duration::ZERO) != TicketState::Unknown
+            };
+            let all = self.members.iter().flat_map(|members| members.all());
+            all.into_iter().find(|shown| known(&shown.device)).map(|shown| shown.shown_as.clone())
+        })
+    }
+
+    fn add_provider(
+        &self,
+        asked_by: Caller,
+        provider: &ProviderWords,
+    ) -> Result<Answer<Report>, ControlError> {
+        let providers = self.providers()?;
+        let prefixes = provider.prefixes.iter().map(|prefix| parse_prefix(prefix));
+        let config = ProviderConfig {
+            name: provider.name.clone(),
+            prefixes: prefixes.collect::<Result<_, _>>().map_err(refused)?,
+            source: source(&provider.source)?,
+            options: option_words(&provider.options),
+        };
+        providers.add(asked_by, config)
+    }
+
+    fn remove_provider(
+        &self,
+        asked_by: Caller,
+        provider: &str,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        self.providers()?.remove(asked_by, provider, options)
+    }
+
+    fn replace_provider(
+        &self,
+        asked_by: Caller,
+        provider: &ProviderWords,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        let providers = self.providers()?;
+        if !provider.prefixes.is_empty() {
+            let what = "a provider that takes another's place has its prefixes";
+            return Err(ControlError::Refused(what.to_owned()));
+        }
+        let words = (source(&provider.source)?, option_words(&provider.options));
+        providers.replace(asked_by, (&provider.name, words.0, words.1), options)
     }
 
     fn listen(&self) -> Result<RpcStatus, ControlError> {
@@ -254,7 +394,10 @@ impl Control for HostControl {
     }
 
     fn numbers(&self) -> MountNumbers {
-        let device = self.device.numbers();
+        let mut device = self.device.numbers();
+        if let Some(members) = &self.members {
+            members.add_to_numbers(&mut device);
+        }
         let unsent = self.keeper.summary();
         let (began, began_unix_s) = self.began;
         MountNumbers {
@@ -303,7 +446,13 @@ impl Control for HostControl {
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
-        Ok(self.device.stop(asked_by, options)?)
+        let called = self.device.stop(asked_by, options.clone())?;
+        // Who has left and drains still is not to be in the way of it.
+        let taken = matches!(&called, Answer::Posted(_)) || called_off(&called);
+        if let Some(members) = self.members.as_ref().filter(|_| taken) {
+            members.stop_left(asked_by, &options, false);
+        }
+        Ok(called)
     }
 
     fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError> {
@@ -341,7 +490,8 @@ impl Control for HostControl {
         ticket: TicketNumber,
         limit: Duration,
     ) -> Result<Option<Report>, ControlError> {
-        match self.device.wait_ticket(ticket, limit) {
+        let state = self.ticket(ticket, limit);
+        match state {
             TicketState::Open => Ok(None),
             TicketState::Ended(report) => Ok(Some(*report)),
             TicketState::Unknown => Err(ControlError::UnknownTicket(ticket)),
@@ -349,13 +499,7 @@ impl Control for HostControl {
     }
 
     fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool {
-        self.device.wait_state(
-            |state| match wanted {
-                WaitFor::Running => matches!(state, State::Started | State::Paused),
-                WaitFor::Stopped => state == State::Startable,
-            },
-            limit,
-        )
+        self.device.wait_state(|state| wanted_state(wanted, state), limit)
     }
 
     fn watch(&self, path: &[u8]) -> Result<Box<dyn Sightings>, ControlError> {
@@ -438,6 +582,7 @@ mod tests {
             source: Source::Memory,
             providers: Vec::new(),
             config_file: None,
+            reader: None,
             mount_point: "/mnt/bk".into(),
             options,
             runtime_dir: "/run/minirdr".into(),

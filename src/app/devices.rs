@@ -7,6 +7,7 @@ use crate::app::namespace::directories::{Directories, DirectoryRedirector};
 use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::members::{Members, Parts};
 use crate::app::namespace::provider::Share;
+use crate::app::namespace::providers::{About, Providers};
 use crate::app::options::{MountOptions, Survivors};
 use crate::app::redirector;
 use crate::app::watches::Watches;
@@ -51,6 +52,8 @@ pub struct Devices {
     pub members: Option<Arc<Members>>,
     /// The live watches.
     pub watches: Arc<Watches>,
+    /// What is asked of its providers.
+    pub providers: Option<Arc<Providers>>,
     registry: Registry,
     names: Option<(Arc<MountNames>, Arc<Directories>)>,
 }
@@ -72,12 +75,14 @@ impl Devices {
         let source = &given.config.source;
         let factory = redirector::factory(source, &options.redirector_options, given.clock)?;
         let registry = Registry::default();
-        let device = register(&registry, &given, factory, None)?;
+        let base = device_options(&given.config.options);
+        let device = register(&registry, &given, (factory, base), None)?;
         let watches = Watches::new(given.clock.clone());
         let router = Arc::new(router(&given, &watches, Arc::new(MountNames::default())));
         watches.show(device.clone());
         let (dispatcher, name) = (device.clone(), device.name().to_owned());
-        let made = Self { device, dispatcher, members: None, watches, registry, names: None };
+        let (members, providers, names) = (None, None, None);
+        let made = Self { device, dispatcher, members, watches, providers, registry, names };
         // The one prefix is taken for good: there is nobody to hand it to, and over a stop the
         // device's feeds know best when they are followed (docs/decisions/0020).
         let taken = router.register(&name, Share::whole());
@@ -91,28 +96,41 @@ impl Devices {
         let names = Arc::new(MountNames::default());
         let watches = Watches::new(given.clock.clone());
         let router = Arc::new(router(&given, &watches, names.clone()));
+        let directories = Directories::new(router.clone(), &**given.clock);
+        let options = device_options(&given.config.options);
         let members = Members::new(Parts {
             clock: given.clock.clone(),
             events: given.events.clone(),
-            options: device_options(&given.config.options),
+            options: options.clone(),
             keeper: given.keeper.clone(),
             router: router.clone(),
+            directories: directories.clone(),
+            names: names.clone(),
         });
-        let directories = Directories::new(router.clone(), &**given.clock);
         let shown = directories.clone();
         let factory: RedirectorFactory = Box::new(move || {
             let made: Arc<dyn MiniRedirector> = Arc::new(DirectoryRedirector(shown.clone()));
             made
         });
         let registry = Registry::default();
-        let device = register(&registry, &given, factory, Some(members.dependents()))?;
+        // Its tickets are numbered together with those of the shares.
+        let device = register(&registry, &given, (factory, options), Some(members.dependents()))?;
         watches.show_members(&members);
         let namespace = Arc::new(Namespace::new(device.clone(), router.clone()));
         members.attach(&device, namespace.clone());
+        names.attach_crossings(namespace.crossings().clone());
         let names = Some((names, directories));
+        let about = About {
+            name: given.config.name.clone(),
+            control_dir: given.config.options.control_dir.clone(),
+            check: given.config.reader.as_ref().map(|reader| reader.check.clone()),
+            own: device.clone(),
+            observer: given.publisher.clone(),
+        };
+        let providers = Some(Providers::new(members.clone(), about));
         let members = Some(members);
         let dispatcher = namespace;
-        let made = Self { device, dispatcher, members, watches, registry, names };
+        let made = Self { device, dispatcher, members, watches, providers, registry, names };
         made.watch(router).inspect_err(|_| made.shut_down())?;
         for provider in &given.config.providers {
             if let Some(members) = &made.members
@@ -207,14 +225,14 @@ fn router(given: &Given<'_>, watches: &Watches, kernel: Arc<MountNames>) -> Rout
 fn register(
     registry: &Registry,
     given: &Given<'_>,
-    factory: RedirectorFactory,
+    (factory, options): (RedirectorFactory, DeviceOptions),
     dependents: Option<Arc<dyn Dependents>>,
 ) -> Result<Arc<Device>, AppError> {
     let registration = Registration {
         name: given.config.name.clone(),
         controls: RegistrationControls { dont_provide_uncs: true, ..Default::default() },
         factory,
-        options: device_options(&given.config.options),
+        options,
         clock: given.clock.clone(),
         observer: given.publisher.clone(),
         unc_provider: None,

@@ -103,11 +103,6 @@ impl Life {
 /// # Errors
 /// [`AppError`] with its exit code; nothing is left behind.
 pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport, AppError> {
-    if !config.providers.is_empty() {
-        // Their stop is not yet what stop.md demands of it (issue 5).
-        let what = "is good, but several providers under one mount are not served yet";
-        return Err(AppError::failed(format!("{} {what}", config.source)));
-    }
     refuse_to_serve_itself(&config)?;
     prepare_process();
     let clock = SystemClock::shared();
@@ -117,7 +112,9 @@ pub fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<ExitReport
     let keeper = Keeper::start(config.name.clone(), config.state_dir.clone(), clock.clone())
         .map_err(|error| AppError::failed(format!("no thread for what is unsent: {error}")))?;
     let events = Arc::new(EventQueue::new(clock.clone()));
-    let publisher = Arc::new(Publisher { device: config.name.clone(), events: events.clone() });
+    // The shares are started before the mount is: its results are not to share a queue with theirs.
+    events.reserve(&config.name);
+    let publisher = Publisher::new(&config.name, events.clone());
     let devices = Devices::make(Given {
         config: &config,
         clock: &clock,
@@ -201,21 +198,53 @@ impl Host {
     /// From the first start to the end of the connection.
     fn serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
         // First of all: a signal that killed the process would leave a dead mount behind.
-        let (life, notifier) = (self.life.clone(), self.notifier.clone());
+        let life = self.life.clone();
+        let reload = self.reload();
         let signals = SignalThread::start(
             self.control.clone(),
             move |ticket| {
                 let told = ticket.map_or(Told::AtOnce, Told::ByTicket);
                 life.change(|ending| ending.told = Some(told));
             },
-            move || {
-                notifier.reload(|| log::info!("there is no configuration file to read again"));
-            },
+            reload,
         )
         .map_err(|error| AppError::failed(format!("signals: {error}")))?;
         let served = self.start_and_serve(claim, ready);
         signals.end();
         served
+    }
+
+    /// What SIGHUP does: reads the configuration file again, on a thread of its own, so that a
+    /// server that does not answer holds up no other signal.
+    fn reload(&self) -> impl Fn() + Send + 'static {
+        let (control, notifier) = (self.control.clone(), self.notifier.clone());
+        move || {
+            let read = control.config.reader.as_ref().map(|reader| reader.read.clone());
+            let (Some(providers), Some(read)) = (&control.providers, read) else {
+                let nothing = || log::info!("there is no configuration file to read again");
+                return notifier.reload(nothing);
+            };
+            let options = signals::stop_options(&control, StopMode::Drain, "reload");
+            let options = StopOptions { unmount: false, lazy: false, ..options };
+            let notifier = notifier.clone();
+            let begun = providers.begin(move |providers| {
+                let caller = signals::own_caller();
+                let mut reloaded = None;
+                notifier.reload(|| match providers.reload(&*read, caller) {
+                    Ok(done) => {
+                        log::info!("the configuration was read again: {}", done.line);
+                        reloaded = Some(done);
+                    }
+                    Err(error) => log::error!("the configuration stays as it is: {error}"),
+                });
+                if let Some(reloaded) = reloaded {
+                    providers.stop_reloaded(reloaded, (caller, &options));
+                }
+            });
+            if let Err(error) = begun {
+                log::error!("the configuration stays as it is: {error}");
+            }
+        }
     }
 
     fn start_and_serve(&self, claim: Claim, ready: impl FnOnce(&Ready)) -> Result<(), AppError> {
@@ -382,6 +411,9 @@ impl Host {
             };
             // What is coalesced is told in time although nobody reads.
             self.events.tick();
+            if let Some(members) = &self.control.members {
+                members.sweep();
+            }
             let over = match told {
                 None => false,
                 Some(Told::AtOnce) => {
@@ -434,12 +466,15 @@ impl Host {
     /// wait for ever for a server that hangs.
     fn last_stop(&self, reason: &str) {
         // An unmount of what was stopped before has its ticket still to end: ours comes behind it.
+        let options = signals::stop_options(&self.control, StopMode::Drain, reason);
+        let options = StopOptions { unmount: false, grace_s: None, ..options };
+        if let Some(members) = &self.control.members {
+            members.stop_left(signals::own_caller(), &options, true);
+        }
         let busy = self.device.status().running.is_some();
         if !busy && self.device.state() == State::Startable {
             return;
         }
-        let options = signals::stop_options(&self.control, StopMode::Drain, reason);
-        let options = StopOptions { unmount: false, grace_s: None, ..options };
         match self.device.stop(signals::own_caller(), options) {
             Ok(called) => drop(self.report_of(called)),
             Err(error) => log::error!("the last stop: {error}"),
@@ -450,6 +485,11 @@ impl Host {
     fn take_down(self) -> ExitReport {
         // A start that failed half-way has left it Startable; a mount that failed, Started.
         self.last_stop("not mounted");
+        if let Some(providers) = &self.control.providers {
+            providers.close();
+            // What came to an end with it may have left something to stop.
+            self.last_stop("ended");
+        }
         self.devices.shut_down();
         let mut losses = self.devices.last_losses();
         // What survivors lost after it is in no report.

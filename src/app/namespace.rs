@@ -1,14 +1,20 @@
 //! A mount of several providers: what it is made from, and the parts that are not of one device
 //! (namespace.md).
 
+pub mod book;
 pub mod changes;
 pub mod check;
 pub mod directories;
+mod hand_over;
 pub mod kernel_names;
 pub mod listing;
 pub mod members;
+pub mod part;
 pub mod provider;
+pub mod providers;
+pub mod reload;
 pub mod share_keeper;
+pub mod sweep;
 pub mod together;
 
 use crate::app::source::Source;

@@ -410,7 +410,7 @@ fn quoted(value: &str) -> String {
 
 /// Splits at commas outside quotes; takes quotes and backslashes away. Empty words are skipped, as
 /// mount(8) does.
-fn split_words(text: &str) -> Result<Vec<String>, UsageError> {
+pub(in crate::app) fn split_words(text: &str) -> Result<Vec<String>, UsageError> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut in_quotes = false;

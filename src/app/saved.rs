@@ -20,6 +20,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A provider of a mount of several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProviderRecord {
+    /// Its name.
+    pub name: String,
+    /// Where it was shown.
+    pub prefixes: Vec<String>,
+    /// What it showed.
+    pub source: String,
+    /// Options of its mini-redirector, each `KEY=VALUE`.
+    pub options: Vec<String>,
+}
+
 /// How something was mounted, and how it was when this was written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MountRecord {
@@ -29,6 +42,12 @@ pub struct MountRecord {
     pub name: String,
     /// What was mounted.
     pub source: String,
+    /// The file of its providers, of a mount of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<String>,
+    /// The providers it had, in order: those of the file, and what commands have changed of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<ProviderRecord>,
     /// Where.
     pub mount_point: String,
     /// The options in force, as `-o` takes them.
@@ -76,9 +95,12 @@ impl MountRecord {
     /// The command that mounts it again, word by word.
     #[must_use]
     pub fn command(&self) -> Vec<String> {
-        let mut words = ["minirdr", "mount", &self.source, &self.mount_point, "--name", &self.name]
-            .map(str::to_owned)
-            .to_vec();
+        let what = match &self.config_file {
+            Some(file) => vec!["--config", file, &self.mount_point],
+            None => vec![&*self.source, &*self.mount_point],
+        };
+        let words = ["minirdr", "mount"].into_iter().chain(what).chain(["--name", &self.name]);
+        let mut words: Vec<String> = words.map(str::to_owned).collect();
         // As every mount is, unless told otherwise.
         let usual = |word: &&String| !matches!(word.as_str(), "rw" | "nosuid" | "nodev");
         let options: Vec<&str> = self.options.iter().filter(usual).map(String::as_str).collect();

@@ -127,6 +127,8 @@ pub const HAND_OVER_SETTLE_WAIT: Duration = Duration::from_secs(5);
 pub const NET_NAME_BYTES_MAX: usize = 4096;
 /// Providers of one mount.
 pub const PROVIDERS_MAX: usize = 1024;
+/// Providers of one mount that are added, removed or replaced at once.
+pub const PROVIDER_CALLS_MAX: usize = 16;
 /// Prefixes of the providers that one mount is configured with, all together: each is a share, a
 /// device with a tag of its own (7 bits; 0 is the router's, 127 is not given).
 pub const SHARES_MAX: usize = 126;

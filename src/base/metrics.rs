@@ -216,6 +216,70 @@ pub struct DeviceNumbers {
     pub panics: u64,
 }
 
+impl DeviceNumbers {
+    /// Adds what another device of the mount has. What is the mount's own is left as it is: its
+    /// state, its starts and stops; and panics, which are counted for the whole process.
+    pub fn add(&mut self, other: &Self) {
+        self.add_gauges(other);
+        for (operation, more) in self.operations.iter_mut().zip(&other.operations) {
+            operation.latency.add(&more.latency);
+            operation.failed += more.failed;
+            operation.refused += more.refused;
+        }
+        for ((_, lane), (_, more)) in self.lanes.iter_mut().zip(&other.lanes) {
+            lane.posted_total += more.posted_total;
+            lane.taken_total += more.taken_total;
+            lane.rejected_total += more.rejected_total;
+            lane.queued_total += more.queued_total;
+        }
+        self.completed += other.completed;
+        self.cancelled += other.cancelled;
+        self.timed_out += other.timed_out;
+        self.abandoned += other.abandoned;
+        self.late += other.late;
+        self.read_bytes += other.read_bytes;
+        self.written_bytes += other.written_bytes;
+        self.written_back_bytes += other.written_back_bytes;
+        self.losses += other.losses;
+        self.lost_bytes += other.lost_bytes;
+        self.arrived += other.arrived;
+        self.unanswered += other.unanswered;
+    }
+
+    fn add_gauges(&mut self, other: &Self) {
+        self.requests_in_flight += other.requests_in_flight;
+        self.open_files += other.open_files;
+        self.open_directories += other.open_directories;
+        self.detached += other.detached;
+        self.survivors += other.survivors;
+        self.unsent_bytes += other.unsent_bytes;
+        self.calls_waiting += other.calls_waiting;
+        self.workers += other.workers;
+        self.workers_stuck += other.workers_stuck;
+        self.files_known += other.files_known;
+        self.delayed_closes += other.delayed_closes;
+    }
+
+    /// What stays counted of a device that is gone: a counter never goes back.
+    #[must_use]
+    pub fn counted(&self) -> Self {
+        Self {
+            requests_in_flight: 0,
+            open_files: 0,
+            open_directories: 0,
+            detached: 0,
+            survivors: 0,
+            unsent_bytes: 0,
+            calls_waiting: 0,
+            workers: 0,
+            workers_stuck: 0,
+            files_known: 0,
+            delayed_closes: 0,
+            ..self.clone()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +308,31 @@ mod tests {
     fn bounds_ascend() {
         assert!(LATENCY_BOUNDS.is_sorted_by(|one, next| one < next));
         assert!(CALL_BOUNDS.is_sorted_by(|one, next| one < next));
+    }
+
+    /// What a device leaves when it goes: its counters, and no gauge.
+    #[test]
+    fn sums_have_what_each_has_and_counters_stay() {
+        let word = "read";
+        let latency = HistogramView { buckets: vec![(f64::INFINITY, 2)], sum_s: 0.5 };
+        let operation = OperationNumbers { word, latency, failed: 1, refused: 3 };
+        let one = DeviceNumbers {
+            open_files: 4,
+            read_bytes: 5,
+            completed: 6,
+            operations: vec![operation],
+            lanes: vec![("delayed", Account { posted_total: 7, ..Account::default() })],
+            ..DeviceNumbers::default()
+        };
+        let mut sum = one.clone();
+        sum.add(&one);
+        assert_eq!((sum.open_files, sum.read_bytes, sum.completed), (8, 10, 12));
+        let operation = &sum.operations[0];
+        assert_eq!((operation.latency.count(), operation.failed, operation.refused), (4, 2, 6));
+        assert_eq!(sum.lanes[0].1.posted_total, 14);
+        let left = one.counted();
+        assert_eq!((left.open_files, left.read_bytes, left.completed), (0, 5, 6));
+        assert_eq!(left.operations, one.operations);
     }
 
     proptest! {

@@ -478,6 +478,33 @@ pub enum Notice {
         /// How many.
         requests: u64,
     },
+    /// A provider was added to the mount, or not: the last event of its ticket.
+    ProviderAdded {
+        /// Its ticket.
+        ticket: TicketNumber,
+        /// Which.
+        provider: String,
+        /// The result.
+        result: CallResult,
+    },
+    /// A provider was removed from the mount, or not: the last event of its ticket.
+    ProviderRemoved {
+        /// Its ticket.
+        ticket: TicketNumber,
+        /// Which.
+        provider: String,
+        /// The result of its stop.
+        result: CallResult,
+    },
+    /// Another has taken a provider's place, or not: the last event of its ticket.
+    ProviderReplaced {
+        /// Its ticket.
+        ticket: TicketNumber,
+        /// Which.
+        provider: String,
+        /// The result of the stop of the old one.
+        result: CallResult,
+    },
     /// Data was lost.
     Loss(Loss),
     /// A handle was taken from its holder.

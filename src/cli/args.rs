@@ -1,5 +1,6 @@
 //! Words to a [`Verb`]; pure.
 
+pub mod provider;
 mod remote;
 
 use crate::app::options::{on_deadline_word, parse_on_deadline};
@@ -11,6 +12,8 @@ pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+pub use provider::PartArgs;
+use provider::ProviderVerbArgs;
 use remote::RpcArgs;
 pub use remote::{RpcAction, RpcVerbArgs};
 use std::ffi::{OsStr, OsString};
@@ -58,6 +61,8 @@ pub enum Verb {
     Metrics(MetricsArgs),
     /// Stop, wait and unmount
     Umount(UmountArgs),
+    /// List, add, remove or replace the providers of a mount of several
+    Provider(ProviderVerbArgs),
     /// Let remote management listen again, stop it, or tell how it is
     Rpc(RpcVerbArgs),
     /// List, replay or discard what a stop could not put on the server
@@ -97,6 +102,9 @@ pub struct NameArgs {
     /// A mount's name or its mount point
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
@@ -114,7 +122,7 @@ pub struct MountArgs {
     /// Where to mount it
     #[arg(value_name = "DIR", required_unless_present = "config", conflicts_with = "config")]
     pub second: Option<PathBuf>,
-    /// Several providers, as FILE says, instead of one SOURCE: checked, and not served yet
+    /// Several providers, as FILE says, instead of one SOURCE; SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Mount options, comma-separated
@@ -158,6 +166,9 @@ pub struct StatusArgs {
     /// A mount's name or its mount point
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Go on, with a line whenever something changed
     #[arg(short, long)]
     pub watch: bool,
@@ -199,6 +210,9 @@ pub struct StopArgs {
     /// A mount's name or its mount point
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Only tell what a stop would wait for; change nothing
     #[arg(long, conflicts_with_all = ["wait", "no_wait", "unmount", "grace", "deadline",
         "on_deadline", "mode", "if_busy", "reason"])]
@@ -260,6 +274,9 @@ pub struct StartArgs {
     /// A mount's name or its mount point
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// Answer at once, pending
     #[arg(long)]
     pub no_wait: bool,
@@ -286,6 +303,9 @@ pub struct WaitArgs {
     /// A mount's name or its mount point
     #[arg(value_name = "NAME")]
     pub name: OsString,
+    /// Which part of it.
+    #[command(flatten)]
+    pub part: PartArgs,
     /// The ticket of a pending stop or start; default: the one that runs, else until it is stopped
     #[arg(long, value_name = "N", conflicts_with = "wait_for")]
     pub ticket: Option<u64>,

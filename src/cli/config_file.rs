@@ -12,7 +12,7 @@ mod tests;
 
 pub use document::{Lines, Parsed, parse};
 
-use crate::app::NamespaceConfig;
+use crate::app::{NamespaceConfig, Source};
 use crate::base::limits::CONFIG_FILE_BYTES_MAX;
 use crate::cli::exit::{Trouble, plain};
 use crate::cli::locate;
@@ -61,6 +61,16 @@ pub fn read(path: &Path, around: Surroundings<'_>) -> Result<NamespaceConfig, Tr
     let mounts = locate::read_mounts()?;
     directories::check(&parsed, around.mount_point, &mounts).map_err(located)?;
     Ok(parsed.config)
+}
+
+/// Looks at what of this machine a source needs, where it would be shown by the mount on
+/// `mount_point`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn look_at_source(source: &Source, mount_point: &Path) -> Result<(), String> {
+    let mounts = locate::read_mounts().map_err(|error| error.message)?;
+    directories::check_one(source, mount_point, &mounts)
 }
 
 /// Most characters of an error; what it repeats of a file may be as large as that.

@@ -1,6 +1,11 @@
 //! What an answer of the daemon means: the lines people read and the exit code scripts read; pure.
 //!
-//! Every rule of cli.md's exit code table is decided here and nowhere else.
+//! Every rule of cli.md's exit code table is decided here, those of `provider` in `providers`, and
+//! nowhere else.
+
+mod providers;
+
+pub use providers::{provider_ended, provider_pending};
 
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{CallResult, Report, State, StepTime};

@@ -59,6 +59,17 @@ pub struct Target {
     pub name: String,
     /// Its control socket.
     pub socket: PathBuf,
+    /// The provider of it that is meant; none: all of it.
+    pub provider: Option<String>,
+}
+
+/// A mount, or one provider of it, at the beginning of a line.
+#[must_use]
+pub fn label(name: &str, provider: Option<&str>) -> String {
+    match provider {
+        None => name.to_owned(),
+        Some(provider) => format!("{name} provider {}", printable(provider.as_bytes())),
+    }
 }
 
 /// How long a daemon that has unmounted is given to go away.
@@ -92,7 +103,22 @@ impl Target {
     /// # Errors
     /// Not running, unreachable or not permitted.
     pub fn connect(&self) -> Result<Client, Trouble> {
-        Client::connect(&self.socket).map_err(|error| explain(&self.name, &error))
+        let client = Client::connect(&self.socket);
+        let mut client = client.map_err(|error| explain(&self.name, &error))?;
+        client.about(self.provider.clone());
+        Ok(client)
+    }
+
+    /// The same mount, but this provider of it, if one is named.
+    #[must_use]
+    pub fn of(self, provider: &Option<String>) -> Self {
+        Self { provider: provider.clone(), ..self }
+    }
+
+    /// It, at the beginning of a line.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&self.name, self.provider.as_deref())
     }
 }
 
@@ -122,7 +148,7 @@ pub fn find(what: &OsStr, environment: &Environment) -> Result<Target, Trouble> 
     if let Some(name) = named {
         let candidates = directories.iter().map(|directory| socket_path(directory, name));
         if let Some(socket) = candidates.into_iter().find(|path| exists(path)) {
-            return Ok(Target { name: name.to_owned(), socket });
+            return Ok(Target { name: name.to_owned(), socket, provider: None });
         }
     }
     let mounts = read_mounts()?;
@@ -228,7 +254,7 @@ pub fn find_by_mount_point(
         let status = Client::connect(&socket.path).and_then(|mut client| client.status());
         status.is_ok_and(|status| is_it(&status))
     })?;
-    Some(Target { name: socket.name, socket: socket.path })
+    Some(Target { name: socket.name, socket: socket.path, provider: None })
 }
 
 /// The absolute path without symlinks, `.` and `..`, resolved without entering a FUSE mount.

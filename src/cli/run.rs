@@ -2,7 +2,8 @@
 
 use crate::cli::args::{self, Parsed, Verb};
 use crate::cli::commands::{
-    events, generate, handles, metrics, mount, rpc, show, start, stop, unsent, wait, watch_path,
+    events, generate, handles, metrics, mount, provider, rpc, show, start, stop, unsent, wait,
+    watch_path,
 };
 use crate::cli::environment::{self, Environment};
 use crate::cli::exit::{Exit, Trouble};
@@ -49,6 +50,7 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Watch(args) => watch_path::watch(args, &environment),
         Verb::Metrics(args) => metrics::metrics(args, &environment),
         Verb::Umount(args) => stop::umount(args, &environment),
+        Verb::Provider(args) => provider::provider(args, &environment),
         Verb::Rpc(args) => rpc::rpc(args, &environment),
         Verb::Unsent(args) => unsent::unsent(args, &environment),
         Verb::Demo(args) => demo::demo(*args, &environment),

@@ -11,7 +11,7 @@ use crate::cli::commands::answer::Answer;
 use crate::cli::commands::detach::detached_json;
 use crate::cli::commands::handles::{Listing, watch_json};
 use crate::cli::commands::watch::Changes;
-use crate::cli::commands::{events, mount, rpc, show, watch_path};
+use crate::cli::commands::{events, mount, provider, rpc, show, watch_path};
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::judge::tests::{check_reply, mount as status, report, running, with_survivors};
@@ -19,8 +19,8 @@ use crate::cli::{doctor, judge, locate, unsent, view};
 use crate::mgmt::authz::Policy;
 use crate::mgmt::client::ClientError;
 use crate::mgmt::proto::{
-    Event, EventKind, HandlesReply, MountStatus, OverflowTag, RequestsReply, RpcPhase, UnsentReply,
-    WatchEvent, WatchKind,
+    Event, EventKind, HandlesReply, MountStatus, OverflowTag, ProviderStatus, RequestsReply,
+    RpcPhase, UnsentReply, WatchEvent, WatchKind,
 };
 use crate::mgmt::watch::path_fields;
 use jsonschema::Validator;
@@ -99,6 +99,7 @@ fn mounts_are_as_the_schema_says() {
         source: Source::Memory,
         providers: Vec::new(),
         config_file: None,
+        reader: None,
         mount_point: PathBuf::from("/mnt/bk"),
         options: MountOptions::default(),
         rpc: RpcOptions::default(),
@@ -198,6 +199,17 @@ fn calls_are_as_the_schema_says() {
         answer.holders = check_reply(CallResult::Success, State::Started, 1, 0).holders;
         hold("answer_call", &answer.json());
     }
+    for verb in ["provider add", "provider remove", "provider replace"] {
+        let pending = judge::provider_pending("bk provider docs", verb, TicketNumber(1));
+        hold("answer_call", &Answer::new(verb, "bk", pending).json());
+        for result in CallResult::ALL {
+            let ended = judge::provider_ended("bk provider docs", verb, &report(result));
+            let mut answer = Answer::new(verb, "bk", ended);
+            answer.provider = Some("docs".to_owned());
+            answer.report = Some(full_report());
+            hold("answer_call", &answer.json());
+        }
+    }
     for already in [false, true] {
         let handle = full_report().survivors.remove(0);
         let detached = Detached { handle, already, cancelled: 1, open_handles: 2 };
@@ -206,6 +218,28 @@ fn calls_are_as_the_schema_says() {
     for verb in ["start", "pause", "resume", "wait", "umount"] {
         hold("answer_call", &Answer::new(verb, "bk", judge::is_running("bk")).json());
     }
+}
+
+#[test]
+fn providers_are_as_the_schema_says() {
+    let share = |aside, owner| ProviderStatus {
+        name: "docs".to_owned(),
+        device: "docs:/b".to_owned(),
+        prefix: "/b".to_owned(),
+        source: "memory:".to_owned(),
+        state: State::Started,
+        aside,
+        generation: Generation(1),
+        owner,
+        requests_in_flight: 0,
+        open_handles: 1,
+        survivors: 0,
+        unsent_bytes: 0,
+    };
+    let providers = vec![share(false, Some(3)), share(true, None)];
+    let status = MountStatus { providers, ..status(State::Started) };
+    hold("answer_providers", &provider::list_json(&status));
+    hold("answer_status", &show::status_json(&status));
 }
 
 #[test]
@@ -229,6 +263,9 @@ fn events_are_as_the_schema_says() {
         Notice::Started { ticket, result, generation: Generation(2) },
         Notice::Paused,
         Notice::Resumed,
+        Notice::ProviderAdded { ticket: TicketNumber(7), provider: "docs".to_owned(), result },
+        Notice::ProviderRemoved { ticket: TicketNumber(7), provider: "docs".to_owned(), result },
+        Notice::ProviderReplaced { ticket: TicketNumber(7), provider: "docs".to_owned(), result },
         Notice::Refused { operation: "open".to_owned(), requests: 1 },
         Notice::Loss(full_report().losses[0].clone()),
         Notice::Detached { handle: HandleNumber(3), handles: 0, unsent_bytes: 1 },

@@ -11,7 +11,6 @@ use crate::cli::progress::Progress;
 use crate::mgmt::client::Client;
 use crate::mgmt::proto::MountStatus;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,7 +57,7 @@ impl Vigil {
             interrupted: self.interrupted.clone(),
             deadline_passed: self.deadline_passed.clone(),
             ends_at_deadline: end_at == Some(OnDeadline::Stay),
-            socket: target.socket.clone(),
+            target: target.clone(),
             client: None,
             next_look: clock.now(),
             clock,
@@ -88,7 +87,7 @@ struct Watch {
     interrupted: Arc<AtomicBool>,
     deadline_passed: Arc<AtomicBool>,
     ends_at_deadline: bool,
-    socket: PathBuf,
+    target: Target,
     client: Option<Client>,
     next_look: Moment,
     clock: SystemClock,
@@ -120,7 +119,7 @@ impl Watch {
         let mut client = match self.client.take() {
             Some(client) => client,
             None => {
-                let mut client = Client::connect(&self.socket).ok()?;
+                let mut client = self.target.connect().ok()?;
                 let interrupted = self.interrupted.clone();
                 client.while_waiting(move || match interrupted.load(Ordering::SeqCst) {
                     true => ControlFlow::Break(()),

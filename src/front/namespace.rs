@@ -13,7 +13,7 @@
 use crate::base::ids::{Caller, NodeNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
-use crate::base::sync::{Rank, RwLock};
+use crate::base::sync::{Condvar, Mutex, Rank, RwLock};
 use crate::mup::net_name::NetName;
 use crate::mup::resolve::Resolution;
 use crate::mup::router::Router;
@@ -26,25 +26,41 @@ use crate::rdbss::operation::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// A device that shows one share of a mount.
 pub struct Member {
     tag: Tag,
     device: Arc<Device>,
-    /// It owns its prefix. Once it does not, only what is owed still gets to it.
+    /// It owns its prefix, and claims what is below it.
     current: AtomicBool,
+    /// Its prefix is another's now, or nobody's for good: only what is owed still gets to it. One
+    /// that is merely stopped refuses at its own gate.
+    left: AtomicBool,
 }
 
 impl Member {
     /// A device whose prefix has yet to be taken.
     #[must_use]
     pub fn new(device: Arc<Device>) -> Arc<Self> {
-        Arc::new(Self { tag: device.tag(), device, current: AtomicBool::new(false) })
+        let (current, left) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { tag: device.tag(), device, current, left })
     }
 
     /// Its prefix was taken, or released.
     pub fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
+    }
+
+    /// It has left the mount, or has not after all.
+    pub fn set_left(&self, left: bool) {
+        self.left.store(left, Ordering::Release);
+    }
+
+    /// Does it own its prefix?
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.current.load(Ordering::Acquire)
     }
 
     /// The root of its share, once it was started for the first time.
@@ -54,18 +70,100 @@ impl Member {
     }
 }
 
+/// Answers on their way to the kernel that say which device a name is: begun before the name was
+/// resolved, over when the kernel has them. A prefix that changes hands waits for those that began
+/// before: what they say must not come to the kernel after the word that it is no longer so.
+pub struct Crossings {
+    under_way: Mutex<UnderWay>,
+    over: Condvar,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    epoch: u64,
+    by_epoch: BTreeMap<u64, usize>,
+}
+
+/// One of them.
+struct Crossing {
+    all: Arc<Crossings>,
+    epoch: u64,
+}
+
+/// What became of the answers that were on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// There was none.
+    None,
+    /// They are over.
+    All,
+    /// Some are not, in the time there was.
+    NotAll,
+}
+
+impl Crossings {
+    fn new() -> Arc<Self> {
+        let under_way = Mutex::new(Rank::Leaf, UnderWay::default());
+        Arc::new(Self { under_way, over: Condvar::new() })
+    }
+
+    fn begin(self: &Arc<Self>) -> Crossing {
+        let mut under_way = self.under_way.lock();
+        let epoch = under_way.epoch;
+        *under_way.by_epoch.entry(epoch).or_default() += 1;
+        Crossing { all: self.clone(), epoch }
+    }
+
+    /// Waits until those that have begun are over, `limit` at most for each that ends.
+    pub fn pass(&self, limit: Duration) -> Passed {
+        let mut under_way = self.under_way.lock();
+        under_way.epoch += 1;
+        let now = under_way.epoch;
+        let mut passed = Passed::None;
+        while under_way.by_epoch.range(..now).next().is_some() {
+            passed = Passed::All;
+            if self.over.wait_for(&mut under_way, limit) {
+                return Passed::NotAll;
+            }
+        }
+        passed
+    }
+}
+
+impl Drop for Crossing {
+    fn drop(&mut self) {
+        let mut under_way = self.all.under_way.lock();
+        if let Some(count) = under_way.by_epoch.get_mut(&self.epoch) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.by_epoch.remove(&self.epoch);
+            }
+        }
+        drop(under_way);
+        self.all.over.notify_all();
+    }
+}
+
 /// The devices of one mount by tag, and what tells their names apart.
 pub struct Namespace<P: Provider<Share = Arc<Member>>> {
     own: Arc<dyn Dispatcher>,
     router: Arc<Router<P>>,
     members: RwLock<BTreeMap<Tag, Arc<Member>>>,
+    crossings: Arc<Crossings>,
 }
 
 impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
     /// A namespace with the router's own directories, which `own` serves, and no share yet.
     #[must_use]
     pub fn new(own: Arc<dyn Dispatcher>, router: Arc<Router<P>>) -> Self {
-        Self { own, router, members: RwLock::new(Rank::Prefixes, BTreeMap::new()) }
+        let members = RwLock::new(Rank::Prefixes, BTreeMap::new());
+        Self { own, router, members, crossings: Crossings::new() }
+    }
+
+    /// The answers on their way that say which device a name is.
+    #[must_use]
+    pub const fn crossings(&self) -> &Arc<Crossings> {
+        &self.crossings
     }
 
     /// Shows a device. Its share is found once the router has its prefix.
@@ -93,11 +191,14 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
 
     /// LOOKUP in a directory of the router's own.
     fn look_up(&self, caller: Caller, (parent, name): (Node, Name), responder: Box<dyn Responder>) {
+        let crossing = self.crossings.begin();
         let resolved = path_of(&parent)
             .join(&name)
             .and_then(|path| Ok((self.router.resolve(&path, caller, None)?, path)));
         match resolved {
-            Ok((Resolution::Directory, _)) => {
+            // Nobody's name is the own device's to refuse: it says that the mount is stopped, and
+            // counts that, and has nothing of this name while it runs.
+            Ok((Resolution::Directory, _)) | Err(Status::ObjectNameNotFound) => {
                 self.own.submit(caller, Operation::Lookup { parent, name }, responder);
             }
             Ok((Resolution::Share(share), path)) if share.rest(&path).next().is_none() => {
@@ -106,7 +207,7 @@ impl<P: Provider<Share = Arc<Member>>> Namespace<P> {
                 let Some(root) = member.root() else {
                     return responder.respond(Err(Status::RedirectorNotStarted));
                 };
-                let found = Box::new(RootFound { root: root.clone(), responder });
+                let found = Box::new(RootFound { root: root.clone(), responder, crossing });
                 let attributes = Operation::GetAttributes { node: root, handle: None };
                 member.device.submit(caller, attributes, found);
             }
@@ -136,8 +237,9 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
                     self.look_up(caller, (parent, name), responder);
                 }
                 listing @ Operation::ReadDirectory { with_files: true, .. } => {
+                    let crossing = self.crossings.begin();
                     let members = self.members.read().clone();
-                    let responder = Box::new(SharesListed { members, responder });
+                    let responder = Box::new(SharesListed { members, responder, crossing });
                     self.own.submit(caller, listing, responder);
                 }
                 other => self.own.submit(caller, other, responder),
@@ -148,7 +250,7 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
         };
         // What is owed still reaches the old owner (namespace.md, Owners).
         let owed = operation.class() == OperationClass::Cleanup;
-        if !owed && !member.current.load(Ordering::Acquire) {
+        if !owed && member.left.load(Ordering::Acquire) {
             return responder.respond(Err(Status::Posix(Errno::ESTALE)));
         }
         member.device.submit(caller, operation, responder);
@@ -159,11 +261,12 @@ impl<P: Provider<Share = Arc<Member>>> Dispatcher for Namespace<P> {
 struct RootFound {
     root: Node,
     responder: Box<dyn Responder>,
+    crossing: Crossing,
 }
 
 impl Responder for RootFound {
     fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
-        let Self { root, responder } = *self;
+        let Self { root, responder, crossing } = *self;
         responder.respond(match answer {
             Ok(Answer::Attributes(attributes)) => {
                 Ok(Answer::Node(NodeAnswer { node: root, attributes }))
@@ -174,6 +277,7 @@ impl Responder for RootFound {
             }
             Err(status) => Err(status),
         });
+        drop(crossing);
     }
 }
 
@@ -182,11 +286,12 @@ impl Responder for RootFound {
 struct SharesListed {
     members: BTreeMap<Tag, Arc<Member>>,
     responder: Box<dyn Responder>,
+    crossing: Crossing,
 }
 
 impl Responder for SharesListed {
     fn respond(self: Box<Self>, answer: Result<Answer, Status>) {
-        let Self { members, responder } = *self;
+        let Self { members, responder, crossing } = *self;
         responder.respond(answer.map(|answer| match answer {
             Answer::Listing(mut listing) => {
                 for listed in listing.iter_mut().filter(|listed| listed.file.is_none()) {
@@ -197,6 +302,7 @@ impl Responder for SharesListed {
             }
             other => other,
         }));
+        drop(crossing);
     }
 }
 
@@ -248,5 +354,37 @@ fn devices_of(operation: &Operation<'_>) -> (Tag, Option<Tag>) {
         | Operation::SetExtendedAttribute { node, .. }
         | Operation::RemoveExtendedAttribute { node, .. }
         | Operation::Access { node, .. } => (of(node), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::threads;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Who waits, waits for those that began before, and for no others: an endless stream of them
+    /// holds nobody up.
+    #[test]
+    fn what_began_before_is_waited_for_and_nothing_else() {
+        let all = Crossings::new();
+        assert_eq!(all.pass(MOMENT), Passed::None);
+        let before = all.begin();
+        assert_eq!(all.pass(MOMENT), Passed::NotAll);
+        let after = all.begin();
+        let waiting = all.clone();
+        let (told, hears) = std::sync::mpsc::channel();
+        // It began before this wait as well.
+        let waiter = threads::spawn("waiter", move || {
+            let _ = told.send(waiting.pass(LONG));
+        });
+        drop(before);
+        assert!(hears.recv_timeout(MOMENT).is_err(), "one is under way still");
+        drop(after);
+        assert_eq!(hears.recv_timeout(LONG), Ok(Passed::All));
+        waiter.expect("room for a thread").join();
+        assert_eq!(all.pass(MOMENT), Passed::None);
     }
 }

@@ -119,7 +119,11 @@ impl Operation {
             | Method::Watch
             | Method::Metrics
             | Method::Unsent => Self::Read,
-            Method::Stop => Self::Stop,
+            // What a provider serves is stopped with it, or comes; whoever may stop all may that.
+            Method::Stop
+            | Method::AddProvider
+            | Method::RemoveProvider
+            | Method::ReplaceProvider => Self::Stop,
             Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,

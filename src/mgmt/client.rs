@@ -7,9 +7,12 @@
 
 mod error;
 mod metrics;
+mod part;
+mod providers;
 mod watch;
 
 pub use error::ClientError;
+pub use providers::ProviderCall;
 
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::ids::{HandleNumber, TicketNumber};
@@ -17,15 +20,15 @@ use crate::base::limits::{
     CONTROL_CONNECT_TIMEOUT, CONTROL_REPLY_BYTES_MAX, CONTROL_REPLY_TIMEOUT, CONTROL_WAIT_SLICE,
     EVENTS_KEPT,
 };
-use crate::base::stop::{Detached, Report, StopOptions};
+use crate::base::stop::{Detached, Report};
 use crate::mgmt::codec::{self, CodecError, Decoder};
 use crate::mgmt::dying::is_dying;
 use crate::mgmt::endpoint::credentials;
 use crate::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, INTERFACE, ListReply, ListenReply, Method, MountStatus,
-    NO_MORE_ITEMS, PauseReply, ReplayParameters, Reply, Request, RequestsReply, ShutdownReply,
-    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply,
+    NO_MORE_ITEMS, ReplayParameters, Reply, Request, RequestsReply, ShutdownReply, UnsentDoneReply,
+    UnsentReply, WaitParameters, WaitReply,
 };
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
@@ -67,6 +70,8 @@ pub struct Client {
     clock: SystemClock,
     connection: Option<Connection>,
     patience: Patience,
+    /// The provider it asks about; none: the mount.
+    provider: Option<String>,
 }
 
 /// A stream and what of the next message has arrived on it.
@@ -94,6 +99,7 @@ impl Client {
             clock: SystemClock::new(),
             connection: Some(connection),
             patience: Box::new(|| ControlFlow::Continue(())),
+            provider: None,
         })
     }
 
@@ -114,7 +120,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn status(&mut self) -> Result<MountStatus, ClientError> {
-        self.ask(Method::Status, &())
+        self.ask(Method::Status, &self.part())
     }
 
     /// All mounts of the daemon.
@@ -186,64 +192,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn check(&mut self) -> Result<CheckReply, ClientError> {
-        self.ask(Method::Check, &())
-    }
-
-    /// Asks for a stop and does not wait for its end.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn stop(&mut self, options: &StopOptions) -> Result<CallReply, ClientError> {
-        self.ask(Method::Stop, &StopParameters { options: options.clone() })
-    }
-
-    /// Asks for a stop and waits for its report; `None` when `on_progress` broke off. The stop goes
-    /// on whatever happens here.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn stop_streaming(
-        &mut self,
-        options: &StopOptions,
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Option<Report>, ClientError> {
-        let parameters = StopParameters { options: options.clone() };
-        self.call_streaming(Method::Stop, &parameters, on_progress)
-    }
-
-    /// Asks for a start and does not wait for its end.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn start(&mut self) -> Result<CallReply, ClientError> {
-        self.ask(Method::Start, &())
-    }
-
-    /// Asks for a start and waits for its report; `None` when `on_progress` broke off.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn start_streaming(
-        &mut self,
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Option<Report>, ClientError> {
-        self.call_streaming(Method::Start, &(), on_progress)
-    }
-
-    /// Refuses new opens from now on.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn pause(&mut self) -> Result<PauseReply, ClientError> {
-        self.ask(Method::Pause, &())
-    }
-
-    /// Takes a pause back, or a stop that is still draining.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub fn resume(&mut self) -> Result<PauseReply, ClientError> {
-        self.ask(Method::Resume, &())
+        self.ask(Method::Check, &self.part())
     }
 
     /// Lets remote management listen again.
@@ -267,7 +216,9 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn wait(&mut self, parameters: &WaitParameters) -> Result<WaitReply, ClientError> {
-        self.ask_within(Method::Wait, parameters, None)
+        let provider = self.provider.clone();
+        let parameters = WaitParameters { provider, ..parameters.clone() };
+        self.ask_within(Method::Wait, &parameters, None)
     }
 
     /// The events that are kept, after number `since` if given.

@@ -5,13 +5,14 @@
 
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
 use crate::base::stop::{
-    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, StopOptions,
+    Answer, CallResult, Check, Detached, HandleInfo, Report, RequestInfo, State, StopOptions,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::metrics::MountNumbers;
-use crate::mgmt::proto::MountStatus;
+use crate::mgmt::proto::{MountStatus, ProviderWords};
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::mgmt::watch::Sightings;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a caller waits for when it names no ticket.
@@ -21,6 +22,15 @@ pub enum WaitFor {
     Running,
     /// The device is stopped.
     Stopped,
+}
+
+/// Is it this that is waited for?
+#[must_use]
+pub const fn wanted_state(wanted: WaitFor, state: State) -> bool {
+    match wanted {
+        WaitFor::Running => matches!(state, State::Started | State::Paused),
+        WaitFor::Stopped => matches!(state, State::Startable),
+    }
 }
 
 /// Why the host would not do something.
@@ -40,6 +50,94 @@ pub enum ControlError {
     Refused(String),
 }
 
+/// A mount, or one of its providers: what can be stopped and started by itself.
+pub trait Part {
+    /// Everything about it at this moment; of a provider as if it were all of the mount.
+    fn status(&self) -> MountStatus;
+
+    /// Hands each of its open handles to `visit` until it answers false; as [`Control::handles`].
+    fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool);
+
+    /// Is what is at this path, below the mount's root, a matter of it?
+    fn has(&self, path: &[u8]) -> bool;
+
+    /// As [`Control::check`].
+    fn check(&self) -> Check;
+
+    /// As [`Control::stop`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError>;
+
+    /// As [`Control::start`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError>;
+
+    /// As [`Control::pause`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    fn pause(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
+
+    /// As [`Control::resume`].
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError>;
+
+    /// As [`Control::wait_state`].
+    fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool;
+}
+
+/// The mount as a whole.
+pub(in crate::mgmt) struct Whole<'a>(pub &'a dyn Control);
+
+impl Part for Whole<'_> {
+    fn status(&self) -> MountStatus {
+        self.0.status()
+    }
+
+    fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
+        self.0.handles(visit);
+    }
+
+    fn has(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn check(&self) -> Check {
+        self.0.check()
+    }
+
+    fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
+        self.0.stop(asked_by, options)
+    }
+
+    fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError> {
+        self.0.start(asked_by)
+    }
+
+    fn pause(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
+        self.0.pause(asked_by)
+    }
+
+    fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
+        self.0.resume(asked_by)
+    }
+
+    fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool {
+        self.0.wait_state(wanted, limit)
+    }
+}
+
+/// A mount of one source has no providers to be asked for.
+fn no_providers<T>() -> Result<T, ControlError> {
+    Err(ControlError::Refused("the mount has one source and no providers".to_owned()))
+}
+
 /// What the management plane may do.
 pub trait Control: Send + Sync {
     /// Everything about the mount at this moment.
@@ -51,6 +149,62 @@ pub trait Control: Send + Sync {
     /// The names of its devices, as events have them: the mount's, where it has one device.
     fn devices(&self) -> Vec<String> {
         vec![self.status().name]
+    }
+
+    /// A provider by its name.
+    ///
+    /// # Errors
+    /// [`ControlError::Refused`]: there is none of this name.
+    fn provider(&self, name: &str) -> Result<Arc<dyn Part + '_>, ControlError> {
+        let _ = name;
+        no_providers()
+    }
+
+    /// The provider that a ticket is of; none: it is the mount's, or not known.
+    fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let _ = ticket;
+        None
+    }
+
+    /// One provider more.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed.
+    fn add_provider(
+        &self,
+        asked_by: Caller,
+        provider: &ProviderWords,
+    ) -> Result<Answer<Report>, ControlError> {
+        let _ = (asked_by, provider);
+        no_providers()
+    }
+
+    /// One provider less, after an orderly stop of it.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed.
+    fn remove_provider(
+        &self,
+        asked_by: Caller,
+        provider: &str,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        let _ = (asked_by, provider, options);
+        no_providers()
+    }
+
+    /// Another source in the place of a provider's; then an orderly stop of what was there.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed.
+    fn replace_provider(
+        &self,
+        asked_by: Caller,
+        provider: &ProviderWords,
+        options: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        let _ = (asked_by, provider, options);
+        no_providers()
     }
 
     /// Lets remote management listen again, as it did at first: 0, 1713 when it does still or

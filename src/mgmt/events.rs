@@ -95,6 +95,12 @@ impl EventQueue {
         }
     }
 
+    /// Keeps a queue for a device that may tell its first event after many others have.
+    pub fn reserve(&self, device: &str) {
+        let mut ring = self.ring.lock();
+        ring.of_device(device);
+    }
+
     /// Announces `notice` of a device; never waits. The caller holds no lock: listeners are told.
     pub fn publish(&self, device: &str, generation: Generation, notice: Notice) {
         self.advance(|ring, now, wall| ring.publish(now, wall, device, generation, notice));
@@ -209,7 +215,11 @@ enum Lane {
 impl Lane {
     fn of(notice: &Notice) -> Self {
         match notice {
-            Notice::Stopped { .. } | Notice::Started { .. } => Self::Result,
+            Notice::Stopped { .. }
+            | Notice::Started { .. }
+            | Notice::ProviderAdded { .. }
+            | Notice::ProviderRemoved { .. }
+            | Notice::ProviderReplaced { .. } => Self::Result,
             Notice::Loss(_) | Notice::Survivors { .. } => Self::Lasting,
             Notice::StopRequested { .. }
             | Notice::Draining { .. }
@@ -468,6 +478,7 @@ mod tests {
     /// Every notice as an event goes through JSON and back, with no two fields of one name.
     #[test]
     fn every_event_survives_json() {
+        let (ticket, result) = (TicketNumber(2), CallResult::Success);
         let samples = [
             Notice::StopRequested {
                 ticket: Some(TicketNumber(1)),
@@ -492,6 +503,9 @@ mod tests {
             },
             Notice::Paused,
             Notice::Resumed,
+            Notice::ProviderAdded { ticket, provider: "docs".to_owned(), result },
+            Notice::ProviderRemoved { ticket, provider: "docs".to_owned(), result },
+            Notice::ProviderReplaced { ticket, provider: "docs".to_owned(), result },
             refused("open", 1),
             loss(),
             Notice::HolderLeft { handles: 1 },

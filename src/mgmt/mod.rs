@@ -5,12 +5,13 @@
 //!
 //! A request comes in at [`server`], which knows the peer; [`codec`] makes a message of its bytes;
 //! [`service`] asks [`authz`], then `Control`, and answers in the types of [`proto`]; calls that
-//! wait are in `waiting`; the one that tells what changes at a path is in [`watch`]. What happens
-//! comes in at [`events`]. Who holds a mount is found by [`holders`], which reads `/proc` through
-//! [`proc`] and `mounts`, and put together with the handle table by [`merge`]. [`endpoint`] is the
-//! place of the socket, and [`client`] its other end. Every call runs through the runtime of
-//! [`rpc`], which can stop taking them; [`dce`] is a second, optional way in. [`metrics`] encodes
-//! what is counted. `docs/MANAGEMENT.md` is the manual.
+//! wait are in `waiting`, those about one provider in `parts`; the one that
+//! tells what changes at a path is in [`watch`]. What happens comes in at [`events`].
+//! [`holders`] finds who holds a mount: it reads `/proc` through [`proc`] and `mounts`, and
+//! [`merge`] puts that together with the handle table. [`endpoint`] is the place of the socket, and
+//! [`client`] its other end. Every call runs through the runtime of [`rpc`], which can stop taking
+//! them; [`dce`] is a second, optional way in. [`metrics`] encodes what is counted.
+//! `docs/MANAGEMENT.md` is the manual.
 
 pub mod authz;
 pub mod client;
@@ -27,11 +28,13 @@ pub mod metrics;
 mod mounts;
 pub mod network;
 pub mod overrides;
+mod parts;
 pub mod peer;
 pub mod proc;
 pub mod proto;
 pub mod providers;
 pub mod rpc;
+mod rpc_state;
 pub mod server;
 pub mod service;
 mod waiting;

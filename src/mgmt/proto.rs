@@ -8,7 +8,8 @@ use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
-pub use crate::mgmt::providers::ProviderStatus;
+pub use crate::mgmt::providers::{PartParameters, ProviderStatus, ProviderWords};
+pub use crate::mgmt::rpc_state::{RpcPhase, RpcState};
 pub use crate::mgmt::watch::{WatchEvent, WatchKind, WatchParameters, WatchReply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -79,6 +80,12 @@ methods! {
     Replay,
     /// Keeps it no longer.
     Discard,
+    /// One provider more.
+    AddProvider,
+    /// One provider less, after an orderly stop of it.
+    RemoveProvider,
+    /// Another source in the place of a provider's.
+    ReplaceProvider,
     /// Lets remote management listen again.
     Listen,
     /// The document's remote procedure: stops the RPC listening from inside a call.
@@ -208,41 +215,6 @@ pub struct MountStatus {
     /// The shares of a mount of several providers, by device; empty for any other.
     #[serde(default)]
     pub providers: Vec<ProviderStatus>,
-}
-
-/// Is remote management there to be called?
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RpcPhase {
-    /// No: it was stopped.
-    #[default]
-    NotListening,
-    /// Yes.
-    Listening,
-    /// Not any more, and calls run.
-    Draining,
-}
-
-/// Remote management, as its administrator opened it and as it is now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RpcState {
-    /// Does it listen?
-    pub phase: RpcPhase,
-    /// Where.
-    pub endpoints: Vec<String>,
-    /// From which networks it may be stopped.
-    pub may_stop: Vec<String>,
-    /// Does that stop the mount as well?
-    pub stops_mount: bool,
-    /// Connections now.
-    pub connections: u64,
-    /// Calls begun since the mount, on all interfaces: the control socket's are among them.
-    pub calls_total: u64,
-    /// Of these, calls that run now.
-    pub calls_running: u64,
-    /// Calls that were refused: nobody listened, or too many ran.
-    pub calls_refused_total: u64,
 }
 
 /// A start or stop that has not ended.
@@ -385,6 +357,9 @@ pub struct DetachParameters {
 pub struct StopParameters {
     /// The caller's choices.
     pub options: StopOptions,
+    /// The provider; none: the mount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// Reply of `Stop` and `Start`: over (`report`) or pending (`ticket`). With `more`, a pending call
@@ -441,6 +416,9 @@ pub struct WaitParameters {
     pub wait_for: Option<String>,
     /// Give up after this long.
     pub timeout_s: Option<f64>,
+    /// The provider whose state it is; none: the mount's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// Reply of `Wait`.
@@ -455,6 +433,9 @@ pub struct WaitReply {
     /// The last stop's, where the ticket's says only that it found the device stopped.
     #[serde(default)]
     pub joined: Option<Report>,
+    /// The provider that the ticket is of; none: it is the mount's.
+    #[serde(default)]
+    pub provider: Option<String>,
 }
 
 /// Parameters of `Events`.

@@ -5,18 +5,18 @@
 
 use crate::base::clock::Clock;
 use crate::base::limits::{LISTED_MAX, PAGE_MAX, SCANS_MAX};
-use crate::base::stop::{HandleInfo, StopOptions};
+use crate::base::stop::HandleInfo;
 use crate::mgmt::authz::{Decision, Operation, Peer, Policy};
-use crate::mgmt::control::{Control, ControlError};
+use crate::mgmt::control::{Control, ControlError, Part};
 use crate::mgmt::disclosure::Disclosure;
 use crate::mgmt::events::EventQueue;
 use crate::mgmt::holders::{Scanner, Target};
 use crate::mgmt::merge::Merge;
 use crate::mgmt::metrics::{self, PlaneNumbers};
 use crate::mgmt::proto::{
-    CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, INTERFACE, ListReply,
-    ListenReply, Method, MetricsParameters, MountStatus, PauseReply, Reply, Request, RequestsReply,
-    ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
+    CheckReply, DetachParameters, Failure, HandlesParameters, HandlesReply, Holder, INTERFACE,
+    ListReply, ListenReply, Method, MetricsParameters, MountStatus, PartParameters, Reply, Request,
+    RequestsReply, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, VARLINK_INTERFACE,
 };
 use crate::mgmt::rpc::machine::Which;
 use crate::mgmt::rpc::{self, runtime::RpcServer};
@@ -294,8 +294,9 @@ impl Service {
                 call.finish(&ListReply { mounts })
             }
             Method::Status => {
-                let status = call.disclosure.apply(self.status(parameters)?);
-                call.finish(&status)
+                let PartParameters { provider } = parse(parameters)?;
+                let status = self.part(provider.as_deref())?.status();
+                call.finish(&call.disclosure.apply(status))
             }
             Method::Handles => self.handles(call, parse(parameters)?),
             Method::Requests => {
@@ -304,8 +305,8 @@ impl Service {
                 call.finish(&reply)
             }
             Method::Check => {
-                parse::<Nothing>(parameters)?;
-                let reply = self.check(call.disclosure)?;
+                let PartParameters { provider } = parse(parameters)?;
+                let reply = self.check(call.disclosure, &*self.part(provider.as_deref())?)?;
                 call.finish(&reply)
             }
             Method::Detach => {
@@ -313,23 +314,19 @@ impl Service {
                 call.finish(&self.control.detach(call.peer.caller(), handle)?)
             }
             Method::Stop => {
-                let StopParameters { options } = parse(parameters)?;
-                check_options(&options)?;
-                self.authorize(call, Operation::of_stop(&options))?;
-                self.stop(call, options)
+                let StopParameters { options, provider } = parse(parameters)?;
+                self.may_stop(call, &options)?;
+                self.stop(call, &*self.part(provider.as_deref())?, options)
             }
             Method::Start => {
-                parse::<Nothing>(parameters)?;
-                self.start(call)
+                let PartParameters { provider } = parse(parameters)?;
+                self.start(call, &*self.part(provider.as_deref())?)
             }
-            Method::Pause => {
-                parse::<Nothing>(parameters)?;
-                call.finish(&PauseReply { result: self.control.pause(call.peer.caller())? })
-            }
-            Method::Resume => {
-                parse::<Nothing>(parameters)?;
-                call.finish(&PauseReply { result: self.control.resume(call.peer.caller())? })
-            }
+            Method::Pause => self.pause(call, &parse(parameters)?),
+            Method::Resume => self.resume(call, &parse(parameters)?),
+            Method::AddProvider => self.add_provider(call, &parse(parameters)?),
+            Method::RemoveProvider => self.remove_provider(call, parse(parameters)?),
+            Method::ReplaceProvider => self.replace_provider(call, parse(parameters)?),
             Method::Wait => self.wait(call, &parse(parameters)?),
             Method::Events => self.events(call, &parse(parameters)?),
             Method::Watch => self.watch(call, &parse(parameters)?),
@@ -372,7 +369,11 @@ impl Service {
         ShutdownReply { status: status.code(), unregistered: unregistered.unwrap_or(0) as u64 }
     }
 
-    fn authorize(&self, call: &Call<'_>, operation: Operation) -> Result<(), Trouble> {
+    pub(in crate::mgmt) fn authorize(
+        &self,
+        call: &Call<'_>,
+        operation: Operation,
+    ) -> Result<(), Trouble> {
         match self.policy.authorize(operation, call.peer) {
             Decision::Allow => Ok(()),
             Decision::Deny(denial) => Err(Failure::NotPermitted(denial.to_string()).into()),
@@ -408,17 +409,21 @@ impl Service {
         RequestsReply { requests, requests_total, redacted: disclosure.hides() }
     }
 
-    fn check(&self, disclosure: Disclosure) -> Result<CheckReply, Trouble> {
+    fn check(&self, disclosure: Disclosure, part: &dyn Part) -> Result<CheckReply, Trouble> {
         let _scan = self.begin_scan(disclosure)?;
-        let check = self.control.check();
+        let check = part.check();
         let mut merge = self.look();
-        self.control.handles(&mut |handle| {
+        part.handles(&mut |handle| {
             merge.add(handle);
             true
         });
         // What is detached is waited for by nobody.
-        let holders = merge.finish().that_count();
-        let holders_total = holders.len() as u64 + holders.more;
+        let merged = merge.finish().that_count();
+        let more = merged.more;
+        let holders: Vec<Holder> =
+            merged.filter(|holder| part.has(holder.path.as_bytes())).collect();
+        let holders_total = holders.len() as u64 + more;
+        let holders = holders.into_iter();
         let holders = holders.take(LISTED_MAX).map(|holder| disclosure.apply(holder)).collect();
         let mut requests = check.requests;
         requests.truncate(LISTED_MAX);
@@ -533,17 +538,6 @@ fn parse<T: DeserializeOwned>(parameters: &Map<String, Value>) -> Result<T, Trou
         });
         Trouble::parameter(bad.map_or("parameters", |(name, _)| name))
     })
-}
-
-/// Are the times of a stop times? A bound that cannot be kept must not become none.
-fn check_options(options: &StopOptions) -> Result<(), Trouble> {
-    if options.grace_s.is_some() && options.grace().is_none() {
-        return Err(Trouble::parameter("options.grace_s"));
-    }
-    if options.deadline_s.is_some() && options.deadline().is_none() {
-        return Err(Trouble::parameter("options.deadline_s"));
-    }
-    Ok(())
 }
 
 fn no_method(request: Request) -> Trouble {

@@ -9,7 +9,7 @@ use crate::base::ids::{Caller, TicketNumber};
 use crate::base::limits::{CONTROL_WAIT_SLICE, EVENTS_KEPT, PAGE_MAX};
 use crate::base::status::wire;
 use crate::base::stop::{Answer, CallKind, CallResult, Notice, Report, StopOptions};
-use crate::mgmt::control::{ControlError, WaitFor};
+use crate::mgmt::control::{ControlError, Part, WaitFor};
 use crate::mgmt::events::Cursor;
 use crate::mgmt::proto::{
     CallReply, Event, EventKind, EventsParameters, EventsReply, Failure, ReplayParameters,
@@ -33,31 +33,39 @@ impl Service {
     pub(in crate::mgmt) fn stop(
         &self,
         call: &mut Call<'_>,
+        part: &dyn Part,
         options: StopOptions,
     ) -> Result<(), Trouble> {
-        self.begin(call, CallKind::Stop, |caller| self.control.stop(caller, options))
+        let running = part.status().running.filter(|running| running.kind == CallKind::Stop);
+        let running = running.map(|running| running.ticket);
+        self.begin(call, running, |caller| part.stop(caller, options))
     }
 
     /// `Start`.
-    pub(in crate::mgmt) fn start(&self, call: &mut Call<'_>) -> Result<(), Trouble> {
-        self.begin(call, CallKind::Start, |caller| self.control.start(caller))
-    }
-
-    /// Asks for a stop or start and answers at once, or with `more` to its end.
-    fn begin(
+    pub(in crate::mgmt) fn start(
         &self,
         call: &mut Call<'_>,
-        kind: CallKind,
+        part: &dyn Part,
+    ) -> Result<(), Trouble> {
+        let running = part.status().running.filter(|running| running.kind == CallKind::Start);
+        let running = running.map(|running| running.ticket);
+        self.begin(call, running, |caller| part.start(caller))
+    }
+
+    /// Asks for a call that ends with a report and answers at once, or with `more` to its end.
+    /// `running`: a call of the same kind that ran before it.
+    pub(in crate::mgmt) fn begin(
+        &self,
+        call: &mut Call<'_>,
+        running: Option<TicketNumber>,
         ask: impl FnOnce(Caller) -> Result<Answer<Report>, ControlError>,
     ) -> Result<(), Trouble> {
-        // Both before the call: its own events and its own ticket come after.
+        // Before the call: its own events come after.
         let cursor = Cursor::after(self.events.last());
-        let running = self.control.status().running.filter(|running| running.kind == kind);
         let ticket = match ask(call.peer.caller())? {
             Answer::Done(report) => return finish(call, report.ticket, (report, None)),
             Answer::Posted(ticket) => ticket,
         };
-        let running = running.map(|running| running.ticket);
         let pending = CallReply {
             status: wire::PENDING,
             ticket: Some(ticket),
@@ -135,7 +143,15 @@ impl Service {
         call: &mut Call<'_>,
         parameters: &WaitParameters,
     ) -> Result<(), Trouble> {
-        let awaited = self.awaited(parameters)?;
+        let part = self.part(parameters.provider.as_deref())?;
+        let awaited = awaited(&*part, parameters)?;
+        // A ticket says itself whose it is.
+        let provider = match awaited {
+            Awaited::Ticket(ticket) => self.control.provider_of(ticket),
+            Awaited::State(_) => parameters.provider.clone(),
+        };
+        let its = provider.as_deref().and_then(|name| self.control.provider(name).ok());
+        let part = its.as_deref().unwrap_or(&*part);
         let limit = match parameters.timeout_s.map(Duration::try_from_secs_f64) {
             Some(Ok(limit)) => Some(limit),
             Some(Err(_)) => return Err(Trouble::parameter("timeout_s")),
@@ -146,13 +162,14 @@ impl Service {
             let left = limit.map(|limit| limit.saturating_sub(self.clock.now().since(began)));
             let slice = left.map_or(CONTROL_WAIT_SLICE, |left| left.min(CONTROL_WAIT_SLICE));
             let interest = call.interest();
-            let ended = self.wait_slice(awaited, slice)?;
+            let ended = self.wait_slice(part, awaited, slice)?;
             if ended.is_some() || left.is_some_and(|left| left <= slice) {
-                let (timed_out, status) = (ended.is_none(), self.control.status());
+                let (timed_out, status) = (ended.is_none(), part.status());
                 let report = ended.flatten();
                 let stopped = report.as_ref().filter(|report| report.kind == CallKind::Stop);
                 let joined = stopped.filter(|report| found_it_so(report)).and(status.last_stop);
                 let reply = WaitReply {
+                    provider,
                     timed_out,
                     state: status.state,
                     report: call.disclosure.apply(report),
@@ -167,34 +184,20 @@ impl Service {
     /// Waits up to `slice`; `Some` when it has happened, with the report if there is one.
     fn wait_slice(
         &self,
+        part: &dyn Part,
         awaited: Awaited,
         slice: Duration,
     ) -> Result<Option<Option<Report>>, Trouble> {
         match awaited {
             Awaited::Ticket(ticket) => Ok(self.control.wait_ticket(ticket, slice)?.map(Some)),
-            Awaited::State(state) if self.control.wait_state(state, slice) => {
-                let status = self.control.status();
+            Awaited::State(state) if part.wait_state(state, slice) => {
+                let status = part.status();
                 Ok(Some(match state {
                     WaitFor::Stopped => status.last_stop,
                     WaitFor::Running => status.last_start,
                 }))
             }
             Awaited::State(_) => Ok(None),
-        }
-    }
-
-    fn awaited(&self, parameters: &WaitParameters) -> Result<Awaited, Trouble> {
-        match (parameters.ticket, parameters.wait_for.as_deref()) {
-            (Some(ticket), None) => Ok(Awaited::Ticket(ticket)),
-            (None, Some("running")) => Ok(Awaited::State(WaitFor::Running)),
-            (None, Some("stopped")) => Ok(Awaited::State(WaitFor::Stopped)),
-            (None, None) => {
-                let running = self.control.status().running;
-                Ok(running.map_or(Awaited::State(WaitFor::Stopped), |running| {
-                    Awaited::Ticket(running.ticket)
-                }))
-            }
-            (_, Some(_)) => Err(Trouble::parameter("for")),
         }
     }
 
@@ -248,6 +251,22 @@ impl Service {
     }
 }
 
+/// What a `Wait` is to wait for.
+fn awaited(part: &dyn Part, parameters: &WaitParameters) -> Result<Awaited, Trouble> {
+    match (parameters.ticket, parameters.wait_for.as_deref()) {
+        (Some(ticket), None) => Ok(Awaited::Ticket(ticket)),
+        (None, Some("running")) => Ok(Awaited::State(WaitFor::Running)),
+        (None, Some("stopped")) => Ok(Awaited::State(WaitFor::Stopped)),
+        (None, None) => {
+            let running = part.status().running;
+            Ok(running.map_or(Awaited::State(WaitFor::Stopped), |running| {
+                Awaited::Ticket(running.ticket)
+            }))
+        }
+        (_, Some(_)) => Err(Trouble::parameter("for")),
+    }
+}
+
 /// Ends a wait that nobody is interested in any more.
 fn still_wanted(interest: Interest) -> Result<(), Trouble> {
     match interest {
@@ -270,6 +289,11 @@ fn ends(ticket: TicketNumber, event: &Event) -> bool {
         EventKind::Notice(
             Notice::Stopped { ticket: other, .. } | Notice::Started { ticket: other, .. },
         ) => *other == Some(ticket),
+        EventKind::Notice(
+            Notice::ProviderAdded { ticket: other, .. }
+            | Notice::ProviderRemoved { ticket: other, .. }
+            | Notice::ProviderReplaced { ticket: other, .. },
+        ) => *other == ticket,
         EventKind::Notice(_) | EventKind::Overflow { .. } => false,
     }
 }

@@ -14,7 +14,7 @@
 
 use crate::base::ids::Caller;
 use crate::base::limits::CANCEL_GRACE;
-use crate::base::stop::{Answer, CallKind, Report, State, StopOptions};
+use crate::base::stop::{Answer, CallKind, CallResult, Report, State, StopOptions};
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::upcall::RequestContext as _;
 use crate::rdbss::context::Context;
@@ -52,7 +52,7 @@ impl Device {
         let called = self.stop_this(asked_by, options, Ask::Again);
         let stops = match &called {
             Ok(Answer::Posted(_)) => true,
-            Ok(Answer::Done(report)) => report.result.is_stopped(),
+            Ok(Answer::Done(report)) => report.result == CallResult::AlreadyStopped,
             Err(_) => false,
         };
         if !stops {

@@ -113,6 +113,7 @@ impl Device {
     pub(in crate::rdbss) fn new(registration: Registration) -> std::io::Result<Arc<Self>> {
         let (clock, tag) = (registration.clock, registration.options.tag);
         let shown_at = registration.options.shown_at.clone();
+        let tickets = Tickets::numbered(registration.options.ticket_numbers.clone());
         let device = Arc::new_cyclic(|this| Self {
             this: this.clone(),
             name: registration.name,
@@ -124,7 +125,7 @@ impl Device {
             dependents: registration.dependents,
             gate: Arc::new(Gate::new()),
             control: Control::default(),
-            tickets: Tickets::default(),
+            tickets,
             handles: HandleTable::tagged(tag),
             requests: RequestTable::default(),
             counts: Arc::new(ContextCounts::new(clock.clone())),

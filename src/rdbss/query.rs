@@ -2,8 +2,9 @@
 //! changes anything or touches the mount.
 
 use crate::base::clock::Moment;
-use crate::base::ids::{Generation, HandleNumber, TicketNumber};
+use crate::base::ids::{Generation, HandleNumber, NodeNumber, TicketNumber};
 use crate::base::limits::LISTED_MAX;
+use crate::base::name::Name;
 use crate::base::stop::{Answer, CallResult, Check, HandleInfo, Report, RequestInfo, State};
 use crate::base::sync::atomic::Ordering;
 use crate::mrx::request::Access;
@@ -12,9 +13,11 @@ use crate::rdbss::context::{Context, Subject};
 use crate::rdbss::device::Device;
 use crate::rdbss::fsp::FspView;
 use crate::rdbss::objects::fobx::Fobx;
+use crate::rdbss::operation::Node;
 use crate::rdbss::startstop::Running;
 use crate::rdbss::stop_run::LOOK_EVERY;
 use crate::rdbss::ticket::TicketState;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A device at one moment.
@@ -132,6 +135,25 @@ impl Device {
             fsp,
             files_known: self.fcbs.len() as u64,
         }
+    }
+
+    /// Does nobody know anything of it any more: no handle is open, and the kernel knows no file of
+    /// it? Then nothing can come for it, if nothing new is let to it. A moment late.
+    #[must_use]
+    pub fn is_forgotten(&self) -> bool {
+        let root = self.root.get();
+        let root_known = root.is_some_and(|root| Arc::strong_count(root) > 1);
+        let others = self.fcbs.len().saturating_sub(usize::from(root.is_some()));
+        self.handles.is_empty() && others == 0 && !root_known && self.gate.view().closes == 0
+    }
+
+    /// Names the kernel may know of files that nobody has open, each with its directory: at most
+    /// so many.
+    #[must_use]
+    pub fn idle_names(&self, max: usize) -> Vec<(NodeNumber, Name)> {
+        let idle = self.fcbs.snapshot().into_iter().filter(|fcb| fcb.opens() == 0);
+        let name = |fcb: Node| fcb.parent().map(|(parent, name)| (parent.number(), name));
+        idle.filter_map(name).take(max).collect()
     }
 
     /// The state alone: one load.

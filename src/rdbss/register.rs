@@ -7,6 +7,7 @@ use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::{Dependents, Observer, UncProvider};
 use crate::rdbss::objects::number_space::Tag;
+use crate::rdbss::ticket::TicketNumbers;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub struct DeviceOptions {
     pub scavenger_timeout: Duration,
     /// Which device of its mount it is; no two of a mount have the same.
     pub tag: Tag,
+    /// Where its tickets' numbers come from; those of a mount share it.
+    pub ticket_numbers: TicketNumbers,
     /// Where the mount shows its share, as paths are told: from the mount's root without a leading
     /// slash, empty for all of the mount.
     pub shown_at: Vec<u8>,
@@ -94,6 +97,7 @@ impl Default for DeviceOptions {
             start_limit: Duration::from_secs(60),
             scavenger_timeout: SCAVENGER_TIMEOUT,
             tag: Tag::SOLE,
+            ticket_numbers: TicketNumbers::default(),
             shown_at: Vec::new(),
         }
     }

@@ -9,18 +9,31 @@ use crate::base::limits::TICKET_RESULTS_KEPT;
 use crate::base::stop::Report;
 use crate::base::sync::{Condvar, Mutex, Rank};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// Where numbers of tickets come from: devices of one mount share it, so that a number alone names
+/// a ticket. Not one of the checkers' atomics: nothing is decided by it.
+#[derive(Clone, Debug, Default)]
+pub struct TicketNumbers(Arc<AtomicU64>);
+
+impl TicketNumbers {
+    fn next(&self) -> TicketNumber {
+        TicketNumber(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
-    last: u64,
     open: BTreeSet<TicketNumber>,
     ended: VecDeque<(TicketNumber, Report)>,
 }
 
-/// The tickets of one device.
+/// The tickets of one device, or of one kind of operation.
 #[derive(Debug)]
 pub struct Tickets {
+    numbers: TicketNumbers,
     inner: Mutex<Inner>,
     ended: Condvar,
 }
@@ -38,16 +51,22 @@ pub enum TicketState {
 
 impl Default for Tickets {
     fn default() -> Self {
-        Self { inner: Mutex::new(Rank::Tickets, Inner::default()), ended: Condvar::new() }
+        Self::numbered(TicketNumbers::default())
     }
 }
 
 impl Tickets {
+    /// None yet; theirs will be the next of these numbers.
+    #[must_use]
+    pub fn numbered(numbers: TicketNumbers) -> Self {
+        let inner = Mutex::new(Rank::Tickets, Inner::default());
+        Self { numbers, inner, ended: Condvar::new() }
+    }
+
     /// A new ticket.
     pub fn issue(&self) -> TicketNumber {
         let mut inner = self.inner.lock();
-        inner.last += 1;
-        let ticket = TicketNumber(inner.last);
+        let ticket = self.numbers.next();
         inner.open.insert(ticket);
         ticket
     }
@@ -68,6 +87,11 @@ impl Tickets {
         drop(inner);
         self.ended.notify_all();
         Ok(())
+    }
+
+    /// Takes a ticket back that nobody has been told of: as if it had never been issued.
+    pub fn withdraw(&self, ticket: TicketNumber) {
+        self.inner.lock().open.remove(&ticket);
     }
 
     /// What is known of it now.

@@ -162,7 +162,7 @@ impl Host {
     }
 
     fn announce(&self, world: &World, notice: Notice) {
-        self.events.publish("memory", Generation(world.generation), notice);
+        self.events.publish("bk", Generation(world.generation), notice);
     }
 
     fn report(

@@ -159,10 +159,10 @@ fn help_and_version_go_to_stdout() {
     let runtime = directory();
     let (code, out, _) = run(runtime.path(), &["--help"]);
     assert_eq!(code, 0);
-    for verb in ["mount", "stop", "watch", "umount", "demo", "doctor"] {
+    for verb in ["mount", "stop", "watch", "umount", "provider", "demo", "doctor"] {
         assert!(out.contains(verb), "{out}");
     }
-    for later in ["provider", "install-helpers"] {
+    for later in ["install-helpers"] {
         assert!(!out.contains(&format!("  {later}")), "{later} is not there yet");
     }
     let (code, out, _) = run(runtime.path(), &["--version"]);

@@ -13,10 +13,13 @@ use minirdr::mgmt::control::Control as _;
 use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
-    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PauseReply, ProviderStatus,
-    ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
-    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply, WatchEvent, WatchKind,
-    WatchParameters, WatchReply,
+    MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PartParameters, PauseReply,
+    ProviderStatus, ProviderWords, ReplayParameters, RequestsReply, RpcPhase, RpcState,
+    RunningCall, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters,
+    WaitReply, WatchEvent, WatchKind, WatchParameters, WatchReply,
+};
+use minirdr::mgmt::providers::{
+    AddProviderParameters, RemoveProviderParameters, ReplaceProviderParameters,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -127,6 +130,9 @@ fn notices() -> Vec<EventKind> {
         Notice::Started { ticket, result, generation: Generation(2) },
         Notice::Paused,
         Notice::Resumed,
+        Notice::ProviderAdded { ticket: TicketNumber(1), provider: String::new(), result },
+        Notice::ProviderRemoved { ticket: TicketNumber(1), provider: String::new(), result },
+        Notice::ProviderReplaced { ticket: TicketNumber(1), provider: String::new(), result },
         Notice::Refused { operation: String::new(), requests: 1 },
         Notice::Loss(loss),
         Notice::Detached { handle: HandleNumber(1), handles: 1, unsent_bytes: 1 },
@@ -195,6 +201,35 @@ fn the_methods_are_the_codes() {
     assert!(declared.errors.values().all(|error| error.keys().eq(["message"])));
 }
 
+fn parameters_are(method: Method, name: &str, parameters: &Fields) {
+    let provider = Some(String::new());
+    match method {
+        Method::Handles => same(name, parameters, &HandlesParameters::default()),
+        Method::Detach => same(name, parameters, &DetachParameters::default()),
+        Method::Stop => {
+            same(name, parameters, &StopParameters { provider, ..Default::default() });
+        }
+        Method::Wait => {
+            same(name, parameters, &WaitParameters { provider, ..Default::default() });
+        }
+        Method::Status | Method::Check | Method::Start | Method::Pause | Method::Resume => {
+            same(name, parameters, &PartParameters { provider });
+        }
+        Method::Watch => same(name, parameters, &WatchParameters::of(b"\xff")),
+        Method::AddProvider => same(name, parameters, &AddProviderParameters::default()),
+        Method::RemoveProvider => {
+            same(name, parameters, &RemoveProviderParameters::default());
+        }
+        Method::ReplaceProvider => {
+            same(name, parameters, &ReplaceProviderParameters::default());
+        }
+        Method::Events => same(name, parameters, &EventsParameters::default()),
+        Method::Metrics => same(name, parameters, &MetricsParameters::default()),
+        Method::Replay => same(name, parameters, &ReplayParameters::default()),
+        _ => same(name, parameters, &()),
+    }
+}
+
 #[test]
 fn parameters_and_results_are_the_codes() {
     let status = Host::new().status();
@@ -215,17 +250,7 @@ fn parameters_and_results_are_the_codes() {
         Detached { handle: handle(1, b"a"), already: false, cancelled: 0, open_handles: 0 };
     for (name, parameters, results) in read().methods {
         let method = Method::parse(&name).expect("a method");
-        match method {
-            Method::Handles => same(&name, &parameters, &HandlesParameters::default()),
-            Method::Detach => same(&name, &parameters, &DetachParameters::default()),
-            Method::Stop => same(&name, &parameters, &StopParameters::default()),
-            Method::Wait => same(&name, &parameters, &WaitParameters::default()),
-            Method::Events => same(&name, &parameters, &EventsParameters::default()),
-            Method::Watch => same(&name, &parameters, &WatchParameters::of(b"\xff")),
-            Method::Metrics => same(&name, &parameters, &MetricsParameters::default()),
-            Method::Replay => same(&name, &parameters, &ReplayParameters::default()),
-            _ => same(&name, &parameters, &()),
-        }
+        parameters_are(method, &name, &parameters);
         match method {
             Method::List => same(&name, &results, &ListReply::default()),
             Method::Status => same(&name, &results, &status),
@@ -233,13 +258,17 @@ fn parameters_and_results_are_the_codes() {
             Method::Requests => same(&name, &results, &RequestsReply::default()),
             Method::Check => same(&name, &results, &check),
             Method::Detach => same(&name, &results, &detached),
-            Method::Stop | Method::Start => same(&name, &results, &CallReply::default()),
+            Method::Stop
+            | Method::Start
+            | Method::AddProvider
+            | Method::RemoveProvider
+            | Method::ReplaceProvider => same(&name, &results, &CallReply::default()),
             Method::Listen => same(&name, &results, &ListenReply::default()),
             Method::Shutdown => same(&name, &results, &ShutdownReply::default()),
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
                 let (report, joined) = (Some(report.clone()), Some(report.clone()));
-                let reply = WaitReply { timed_out: false, state, report, joined };
+                let reply = WaitReply { timed_out: false, state, report, joined, provider: None };
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
@@ -260,6 +289,7 @@ fn provider() -> ProviderStatus {
         prefix: "/srv1/docs".to_owned(),
         source: "memory:".to_owned(),
         state: State::Started,
+        aside: false,
         generation: Generation(1),
         owner: Some(1),
         requests_in_flight: 0,
@@ -312,6 +342,7 @@ fn types_are_the_codes() {
         lost: Some(1),
     };
     check("WatchEvent", json(&told));
+    check("ProviderWords", json(&ProviderWords::default()));
     assert_eq!(declared.structs.len(), 16, "each is held: the 15 above, and Event below");
 }
 

@@ -2,7 +2,7 @@
 //! Pure.
 
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
-use crate::app::options::UsageError;
+use crate::app::options::{UsageError, split_words};
 use crate::base::limits::{NAME_BYTES_MAX, NET_NAME_BYTES_MAX, SHARES_MAX};
 use crate::base::name::{PLAIN_NAME_RULE, is_plain_name};
 use crate::rdbss::objects::number_space::Tag;
@@ -66,6 +66,18 @@ pub fn parse_prefix(text: &str) -> Result<NetName, UsageError> {
     NetName::parse(text.as_bytes()).or_else(|_| {
         wrong(&format!("it is longer than {NET_NAME_BYTES_MAX} bytes, the most a path may have"))
     })
+}
+
+/// Reads options of a provider's mini-redirector as `-o` has them; whose they are is not looked at.
+///
+/// # Errors
+/// One line: a quote is not closed.
+pub fn parse_provider_options(text: &str) -> Result<Vec<(String, String)>, UsageError> {
+    let split = |word: String| match word.split_once('=') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        None => (word, String::new()),
+    };
+    Ok(split_words(text)?.into_iter().map(split).collect())
 }
 
 /// Most characters of a value that a line repeats.

@@ -62,7 +62,7 @@ impl Listing for Router<Share> {
     }
 }
 
-/// Numbers of directories. One that goes and comes again is another.
+/// Numbers of directories. One that was removed and comes again is another.
 #[derive(Default)]
 struct Numbers {
     last: u64,
@@ -107,15 +107,11 @@ impl Directories {
         number
     }
 
-    /// A prefix came or went: what is no directory any more is forgotten.
-    pub fn prune(&self) {
-        let known: Vec<NetName> = self.numbers.lock().by_name.keys().cloned().collect();
-        let gone: Vec<NetName> =
-            known.into_iter().filter(|name| !self.listing.is_directory(name)).collect();
-        let mut numbers = self.numbers.lock();
-        for name in &gone {
-            numbers.by_name.remove(name);
-        }
+    /// Forgets the numbers of what is no directory of the configuration any more. One that is away
+    /// because its providers are stopped keeps its number: who is in it is in it again when they
+    /// start.
+    pub fn prune(&self, stays: impl Fn(&NetName) -> bool) {
+        self.numbers.lock().by_name.retain(|name, _| stays(name));
     }
 
     fn found(&self, name: NetName) -> Found {

@@ -5,6 +5,7 @@ use crate::app::namespace::directories::Directories;
 use crate::base::ids::NodeNumber;
 use crate::base::limits::HAND_OVER_SETTLE_WAIT;
 use crate::base::name::Name;
+use crate::front::namespace::{Crossings, Passed};
 use crate::front::notifier::CacheNotifier;
 use crate::mup::net_name::NetName;
 use crate::mup::upcalls::{KernelNames, Purged};
@@ -16,12 +17,25 @@ use std::sync::{Arc, OnceLock};
 #[derive(Default)]
 pub struct MountNames {
     kernel: OnceLock<(Arc<CacheNotifier>, Arc<Directories>)>,
+    crossings: OnceLock<Arc<Crossings>>,
 }
 
 impl MountNames {
     /// The mount is up.
     pub fn attach(&self, notifier: Arc<CacheNotifier>, directories: Arc<Directories>) {
         let _ = self.kernel.set((notifier, directories));
+    }
+
+    /// The answers on their way to the kernel.
+    pub fn attach_crossings(&self, crossings: Arc<Crossings>) {
+        let _ = self.crossings.set(crossings);
+    }
+
+    /// Names in directories of shares, which the kernel is to know no longer.
+    pub fn forget_names(&self, names: Vec<(NodeNumber, Name)>) {
+        if let Some((notifier, _)) = self.kernel.get() {
+            names.into_iter().for_each(|(parent, name)| notifier.forget_name(parent, name));
+        }
     }
 
     fn forget(&self, name: &NetName) {
@@ -46,7 +60,6 @@ impl KernelNames for MountNames {
     /// What is below the prefix needs no word of its own: the kernel drops a directory's names with
     /// it. The directories above may have come or gone with the prefix.
     fn invalidate(&self, prefix: &NetName, _: &Purged) {
-        let Some((_, directories)) = self.kernel.get() else { return };
         let mut name = prefix.clone();
         loop {
             self.forget(&name);
@@ -55,7 +68,6 @@ impl KernelNames for MountNames {
                 _ => break,
             }
         }
-        directories.prune();
     }
 
     fn forget(&self, purged: &Purged) {
@@ -65,8 +77,16 @@ impl KernelNames for MountNames {
         }
     }
 
-    fn settle(&self, _: &NetName) -> bool {
+    fn settle(&self, prefix: &NetName) -> bool {
         let Some((notifier, _)) = self.kernel.get() else { return true };
-        notifier.settle(HAND_OVER_SETTLE_WAIT)
+        let mut in_time = notifier.settle(HAND_OVER_SETTLE_WAIT);
+        // What was found before the change, and answered after the kernel was told of it, would be
+        // believed for as long as its entries live.
+        let passed = self.crossings.get().map(|all| all.pass(HAND_OVER_SETTLE_WAIT));
+        if passed.is_some_and(|passed| passed != Passed::None) {
+            Self::forget(self, prefix);
+            in_time &= passed != Some(Passed::NotAll) && notifier.settle(HAND_OVER_SETTLE_WAIT);
+        }
+        in_time
     }
 }

@@ -195,7 +195,7 @@ impl Dependents for Together {
                     }
                     asked.push(shown);
                 }
-                Ok(Answer::Done(report)) if report.result.is_stopped() => {}
+                Ok(Answer::Done(report)) if report.result == CallResult::AlreadyStopped => {}
                 // Busy, and then all are to be left alone.
                 Ok(Answer::Done(_)) => {
                     asked.iter().for_each(|shown| shown.go_on(asked_by));

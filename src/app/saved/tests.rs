@@ -151,4 +151,14 @@ fn a_record_is_a_command() {
             "ncalrpc:[/run/x/Y]"
         ]
     );
+    let file = Some("/etc/net.toml".to_owned());
+    let several = MountRecord {
+        source: "config:/etc/net.toml".to_owned(),
+        config_file: file,
+        options: Vec::new(),
+        rpc: Vec::new(),
+        ..record
+    };
+    let words = ["minirdr", "mount", "--config", "/etc/net.toml", "/mnt/bk", "--name", "bk"];
+    assert_eq!(several.command(), words);
 }

@@ -54,6 +54,7 @@ impl Rig {
             rpc: crate::app::RpcOptions::default(),
             policy: Policy::of_owner(0),
             notify: None,
+            reader: None,
         };
         let keeper = Keeper::start("net".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
@@ -149,8 +150,8 @@ fn s137_a_watch_survives_the_swap_of_its_owner() {
     let rig = Rig::new(vec![provider("first", "/srv1/docs"), provider("other", "/srv1/scratch")]);
     rig.start();
     let (first, other) = (rig.share("first"), rig.share("other"));
-    let added = rig.members().add(&provider("second", "/srv1/docs"));
-    let second = added.expect("added").remove(0);
+    rig.members().add(&provider("second", "/srv1/docs")).expect("added");
+    let second = rig.share("second");
     let mut docs = rig.watch("/srv1/docs");
     let mut scratch = rig.watch("/srv1/scratch");
     assert_eq!(next(&mut docs), seen(WatchKind::Watching, "/srv1/docs"));

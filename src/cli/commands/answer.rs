@@ -5,6 +5,7 @@ use crate::base::stop::{Report, State};
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
 use crate::cli::judge::Verdict;
+use crate::cli::locate::Target;
 use crate::cli::print;
 use crate::cli::table::Layout;
 use crate::cli::view;
@@ -19,6 +20,8 @@ pub struct Answer {
     pub verb: &'static str,
     /// The mount.
     pub name: String,
+    /// The provider of it that it is about; none: all of it.
+    pub provider: Option<String>,
     /// What it means.
     pub verdict: Verdict,
     /// The ticket of the call, if it was posted.
@@ -39,6 +42,8 @@ pub struct Answer {
 #[derive(Serialize)]
 struct Shape<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
     result: &'a str,
     exit_code: u8,
     message: &'a str,
@@ -57,6 +62,7 @@ impl Answer {
         Self {
             verb,
             name: name.to_owned(),
+            provider: None,
             verdict,
             ticket: None,
             running_ticket: None,
@@ -67,6 +73,12 @@ impl Answer {
         }
     }
 
+    /// The same, about a mount or one provider of it.
+    #[must_use]
+    pub fn of(verb: &'static str, target: &Target, verdict: Verdict) -> Self {
+        Self { provider: target.provider.clone(), ..Self::new(verb, &target.name, verdict) }
+    }
+
     /// The JSON.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
@@ -74,6 +86,7 @@ impl Answer {
             self.verb,
             &Shape {
                 name: &self.name,
+                provider: self.provider.as_deref(),
                 result: self.verdict.result,
                 exit_code: self.verdict.exit.0,
                 message: self.verdict.lines.first().map_or("", String::as_str),
@@ -119,12 +132,18 @@ impl Answer {
         }
         (self.holders, self.holders_total) = match client.check() {
             Ok(reply) => (reply.holders, reply.holders_total),
-            Err(_) => {
-                let survivors = self.report.iter().flat_map(|report| &report.survivors);
-                let total = self.report.as_ref().map_or(0, |report| report.survivors_total);
-                (survivors.map(holders::from_handle).collect(), total)
-            }
+            Err(_) => return self.list_survivors(),
         };
+    }
+
+    /// Fills in who is in the way, as the report has it.
+    pub fn list_survivors(&mut self) {
+        if self.verdict.list_holders {
+            let survivors = self.report.iter().flat_map(|report| &report.survivors);
+            let total = self.report.as_ref().map_or(0, |report| report.survivors_total);
+            let survivors = survivors.map(holders::from_handle).collect();
+            (self.holders, self.holders_total) = (survivors, total);
+        }
     }
 
     /// Fills in the state as the daemon tells it.

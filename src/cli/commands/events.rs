@@ -27,7 +27,7 @@ pub fn events(args: &EventsArgs, environment: &Environment) -> Result<Exit, Trou
         let followed = client.follow_events_of(&asked, &mut |event| {
             outcome = print::answer(&match args.json.json {
                 true => one_json(name, &event).to_string(),
-                false => line(&event),
+                false => line(name, &event),
             });
             match outcome {
                 Ok(Reader::Listening) => ControlFlow::Continue(()),
@@ -49,7 +49,8 @@ pub fn events(args: &EventsArgs, environment: &Environment) -> Result<Exit, Trou
     if args.json.json {
         print::answer(&all_json(name, &events).to_string())?;
     } else if !events.is_empty() {
-        print::answer(&events.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+        let lines: Vec<String> = events.iter().map(|event| line(name, event)).collect();
+        print::answer(&lines.join("\n"))?;
     }
     Ok(Exit::DONE)
 }
@@ -64,8 +65,9 @@ pub(in crate::cli) fn one_json(name: &str, event: &Event) -> Value {
     view::envelope("events", &json!({ "name": name, "event": event }))
 }
 
-/// `12  2026-11-21T01:12:07Z  draining  requests=3 handles=2 unsent_bytes=0`.
-fn line(event: &Event) -> String {
+/// `12  2026-11-21T01:12:07Z  draining  requests=3 handles=2 unsent_bytes=0`; with the device where
+/// that is one of several.
+fn line(name: &str, event: &Event) -> String {
     let mut fields = match view::shaped(&event.what) {
         Value::Object(fields) => fields,
         _ => serde_json::Map::new(),
@@ -75,8 +77,12 @@ fn line(event: &Event) -> String {
         _ => "unknown".to_owned(),
     };
     fields.remove("path_bytes");
-    let details: Vec<String> = fields
-        .iter()
+    let device = Value::from(&*event.device);
+    let device = (event.device != name).then_some(("device", &device));
+    let fields = fields.iter().map(|(key, value)| (&**key, value));
+    let details: Vec<String> = device
+        .into_iter()
+        .chain(fields)
         .filter_map(|(key, value)| Some(format!("{key}={}", detail(value)?)))
         .collect();
     let line = format!("{:>4}  {}  {kind}  {}", event.seq, event.at, details.join(" "));
@@ -161,12 +167,14 @@ mod tests {
         ];
         for (notice, text) in notices {
             let expected = format!("  12  2026-11-21T01:12:07Z  {text}");
-            assert_eq!(line(&event(EventKind::Notice(notice))), expected);
+            assert_eq!(line("memory", &event(EventKind::Notice(notice))), expected);
         }
         let lost = EventKind::Overflow { kind: OverflowTag::Overflow, first_lost: 1, last_lost: 9 };
         assert_eq!(
-            line(&event(lost)),
+            line("memory", &event(lost)),
             "  12  2026-11-21T01:12:07Z  overflow  first_lost=1 last_lost=9"
         );
+        let sealed = event(EventKind::Notice(Notice::Sealed));
+        assert_eq!(line("net", &sealed), "  12  2026-11-21T01:12:07Z  sealed  device=memory");
     }
 }

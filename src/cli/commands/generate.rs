@@ -20,7 +20,8 @@ pub fn completions(args: &CompletionsArgs) -> Result<Exit, Trouble> {
     Ok(Exit::DONE)
 }
 
-/// `minirdr man DIR`: `minirdr.1` and a page for every verb.
+/// `minirdr man DIR`: `minirdr.1` and a page for every verb, and for every word of those that have
+/// some.
 ///
 /// # Errors
 /// The directory cannot be made, or a page not written.
@@ -51,13 +52,18 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
         let name = format!("minirdr-{}", verb.get_name());
         let examples = verb_examples(verb.get_name());
         pages.push((format!("{name}.1"), page(verb, &name, examples)?));
+        for word in verb.get_subcommands() {
+            let examples = verb_examples(&format!("{} {}", verb.get_name(), word.get_name()));
+            let name = format!("{name}-{}", word.get_name());
+            pages.push((format!("{name}.1"), page(word, &name, examples)?));
+        }
     }
     Ok(pages)
 }
 
 /// One page, with the sections clap does not know.
 fn page(command: &clap::Command, name: &str, examples: &[(&str, &str)]) -> io::Result<Vec<u8>> {
-    let is_whole = command.has_subcommands();
+    let is_whole = name == "minirdr";
     let man = Man::new(command.clone()).source(concat!("minirdr ", env!("CARGO_PKG_VERSION")));
     let mut text = Vec::new();
     man.render_title(&mut text)?;
@@ -65,7 +71,7 @@ fn page(command: &clap::Command, name: &str, examples: &[(&str, &str)]) -> io::R
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
-    if is_whole {
+    if command.has_subcommands() {
         man.render_subcommands_section(&mut text)?;
     }
     if is_whole || name == "minirdr-mount" {
@@ -149,7 +155,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ),
     ("INT", "the same; a second INT is mode cancel"),
     ("QUIT", "mode abort"),
-    ("HUP", "reopens the log"),
+    ("HUP", "reopens the log, and reads the file of --config again: what changed of it is changed"),
     ("USR1", "writes the state to the log"),
     ("USR2", "toggles debug logging"),
 ];
@@ -188,8 +194,33 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("minirdr umount bk && poweroff", "returns when all is saved"),
 ];
 
-fn verb_examples(verb: &str) -> &'static [(&'static str, &'static str)] {
+type Examples = &'static [(&'static str, &'static str)];
+
+fn provider_examples(verb: &str) -> Examples {
     match verb {
+        "provider list" => &[("minirdr provider list net", "what is shown where, and how it is")],
+        "provider add" => &[(
+            "minirdr provider add net --provider docs --prefix /srv1/docs --source local:/srv/docs",
+            "one more source, under one more path",
+        )],
+        "provider remove" => &[
+            ("minirdr provider remove net --provider docs", "in the orderly way, and waits for it"),
+            (
+                "minirdr provider remove net --provider docs --if-busy=refuse",
+                "only when nobody has anything of it open",
+            ),
+        ],
+        "provider replace" => &[(
+            "minirdr provider replace net --provider docs --source local:/srv/docs2",
+            "the next open has the new bytes; the path is there all the time",
+        )],
+        _ => &[("minirdr provider list net -o PROVIDER,PREFIX -n", "for scripts")],
+    }
+}
+
+fn verb_examples(verb: &str) -> Examples {
+    match verb {
+        verb if verb.starts_with("provider") => provider_examples(verb),
         "mount" => &[
             ("minirdr mount memory: /mnt/m", "a tree in the daemon's memory"),
             ("minirdr mount local:/srv/data /mnt/bk -o ro,allow_other", "read-only, for everybody"),
@@ -263,16 +294,18 @@ mod tests {
     #[test]
     fn every_verb_has_a_page_with_its_exit_status_and_an_example_of_its_own() {
         let pages = pages().expect("memory only");
-        let verbs = CommandLine::command().get_subcommands().count();
-        assert_eq!(pages.len(), 1 + verbs);
+        let words: usize = CommandLine::command()
+            .get_subcommands()
+            .map(|verb| 1 + verb.get_subcommands().count())
+            .sum();
+        assert_eq!(pages.len(), 1 + words);
         for (name, text) in &pages {
             let text = String::from_utf8(text.clone()).expect("pages are text");
             for part in ["SH NAME", "SH SYNOPSIS", "SH \"EXIT STATUS\"", "SH EXAMPLES", "SH FILES"]
             {
                 assert!(text.contains(part), "{name} lacks {part}");
             }
-            let verb = name.trim_end_matches(".1").replacen('-', " ", 1);
-            let verb = verb.replace('-', "\\-");
+            let verb = name.trim_end_matches(".1").replace('-', " ");
             assert!(text.contains(&verb), "{name} shows {verb}");
         }
     }

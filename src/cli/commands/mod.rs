@@ -7,6 +7,7 @@ pub mod generate;
 pub mod handles;
 pub mod metrics;
 pub mod mount;
+pub mod provider;
 pub mod rpc;
 pub mod show;
 pub mod start;

@@ -2,7 +2,8 @@
 
 use crate::app::unsent::store;
 use crate::app::{
-    self, MountConfig, MountOptions, NamespaceConfig, NotifyConfig, ProviderConfig, Source,
+    self, ConfigReader, MountConfig, MountOptions, NamespaceConfig, NotifyConfig, ProviderConfig,
+    Source,
 };
 use crate::base::unsent::UnsentSummary;
 use crate::cli::args::{MountArgs, What};
@@ -26,6 +27,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Dead mounts on one mount point that are cleared; more are somebody's experiment.
 const CORPSES_MAX: usize = 16;
@@ -147,6 +149,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
         name,
         source,
         providers,
+        reader: config_file.as_deref().map(|file| reader(file, &mount_point, &options)),
         config_file,
         mount_point,
         options,
@@ -164,6 +167,23 @@ struct Served {
     named: Option<String>,
     providers: Vec<ProviderConfig>,
     config_file: Option<PathBuf>,
+}
+
+/// What reads the configuration file again while it is served.
+fn reader(file: &Path, mount_point: &Path, options: &MountOptions) -> ConfigReader {
+    let (file, place) = (file.to_owned(), mount_point.to_owned());
+    let control_dir = options.control_dir.clone();
+    let read = move || {
+        let around =
+            config_file::Surroundings { mount_point: &place, control_dir: control_dir.as_deref() };
+        config_file::read(&file, around).map_err(|trouble| trouble.message)
+    };
+    let place = mount_point.to_owned();
+    let check = move |source: &Source| {
+        let wrong = |what: String| format!("source \"{source}\": {what}");
+        config_file::look_at_source(source, &place).map_err(wrong)
+    };
+    ConfigReader { read: Arc::new(read), check: Arc::new(check) }
 }
 
 fn one_source(args: &MountArgs, source: &OsStr) -> Result<Served, Trouble> {

@@ -100,7 +100,7 @@ fn list_row(status: &MountStatus) -> Vec<String> {
 /// # Errors
 /// The daemon cannot be asked; stdout cannot be written.
 pub fn status(args: &StatusArgs, environment: &Environment) -> Result<Exit, Trouble> {
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let json = args.json.json;
     let show = |status: &MountStatus| match json {
         true => print::answer(&status_json(status).to_string()),

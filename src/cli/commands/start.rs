@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 /// # Errors
 /// The daemon cannot be asked, or refuses.
 pub fn start(args: &StartArgs, environment: &Environment) -> Result<Exit, Trouble> {
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let mut client = target.connect()?;
     let answer = match args.no_wait {
         true => post(&mut client, &target, args.strict)?,
@@ -34,7 +34,7 @@ fn post(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Tr
     let mut answer = match (reply.report, reply.ticket) {
         (Some(report), _) => ended(target, report, strict),
         (None, Some(ticket)) => {
-            Answer::new("start", &target.name, judge::start_pending(&target.name, ticket))
+            Answer::of("start", target, judge::start_pending(&target.label(), ticket))
         }
         (None, None) => {
             return Err(Trouble::unreachable(format!(
@@ -67,7 +67,7 @@ fn run(client: &mut Client, target: &Target, strict: bool) -> Result<Answer, Tro
     let mut answer = match outcome {
         Ok(Some(report)) => ended(target, report, strict),
         Ok(None) | Err(ClientError::Interrupted) => {
-            Answer::new("start", &target.name, judge::interrupted(&target.name, ticket))
+            Answer::of("start", target, judge::interrupted(&target.name, ticket))
         }
         Err(error) => return Err(explain(&target.name, &error)),
     };
@@ -87,8 +87,8 @@ fn tell_status(answer: &mut Answer, client: &mut Client, target: &Target) {
 }
 
 fn ended(target: &Target, report: Report, strict: bool) -> Answer {
-    let verdict = judge::start_ended(&target.name, &report, strict);
-    let mut answer = Answer::new("start", &target.name, verdict);
+    let verdict = judge::start_ended(&target.label(), &report, strict);
+    let mut answer = Answer::of("start", target, verdict);
     answer.ticket = report.ticket;
     answer.report = Some(report);
     answer
@@ -121,10 +121,10 @@ fn switch(
     ask: impl FnOnce(&mut Client) -> Result<PauseReply, ClientError>,
     judge: impl FnOnce(&str, PauseReply) -> Verdict,
 ) -> Result<Exit, Trouble> {
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let mut client = target.connect()?;
     let reply = ask(&mut client).map_err(|error| explain(&target.name, &error))?;
-    let mut answer = Answer::new(verb, &target.name, judge(&target.name, reply));
+    let mut answer = Answer::of(verb, &target, judge(&target.label(), reply));
     answer.set_status(client.status().ok().as_ref());
     answer.print(args.json.json, &holders::layout(&TableArgs::default())?)
 }

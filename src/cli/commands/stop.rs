@@ -34,7 +34,7 @@ struct Asking {
 /// The daemon cannot be asked, or refuses.
 pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let layout = holders::layout(&args.table)?;
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let json = args.json.json;
     if let Some(handle) = args.handle {
         return detach(args, &target, handle);
@@ -63,8 +63,8 @@ fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<E
         State::Startable => client.status().map_err(failed)?.last_stop,
         _ => None,
     };
-    let verdict = judge::check(&target.name, &reply, last.as_ref(), strict);
-    let mut answer = Answer::new("stop", &target.name, verdict);
+    let verdict = judge::check(&target.label(), &reply, last.as_ref(), strict);
+    let mut answer = Answer::of("stop", target, verdict);
     answer.running_ticket = reply.ticket;
     answer.state = Some(reply.state);
     (answer.holders, answer.holders_total) = (reply.holders, reply.holders_total);
@@ -101,8 +101,8 @@ impl Asking {
         };
         let status = client.status().map_err(failed)?;
         let verdict = match (running, &status.running) {
-            (Some(_), Some(call)) => judge::already_stopping(&self.target.name, call, &status),
-            _ => judge::stop_pending(&self.target.name, ticket, &status),
+            (Some(_), Some(call)) => judge::already_stopping(&self.target.label(), call, &status),
+            _ => judge::stop_pending(&self.target.label(), ticket, &status),
         };
         let mut answer = self.answer(verdict);
         answer.ticket = Some(ticket);
@@ -136,7 +136,7 @@ impl Asking {
                 let status = client.status();
                 let status = status.map_err(|error| explain(&self.target.name, &error))?;
                 let verdict =
-                    judge::deadline_passed(&self.target.name, running.or(ticket), &status);
+                    judge::deadline_passed(&self.target.label(), running.or(ticket), &status);
                 let mut answer = self.answer(verdict);
                 (answer.ticket, answer.running_ticket) = (ticket, running);
                 answer.set_status(Some(&status));
@@ -153,7 +153,7 @@ impl Asking {
     }
 
     fn say_waiting(&self, ticket: TicketNumber, running: Option<TicketNumber>) {
-        let name = &self.target.name;
+        let name = self.target.label();
         print::note(&match running {
             Some(running) => format!("{name}: already stopping (ticket {running}), waiting"),
             None => format!(
@@ -176,8 +176,13 @@ impl Asking {
         let gone = report.unmounted && report.survivors_total == 0;
         let status = if gone { None } else { client.status().ok() };
         let last = status.as_ref().and_then(|status| status.last_stop.clone());
-        let verdict =
-            judge::stop_ended(&self.target.name, mount_point, &report, last.as_ref(), self.strict);
+        let verdict = judge::stop_ended(
+            &self.target.label(),
+            mount_point,
+            &report,
+            last.as_ref(),
+            self.strict,
+        );
         let mut answer = self.answer(verdict);
         answer.ticket = report.ticket;
         answer.running_ticket = running;
@@ -227,6 +232,6 @@ impl Asking {
     }
 
     fn answer(&self, verdict: Verdict) -> Answer {
-        Answer::new(self.verb, &self.target.name, verdict)
+        Answer::of(self.verb, &self.target, verdict)
     }
 }

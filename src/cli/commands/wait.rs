@@ -21,31 +21,33 @@ use std::ops::ControlFlow;
 /// The daemon cannot be asked, went away, or does not know the ticket.
 pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let layout = holders::layout(&args.table)?;
-    let target = locate::find(&args.name, environment)?;
+    let target = locate::find(&args.name, environment)?.of(&args.part.provider);
     let failed = |error: ClientError| explain(&target.name, &error);
     let mut client = target.connect()?;
     let before = client.status().map_err(failed)?;
     // Who reads that it waits may interrupt it: it listens before it says so.
     let vigil = Vigil::new()?;
-    if let Some(line) = before_waiting(args, &before) {
+    if let Some(line) = before_waiting(args, &target.label(), &before) {
         print::note(&line);
     }
     vigil.keep(&mut client, &target, None);
     let outcome = client.wait(&parameters(args));
     client.while_waiting(|| ControlFlow::Continue(()));
-    let name = &target.name;
     let ticket = args.ticket.map(TicketNumber);
     let reply = match outcome {
         Ok(reply) => reply,
         Err(ClientError::Interrupted) => {
             let running = before.running.as_ref().map(|running| running.ticket);
-            let verdict = judge::interrupted(name, ticket.or(running));
-            return Answer::new("wait", name, verdict).print(args.json.json, &layout);
+            let verdict = judge::interrupted(&target.name, ticket.or(running));
+            return Answer::of("wait", &target, verdict).print(args.json.json, &layout);
         }
         Err(error) => return Err(failed(error)),
     };
+    let provider = reply.provider.as_deref().or(target.provider.as_deref());
+    let name = &*locate::label(&target.name, provider);
     let verdict = judge_reply(name, &before.mount_point, &reply, args.wait_for);
-    let mut answer = Answer::new("wait", name, verdict);
+    let mut answer = Answer::of("wait", &target, verdict);
+    answer.provider = provider.map(str::to_owned);
     answer.state = Some(reply.state);
     answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
     answer.report = reply.report;
@@ -62,12 +64,12 @@ fn parameters(args: &WaitArgs) -> WaitParameters {
         ticket: args.ticket.map(TicketNumber),
         wait_for: args.wait_for.map(word),
         timeout_s: args.timeout.and_then(|bound| bound.0).map(|time| time.as_secs_f64()),
+        provider: args.part.provider.clone(),
     }
 }
 
 /// What is said before the wait; nothing when there is nothing to wait for.
-fn before_waiting(args: &WaitArgs, status: &MountStatus) -> Option<String> {
-    let name = &status.name;
+fn before_waiting(args: &WaitArgs, name: &str, status: &MountStatus) -> Option<String> {
     let word = status.state.word();
     let load = judge::load(status);
     if let Some(ticket) = args.ticket {
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
     use crate::base::ids::Generation;
     use crate::base::stop::{CallResult, Report};
-    use crate::cli::args::{Bound, JsonArgs, TableArgs};
+    use crate::cli::args::{Bound, JsonArgs, PartArgs, TableArgs};
     use crate::cli::judge::tests::{mount, report, running};
     use std::ffi::OsString;
     use std::time::Duration;
@@ -124,6 +126,7 @@ mod tests {
     fn args(ticket: Option<u64>, wait_for: Option<WaitState>) -> WaitArgs {
         WaitArgs {
             name: OsString::from("bk"),
+            part: PartArgs::default(),
             ticket,
             wait_for,
             timeout: Some(Bound(Some(Duration::from_secs(2)))),
@@ -144,22 +147,32 @@ mod tests {
     #[test]
     fn something_is_said_before_a_wait_and_nothing_before_none() {
         let idle = MountStatus { open_handles: 0, unsent_bytes: 0, ..mount(State::Startable) };
-        assert_eq!(before_waiting(&args(None, None), &idle), None);
+        assert_eq!(before_waiting(&args(None, None), "bk", &idle), None);
         assert_eq!(
-            before_waiting(&args(None, Some(WaitState::Running)), &idle).as_deref(),
+            before_waiting(&args(None, Some(WaitState::Running)), "bk", &idle).as_deref(),
             Some("bk: stopped, waiting until it is running")
         );
         let draining =
             MountStatus { running: Some(running()), unsent_bytes: 0, ..mount(State::Draining) };
         let line = Some("bk: stopping, 1 handle, waiting for ticket 7");
-        assert_eq!(before_waiting(&args(None, None), &draining).as_deref(), line);
-        assert_eq!(before_waiting(&args(Some(7), None), &draining).as_deref(), line);
-        assert_eq!(before_waiting(&args(Some(6), None), &draining), None, "it is over already");
+        assert_eq!(before_waiting(&args(None, None), "bk", &draining).as_deref(), line);
+        assert_eq!(before_waiting(&args(Some(7), None), "bk", &draining).as_deref(), line);
+        assert_eq!(
+            before_waiting(&args(Some(6), None), "bk", &draining),
+            None,
+            "it is over already"
+        );
     }
 
     #[test]
     fn a_reply_is_told_as_what_ended() {
-        let reply = |report, state| WaitReply { timed_out: false, state, report, joined: None };
+        let reply = |report, state| WaitReply {
+            timed_out: false,
+            state,
+            report,
+            joined: None,
+            provider: None,
+        };
         let judge = |reply: &WaitReply, wanted| {
             let verdict = judge_reply("bk", "/mnt/bk", reply, wanted);
             (verdict.exit.0, verdict.lines[0].clone())

@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::config::MountConfig;
 use crate::app::devices::{Devices, Given};
-use crate::app::namespace::provider::Registration;
+use crate::app::namespace::provider::{Registration, Standing};
 use crate::app::namespace::{NetName, ProviderConfig};
 use crate::app::options::MountOptions;
 use crate::app::source::Source;
@@ -85,6 +85,7 @@ impl Rig {
             rpc: crate::app::RpcOptions::default(),
             policy: Policy::of_owner(0),
             notify: None,
+            reader: None,
         };
         let keeper = Keeper::start("net".to_owned(), config.state_dir.clone(), clock.clone())
             .expect("room for a thread");
@@ -397,8 +398,8 @@ fn a_mount_begins_with_all_of_its_shares_or_not_at_all() {
     let (rig, other) = (Rig::new(wanted), Rig::started(PLAIN));
     let taken = NetName::parse(b"/srv3/docs").expect("a good prefix");
     let router = rig.members().parts.router.clone();
-    let above = Arc::downgrade(other.mount());
-    let squatter = Registration::new("squatter".to_owned(), router, taken, above);
+    let stands = Standing { above: Arc::downgrade(other.mount()), beside: false };
+    let squatter = Registration::new("squatter".to_owned(), router, taken, stands);
     squatter.register().expect("nobody owns it yet");
     for _ in 0..3 {
         let report = rig.start();
