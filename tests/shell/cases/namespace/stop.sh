@@ -34,7 +34,7 @@ assert_eq "$(timeout 10 cat "$TEST_MNT/srv1/docs/f")" text
 expect 10 rdr stop "$NAME" --wait
 assert_has "$out" "1 handle still open" "srv2/docs/f"
 assert_errno "transport endpoint shutdown" timeout 10 ls "$TEST_MNT/srv1"
-ask_error holder ESTALE read f 4
+ask_error holder ESHUTDOWN read f 4
 expect 0 rdr events "$NAME" --json
 for prefix in /srv1/docs /srv2/docs /srv1/scratch; do
   order=$(jq -r --arg prefix "$prefix" '
