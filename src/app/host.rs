@@ -537,7 +537,8 @@ fn front_config(
         flags: front::MountFlags {
             read_only: options.read_only,
             allow_other: options.allow_other,
-            default_permissions: options.default_permissions,
+            // Who acts with the daemon's rights for whoever asks has nobody checked but the kernel.
+            default_permissions: options.default_permissions || capabilities.daemon_rights,
             set_id: !has(MountFlags::NOSUID),
             devices: !has(MountFlags::NODEV),
             no_execute: has(MountFlags::NOEXEC),

@@ -248,15 +248,26 @@ pub enum NewNode {
     Special(FileKind, u32),
 }
 
-/// Who will own a new file and what its permissions are; the umask has been applied.
+/// Who will own a new file and what its permissions are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ownership {
-    /// Permission bits 0o7777.
+    /// Permission bits 0o7777, as the caller asked for them.
     pub permissions: u16,
+    /// The caller's umask. A server that keeps POSIX ACLs leaves it alone where the directory has
+    /// a default one, which takes its place (acl(5)); everybody else takes it off.
+    pub umask: u16,
     /// Owner: the caller's uid.
     pub uid: u32,
     /// Group: the caller's gid, unless the parent directory is set-group-id.
     pub gid: u32,
+}
+
+impl Ownership {
+    /// The permissions with the umask taken off.
+    #[must_use]
+    pub const fn masked(self) -> u16 {
+        self.permissions & !self.umask & 0o7777
+    }
 }
 
 /// What `rename` does when the new name exists.

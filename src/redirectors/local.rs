@@ -21,9 +21,8 @@
 //!
 //! POSIX ACLs are claimed. The kernel must enforce them: with an ACL the group bits of the mode are
 //! its mask, and to check those bits alone would grant the owning group what the ACL denies it. New
-//! files get a default ACL from the backing file system, which does it by the mode it is given. One
-//! difference remains: the contract's mode has the caller's umask applied, which a default ACL
-//! should make void; so a new file may be *stricter* than on the server itself, never wider.
+//! files get a default ACL from the backing file system, which does it by the mode it is given; the
+//! caller's umask is taken off only where there is none, as everywhere.
 
 mod attributes;
 mod directory;

@@ -9,9 +9,10 @@
 //! - The extension of a file is its node: whoever holds it holds the file, named or not. That is
 //!   all there is to unlinked-but-open files and to reclaiming an open after a restart.
 //! - Names are under one lock, content and attributes under one lock a file (`server`).
-//! - Byte-range locks are left to the kernel, and so are POSIX ACLs: names in `system.` are refused
-//!   rather than kept and not obeyed.
+//! - Byte-range locks are left to the kernel. So is what a POSIX ACL allows; that lists and
+//!   permission bits stay of one piece is done here (`acl`).
 
+mod acl;
 mod data;
 mod delay;
 mod namespace;
@@ -158,7 +159,7 @@ impl MiniRedirector for Memory {
             blocking: self.delay.is_some(),
             locks: false,
             extended_attributes: true,
-            posix_acl: false,
+            posix_acl: true,
             exclusive: true,
             daemon_rights: true,
             delayed_closes_max: self.delayed_closes,

@@ -67,11 +67,12 @@ impl Agreement {
 /// (fuse.md 1.4): SETXATTR_EXT, SECURITY_CTX, CREATE_SUPP_GROUP, ALLOW_IDMAP, HAS_INODE_DAX,
 /// SUBMOUNTS, MAP_ALIGNMENT, OVER_IO_URING, REQUEST_TIMEOUT, HAS_RESEND, ABORT_ERROR; and
 /// WRITEBACK_CACHE, because it breaks coherence with other clients of the server (fuse.md 2.5).
+/// ATOMIC_O_TRUNC, because the kernel sends that open before it looks whether the file is being
+/// executed: the program would be cut off under its feet, and the open then refused (ETXTBSY).
 const EVERY_MOUNT: InitFlags = InitFlags::FUSE_ASYNC_READ
     .union(InitFlags::FUSE_BIG_WRITES)
     .union(InitFlags::FUSE_MAX_PAGES)
     .union(InitFlags::FUSE_PARALLEL_DIROPS)
-    .union(InitFlags::FUSE_ATOMIC_O_TRUNC)
     .union(InitFlags::FUSE_ASYNC_DIO)
     .union(InitFlags::FUSE_AUTO_INVAL_DATA)
     .union(InitFlags::FUSE_DO_READDIRPLUS)

@@ -1,15 +1,21 @@
 //! Attributes, extended attributes, the volume, access.
 
-use crate::base::ids::HandleNumber;
+use crate::base::ids::{Caller, HandleNumber};
 use crate::base::status::Status;
-use crate::mrx::request::{Attributes, SetAttributes, SetExtendedAttributeMode};
+use crate::mrx::request::{Attributes, FileKind, SetAttributes, SetExtendedAttributeMode};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
+use crate::rdbss::credentials::groups_of;
 use crate::rdbss::device::Device;
+use crate::rdbss::objects::fcb::Binding;
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::operation::{Answer, Node};
 use std::sync::Arc;
+
+/// The attribute an access control list is kept in.
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+const SET_GROUP_ID: u16 = 0o2000;
 
 impl Device {
     pub(in crate::rdbss) fn get_attributes(
@@ -110,8 +116,31 @@ impl Device {
             let redirector = file.view.redirector();
             redirector.set_extended_attribute(context, file.file(), name, value, mode)
         })?;
+        if name == ACCESS_LIST && context.caller().uid != 0 {
+            self.drop_set_group_id(context, &file)?;
+        }
         self.purge_file(context, node);
         Ok(Answer::Empty)
+    }
+
+    /// An access list changes permission bits, and who changes those of a file of a group he is
+    /// not in loses its set-group-id bit. fuser loses FUSE_SETXATTR_ACL_KILL_SGID, by which the
+    /// kernel says so (fuse.md 1.4), and the server knows nobody's groups.
+    fn drop_set_group_id(&self, context: &Context, file: &Binding) -> Result<(), Status> {
+        let redirector = file.view.redirector();
+        let is = call(context, "query_file_information", || {
+            redirector.query_file_information(context, file.file(), None)
+        })?;
+        let caller = context.caller();
+        if is.permissions & SET_GROUP_ID == 0 || is_member(caller, is.gid) {
+            return Ok(());
+        }
+        let permissions = Some(is.permissions & !SET_GROUP_ID);
+        let set = SetAttributes { permissions, ..SetAttributes::default() };
+        call(context, "set_file_information", || {
+            redirector.set_file_information(context, file.file(), None, set)
+        })?;
+        Ok(())
     }
 
     pub(in crate::rdbss) fn remove_extended_attribute(
@@ -148,17 +177,23 @@ impl Device {
     }
 }
 
-/// The owner, group and other bits, for a caller whose supplementary groups the kernel did not send
-/// (fuse.md 2.1).
-fn permits(attributes: &Attributes, caller: crate::base::ids::Caller, mask: u8) -> bool {
+/// Is this one of the caller's groups? The supplementary ones the kernel did not send (fuse.md 2.1).
+fn is_member(caller: Caller, group: u32) -> bool {
+    caller.gid == group
+        || groups_of(caller.pid).is_some_and(|groups| groups.binary_search(&group).is_ok())
+}
+
+/// The owner, group and other bits.
+fn permits(attributes: &Attributes, caller: Caller, mask: u8) -> bool {
     let wanted = u16::from(mask & 0o7);
     if caller.uid == 0 {
         // Root may do all but execute what nobody may execute.
-        return wanted & 0o1 == 0 || attributes.permissions & 0o111 != 0;
+        let runs = attributes.kind == FileKind::Directory || attributes.permissions & 0o111 != 0;
+        return wanted & 0o1 == 0 || runs;
     }
     let shift = if caller.uid == attributes.uid {
         6
-    } else if caller.gid == attributes.gid {
+    } else if is_member(caller, attributes.gid) {
         3
     } else {
         0

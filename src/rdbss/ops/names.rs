@@ -12,11 +12,12 @@ use crate::rdbss::operation::{Answer, Creation, Node, NodeAnswer};
 use std::sync::Arc;
 
 impl Creation {
-    /// Whose the new file is: the caller's, with its umask taken off.
+    /// Whose the new file is: the caller's.
     pub(in crate::rdbss) fn ownership(self, context: &Context) -> Ownership {
         let caller = context.caller();
         Ownership {
-            permissions: self.permissions & !self.umask & 0o7777,
+            permissions: self.permissions & 0o7777,
+            umask: self.umask & 0o777,
             uid: caller.uid,
             gid: caller.gid,
         }

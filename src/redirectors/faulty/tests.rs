@@ -201,7 +201,7 @@ fn every_callout_has_its_own_faults() {
     let c: Context<'_> = &context;
     let (o, f) = (open.as_ref(), open.as_ref().file);
     let n = &Name::new(b"x").expect("a name");
-    let owner = Ownership { permissions: 0, uid: 0, gid: 0 };
+    let owner = Ownership { permissions: 0, umask: 0, uid: 0, gid: 0 };
     let lock = Lock { kind: LockKind::Unlock, start: 0, end: 0, owner: 0, pid: 0 };
     let query = DirectoryQuery { from: 0, budget_bytes: 0, with_files: false };
     let xattr = SetExtendedAttributeMode::Any;

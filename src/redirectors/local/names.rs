@@ -32,6 +32,7 @@ impl Tree {
         owner: Ownership,
     ) -> Result<Found, Status> {
         let directory = self.fd(parent)?;
+        let owner = after_umask(owner, &directory);
         let mode = Mode::from_raw_mode(u32::from(owner.permissions & MADE_WITH));
         let kind = match node {
             NewNode::Directory => {
@@ -83,6 +84,7 @@ impl Tree {
             | OFlags::NOFOLLOW
             | OFlags::NOCTTY
             | OFlags::CLOEXEC;
+        let owner = after_umask(owner, &directory);
         let mode = Mode::from_raw_mode(u32::from(owner.permissions & MADE_WITH));
         let open = || rustix::fs::openat2(&directory, name.as_os(), flags, mode, beneath());
         let fd = self.with_room(open)?;
@@ -245,6 +247,15 @@ fn wanted_permissions(is: &Attributes, directory: &OwnedFd, owner: Ownership) ->
     } else {
         wanted
     }
+}
+
+/// The umask taken off, unless the directory has a default ACL: that takes its place.
+fn after_umask(owner: Ownership, directory: &OwnedFd) -> Ownership {
+    let masked = owner.masked();
+    if masked == owner.permissions || has_default_acl(directory) {
+        return Ownership { umask: 0, ..owner };
+    }
+    Ownership { permissions: masked, umask: 0, ..owner }
 }
 
 /// The set-id bits that would make a program run as us, because these could not be given away.

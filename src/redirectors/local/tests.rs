@@ -35,7 +35,7 @@ pub(super) fn name(text: impl AsRef<[u8]>) -> Name {
 /// What the tests' own process makes.
 pub(super) fn own(permissions: u16) -> Ownership {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    Ownership { permissions, uid: uid.as_raw(), gid: gid.as_raw() }
+    Ownership { permissions, umask: 0, uid: uid.as_raw(), gid: gid.as_raw() }
 }
 
 pub(super) fn is_superuser() -> bool {

@@ -10,6 +10,7 @@ use crate::base::sync::{Rank, RwLock};
 use crate::mrx::request::{
     Attributes, FileIdentity, FileKind, Found, Ownership, SetAttributes, SetTime, Timestamp,
 };
+use crate::redirectors::memory::acl::Acl;
 use crate::redirectors::memory::pages::{FILE_BYTES_MAX, PAGE_BYTES, Pages};
 use crate::redirectors::memory::space::Space;
 use crate::redirectors::memory::xattrs::ExtendedAttributes;
@@ -251,14 +252,28 @@ impl Node {
     }
 
     /// Who owns what is made in this directory: with set-group-id its group, and a directory made
-    /// in it is set-group-id too.
-    pub(super) fn owner_of_new(&self, body: &Body, owner: Ownership) -> Ownership {
+    /// in it is set-group-id too. What it may is limited by the directory's default list, which is
+    /// returned, or by the umask.
+    pub(super) fn owner_of_new(
+        &self,
+        body: &Body,
+        mut owner: Ownership,
+    ) -> (Ownership, Option<Acl>) {
         let state = self.state.read();
-        if state.permissions & SET_GROUP_ID == 0 {
-            return owner;
+        let list = match body {
+            Body::Symlink(_) => None,
+            _ => state.xattrs.default_acl(),
+        };
+        owner.permissions = match &list {
+            Some(list) => owner.permissions & (0o7000 | list.permissions()),
+            None => owner.masked(),
+        };
+        if state.permissions & SET_GROUP_ID != 0 {
+            owner.gid = state.gid;
+            let inherited = if matches!(body, Body::Directory) { SET_GROUP_ID } else { 0 };
+            owner.permissions |= inherited;
         }
-        let inherited = if matches!(body, Body::Directory) { SET_GROUP_ID } else { 0 };
-        Ownership { gid: state.gid, permissions: owner.permissions | inherited, ..owner }
+        (owner, list)
     }
 
     /// This directory's entries changed, and so many more subdirectories are in it.
@@ -332,6 +347,7 @@ impl Node {
         }
         if let Some(permissions) = set.permissions {
             state.permissions = permissions & 0o7777;
+            state.xattrs.permissions_changed(permissions);
         }
         state.uid = set.uid.unwrap_or(state.uid);
         state.gid = set.gid.unwrap_or(state.gid);

@@ -57,7 +57,7 @@ impl MemoryServer {
     pub fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
-        Self::with_root(clock, Ownership { permissions: 0o755, uid, gid })
+        Self::with_root(clock, Ownership { permissions: 0o755, umask: 0, uid, gid })
     }
 
     /// An empty tree with the root given to somebody.

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-const OWNER: Ownership = Ownership { permissions: 0o644, uid: 1000, gid: 1000 };
+const OWNER: Ownership = Ownership { permissions: 0o644, umask: 0, uid: 1000, gid: 1000 };
 const READ: OpenOptions = options(Access::Read);
 const READ_WRITE: OpenOptions = options(Access::ReadWrite);
 

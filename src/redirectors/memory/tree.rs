@@ -46,8 +46,11 @@ impl MemoryServer {
             if subdirectories > 0 && parent.state.read().links >= self.links_max {
                 return Err(Errno::EMLINK.into());
             }
-            let owner = parent.owner_of_new(&body, owner);
+            let (owner, list) = parent.owner_of_new(&body, owner);
             let node = Node::new(Arc::clone(&self.space), self.next_number(), body, owner, now)?;
+            if let Some(list) = &list {
+                node.inherit(list)?;
+            }
             let node = Arc::new(node);
             let cookie = directory.add(name, Arc::clone(&node));
             directory.record(Some(name), ChangeKind::Added, &mut woken);

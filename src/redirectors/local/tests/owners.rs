@@ -11,7 +11,7 @@ const USER: u32 = 12345;
 const GROUP: u32 = 23456;
 
 fn owner(permissions: u16) -> Ownership {
-    Ownership { permissions, uid: USER, gid: GROUP }
+    Ownership { permissions, umask: 0, uid: USER, gid: GROUP }
 }
 
 fn chmod(served: &Served, text: &str, mode: u32) {
