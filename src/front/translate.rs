@@ -151,11 +151,16 @@ pub struct RawSetAttributes {
 impl RawSetAttributes {
     /// Ours. fuser loses FATTR_KILL_SUIDGID, which we asked the kernel for (HANDLE_KILLPRIV_V2):
     /// the kernel sets it for a truncation by a process without CAP_FSETID, for which we take any
-    /// but root's; and a change of owner clears the bits whoever makes it.
+    /// but root's; and a change of owner clears the bits whoever makes it. One that changes
+    /// nothing is sent for the flag's sake alone: before content changes, and by a `chown` to
+    /// nobody new.
     #[must_use]
     pub fn translate(self, caller: Caller) -> SetAttributes {
         let changes_owner = self.uid.is_some() || self.gid.is_some();
         let truncates = self.size.is_some() && caller.uid != 0;
+        let changes_mode_or_times =
+            self.mode.is_some() || self.accessed.is_some() || self.modified.is_some();
+        let for_the_flag = !changes_owner && !changes_mode_or_times && self.size.is_none();
         SetAttributes {
             permissions: self.mode.map(permissions),
             uid: self.uid,
@@ -163,7 +168,7 @@ impl RawSetAttributes {
             size: self.size,
             accessed: self.accessed.map(set_time),
             modified: self.modified.map(set_time),
-            kill_privileges: changes_owner || truncates,
+            kill_privileges: changes_owner || truncates || for_the_flag,
         }
     }
 }
@@ -437,6 +442,7 @@ mod tests {
         assert!(kills(size, USER) && !kills(size, ROOT));
         assert!(kills(owner, USER) && kills(owner, ROOT) && kills(group, ROOT));
         assert!(!kills(mode, USER));
+        assert!(kills(RawSetAttributes::default(), USER), "fuser lost the only flag");
         assert_eq!(mode.translate(USER).permissions, Some(0o4755));
         let truncating = (OFlags::TRUNC | OFlags::WRONLY).bits().cast_signed();
         assert!(open_options(truncating, USER).kill_privileges);

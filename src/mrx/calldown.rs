@@ -371,7 +371,8 @@ pub trait MiniRedirector: Send + Sync {
         Err(Status::NotImplemented)
     }
 
-    /// MRxExtendForNonCache and its relatives: `fallocate`. `kill_privileges` is implied.
+    /// MRxExtendForNonCache and its relatives: `fallocate`. Privileges are killed (see
+    /// [`SetAttributes`]) unless the caller is root.
     fn allocate(
         &self,
         context: Context<'_>,
@@ -395,6 +396,7 @@ pub trait MiniRedirector: Send + Sync {
     }
 
     /// `copy_file_range` inside the server. Returns the bytes copied, 0 at the source's end.
+    /// Privileges of the target are killed as by [`allocate`](Self::allocate).
     fn copy_range(
         &self,
         context: Context<'_>,

@@ -383,13 +383,17 @@ impl MiniRedirector for Local {
 
     fn allocate(
         &self,
-        _context: Context<'_>,
+        context: Context<'_>,
         allocated: OpenRef<'_>,
         offset: u64,
         length: u64,
         mode: AllocateMode,
     ) -> Result<(), Status> {
-        self.tree()?.allocate(&open(allocated)?.fd, offset, length, mode)
+        let (tree, open) = (self.tree()?, open(allocated)?);
+        if context.caller().uid != 0 {
+            tree.clear_privileges(&open.fd)?;
+        }
+        open::allocate(&open.fd, offset, length, mode)
     }
 
     fn seek(
@@ -409,12 +413,15 @@ impl MiniRedirector for Local {
 
     fn copy_range(
         &self,
-        _context: Context<'_>,
+        context: Context<'_>,
         from: (OpenRef<'_>, u64),
         to: (OpenRef<'_>, u64),
         length: u64,
     ) -> Result<u64, Status> {
         let (source, target) = (&open(from.0)?.fd, &open(to.0)?.fd);
+        if context.caller().uid != 0 {
+            self.tree()?.clear_privileges(target)?;
+        }
         Ok(open::copy_range((source, from.1), (target, to.1), length)?)
     }
 }

@@ -502,7 +502,7 @@ impl MiniRedirector for Memory {
     ) -> Result<(), Status> {
         self.travel(context)?;
         let node = opened(&open)?.node();
-        node.allocate(offset, length, mode, self.now())?;
+        node.allocate(offset, length, mode, context.caller().uid != 0, self.now())?;
         self.server.announce(node, ChangeKind::Modified);
         Ok(())
     }
@@ -528,6 +528,6 @@ impl MiniRedirector for Memory {
         self.travel(context)?;
         let source = (&**opened(&from.0)?.node(), from.1);
         let target = (&**opened(&to.0)?.node(), to.1);
-        self.server.copy(source, target, length, &|| context.is_cancelled(), self.now())
+        self.server.copy(source, target, length, context, self.now())
     }
 }

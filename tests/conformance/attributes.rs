@@ -204,11 +204,12 @@ pub fn privileges_die_with_a_change(rig: &Rig) {
         ("chown", set(owned(Some(owner), None))),
         ("fallocate", Operation::Allocate { handle, offset: 0, length: 1, mode }),
     ];
+    let user = (rig.stat(&node).uid + 4242, rig.stat(&node).gid);
     for (what, change) in changes {
         // Without execution by the group, set-group-id means mandatory locking, and stays.
         for (before, after) in [(0o6755, 0o755), (0o4644, 0o644), (0o1700, 0o1700)] {
             privileged(rig, &node, before);
-            rig.call(change.clone()).expect(what);
+            rig.call_as(user, change.clone()).expect(what);
             assert_eq!(rig.stat(&node).permissions, after, "{what} of {before:o}");
         }
     }
@@ -218,6 +219,22 @@ pub fn privileges_die_with_a_change(rig: &Rig) {
     assert_eq!(rig.stat(&node).permissions, 0o755, "O_TRUNC");
     rig.close(truncating);
     rig.close(handle);
+}
+
+/// A change of nothing else is all that the kernel sends when privileges must go.
+pub fn privileges_are_taken_by_whoever_may_write(rig: &Rig) {
+    let node = rig.file(&rig.root(), "f", b"program");
+    let is = rig.stat(&node);
+    let set = SetAttributes { kill_privileges: true, ..SetAttributes::default() };
+    let take = |caller: (u32, u32)| {
+        privileged(rig, &node, 0o4775);
+        let take = Operation::SetAttributes { node: node.clone(), handle: None, set };
+        rig.call_as(caller, take).map(|_| ()).expect("never refused");
+        rig.stat(&node).permissions
+    };
+    assert_eq!(take((is.uid + 4242, is.gid + 4242)), 0o4775, "a stranger");
+    assert_eq!(take((is.uid + 4242, is.gid)), 0o775, "one of the group that may write");
+    assert_eq!(take((is.uid, is.gid)), 0o775, "the owner");
 }
 
 /// Without being asked to, a privileged change clears nothing.

@@ -128,6 +128,7 @@ conformance! {
         changes_of_attributes_are_dated,
         several_changes_at_once,
         privileges_die_with_a_change,
+        privileges_are_taken_by_whoever_may_write,
         privileges_live_when_nobody_asks,
         attributes_through_a_handle,
         the_volume_has_room,
@@ -140,6 +141,8 @@ conformance! {
         they_belong_to_the_file_and_not_to_its_name,
         names_of_no_kind_are_refused,
         acls_are_kept_or_refused,
+        a_default_acl_takes_the_umasks_place,
+        an_acl_is_no_way_to_a_set_group_id_file,
     }
     listing {
         the_dots_come_first,

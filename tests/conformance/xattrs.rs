@@ -1,10 +1,11 @@
 //! Extended attributes: every mode, every size, and their list.
 
 use crate::claims::ACL_0640;
-use crate::rig::{Rig, refused};
+use crate::rig::{Rig, name, refused};
 use minirdr::base::status::{Errno, Status};
 use minirdr::rdbss::operation::operand::SetExtendedAttributeMode::{self, Any, Create, Replace};
-use minirdr::rdbss::operation::{Answer, Node, Operation};
+use minirdr::rdbss::operation::operand::{FileKind, NewNode};
+use minirdr::rdbss::operation::{Answer, Creation, Node, Operation};
 
 fn set(
     rig: &Rig,
@@ -183,4 +184,65 @@ pub fn acls_are_kept_or_refused(rig: &Rig) {
         refused(get(rig, &node, NAME), Errno::EOPNOTSUPP);
         assert_eq!(rig.stat(&node).permissions, 0o644);
     }
+}
+
+/// `user::rwx, user:4242:rwx, group::r-x, mask::rwx, other::r--`.
+fn acl_0774() -> Vec<u8> {
+    let nobody = u32::MAX;
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in
+        [(1_u16, 7_u16, nobody), (2, 7, 4242), (4, 5, nobody), (16, 7, nobody), (32, 4, nobody)]
+    {
+        acl.extend(tag.to_le_bytes());
+        acl.extend(permissions.to_le_bytes());
+        acl.extend(id.to_le_bytes());
+    }
+    acl
+}
+
+/// S-149: the umask is taken off what is made, but not where a default ACL is.
+pub fn a_default_acl_takes_the_umasks_place(rig: &Rig) {
+    const DEFAULT: &str = "system.posix_acl_default";
+    if !(rig.claims.capabilities.posix_acl && rig.claims.server.keeps_acl) {
+        return;
+    }
+    let (plain, limited) = (rig.mkdir(&rig.root(), "plain"), rig.mkdir(&rig.root(), "limited"));
+    set(rig, &limited, DEFAULT, &acl_0774(), Any).expect("kept");
+    let creation = Creation { permissions: 0o666, umask: 0o077 };
+    let make = |parent: &Node, entry: &str, node: NewNode, creation: Creation| {
+        let (parent, name) = (parent.clone(), name(entry));
+        match rig.call(Operation::MakeNode { parent, name, node, creation }) {
+            Ok(Answer::Node(made)) => made,
+            other => panic!("making {entry} answered {other:?}"),
+        }
+    };
+    let pipe = || NewNode::Special(FileKind::NamedPipe, 0);
+    assert_eq!(make(&plain, "p", pipe(), creation).attributes.permissions, 0o600);
+    assert_eq!(make(&limited, "p", pipe(), creation).attributes.permissions, 0o664);
+    let creation = Creation { permissions: 0o777, umask: 0o077 };
+    let inner = make(&limited, "d", NewNode::Directory, creation);
+    assert_eq!(inner.attributes.permissions, 0o774);
+    assert_eq!(get(rig, &inner.node, DEFAULT), Ok(acl_0774()), "it is handed down");
+    let own = get(rig, &inner.node, "system.posix_acl_access");
+    assert_eq!(own, Ok(acl_0774()), "and is the directory's own");
+}
+
+/// Who sets the ACL of a file of a group he is not in loses its set-group-id bit.
+pub fn an_acl_is_no_way_to_a_set_group_id_file(rig: &Rig) {
+    const NAME: &str = "system.posix_acl_access";
+    if !(rig.claims.capabilities.posix_acl && rig.claims.server.keeps_acl) {
+        return;
+    }
+    let node = rig.file(&rig.root(), "f", b"");
+    let is = rig.stat(&node);
+    let set_as = |caller: (u32, u32)| {
+        rig.chmod(&node, 0o2755);
+        let (node, name, value) = (node.clone(), NAME.as_bytes().to_vec(), acl_0774());
+        let set = Operation::SetExtendedAttribute { node, name, value, mode: Any };
+        rig.call_as(caller, set).map(|_| ()).expect("set");
+    };
+    set_as((is.uid + 4242, is.gid + 4242));
+    assert_eq!(rig.stat(&node).permissions, 0o774);
+    set_as((is.uid + 4242, is.gid));
+    assert_eq!(rig.stat(&node).permissions, 0o2774, "one of the group may");
 }

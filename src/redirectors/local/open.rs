@@ -141,19 +141,17 @@ impl Tree {
         }
         Ok(written)
     }
+}
 
-    /// `fallocate`.
-    pub(super) fn allocate(
-        &self,
-        fd: &OwnedFd,
-        offset: u64,
-        length: u64,
-        mode: AllocateMode,
-    ) -> Result<(), Status> {
-        self.clear_privileges(fd)?;
-        let flags = allocate_flags(mode);
-        Ok(retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, length))?)
-    }
+/// `fallocate`.
+pub(super) fn allocate(
+    fd: &OwnedFd,
+    offset: u64,
+    length: u64,
+    mode: AllocateMode,
+) -> Result<(), Status> {
+    let flags = allocate_flags(mode);
+    Ok(retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, length))?)
 }
 
 /// Up to `size` bytes at `offset`, fewer only at the end of the file.

@@ -113,7 +113,7 @@ impl Node {
         Ok(())
     }
 
-    /// `fallocate`. Privileges are killed, as for every change of content.
+    /// `fallocate`.
     ///
     /// # Errors
     /// EINVAL: an empty range, or one that collapse and insert cannot take. EFBIG. ENOSPC: nothing
@@ -123,6 +123,7 @@ impl Node {
         offset: u64,
         length: u64,
         mode: AllocateMode,
+        kill_privileges: bool,
         now: Timestamp,
     ) -> Result<(), Status> {
         match self.kind() {
@@ -138,7 +139,9 @@ impl Node {
         let range = offset..end.ok_or(Status::Posix(Errno::EFBIG))?;
         let mut state = self.state.write();
         self.change_allocation(&mut state, allocation, &range)?;
-        self.kill_privileges(&mut state);
+        if kill_privileges {
+            self.kill_privileges(&mut state);
+        }
         state.content_changed(now);
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::base::sync::{Rank, RwLock};
 use crate::mrx::request::{
     ChangeKind, DirectoryEntry, DirectoryQuery, Ownership, Timestamp, VolumeInformation,
 };
+use crate::mrx::upcall::RequestContext;
 use crate::redirectors::memory::namespace::Namespace;
 use crate::redirectors::memory::node::{Body, Node};
 use crate::redirectors::memory::open::OpenFile;
@@ -194,7 +195,7 @@ impl MemoryServer {
     }
 
     /// Copies content through a buffer, so that no two files are locked at once. Stops early at the
-    /// source's end, when the room ends and when `cancelled`. Returns bytes copied.
+    /// source's end, when the room ends and when it is cancelled. Returns bytes copied.
     ///
     /// # Errors
     /// EINVAL: the ranges overlap in one file. Otherwise as for writing, if nothing was copied.
@@ -203,7 +204,7 @@ impl MemoryServer {
         from: (&Node, u64),
         to: (&Node, u64),
         length: u64,
-        cancelled: &dyn Fn() -> bool,
+        context: &dyn RequestContext,
         now: Timestamp,
     ) -> Result<u64, Status> {
         let ((source, from), (target, to)) = (from, to);
@@ -213,16 +214,17 @@ impl MemoryServer {
         if source.number() == target.number() && from.abs_diff(to) < length {
             return Err(Status::InvalidParameter);
         }
+        let kill_privileges = context.caller().uid != 0;
         let mut copied = 0;
         let mut buffer = Vec::new();
-        while copied < length && !cancelled() {
+        while copied < length && !context.is_cancelled() {
             let piece = (length - copied).min(u64::from(WRITE_BYTES_MAX)) as usize;
             buffer.clear();
             buffer = source.read(from.saturating_add(copied), piece, buffer, now)?;
             if buffer.is_empty() {
                 break;
             }
-            match target.write(Some(to.saturating_add(copied)), &buffer, true, now) {
+            match target.write(Some(to.saturating_add(copied)), &buffer, kill_privileges, now) {
                 Ok(written) => {
                     copied += written as u64;
                     if written < buffer.len() {

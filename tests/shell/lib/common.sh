@@ -7,6 +7,7 @@ set -Eeuo pipefail
 trap 'echo "failed: line $LINENO: $BASH_COMMAND" >&2' ERR
 trap finish EXIT
 
+export PYTHONPATH=$TEST_LIB PYTHONDONTWRITEBYTECODE=1
 declare -A puppet_in puppet_out puppet_pid
 NAME=t
 
@@ -102,13 +103,13 @@ mount_rdr() {
   run rdr mount "$source" "$TEST_MNT" --name "$NAME" --log "$TEST_DIR/daemon.log" "$@"
   [ "$code" = 0 ] || fail "mount ended with $code"
 }
-# each_source FUNCTION : runs it on a mount of memory: and on one of local:.
+# each_source FUNCTION : runs it on a mount of memory: and on one of local:, with $each_options.
 each_source() {
   local source
   mkdir -p "$TEST_DIR/back"
   for source in memory: "local:$TEST_DIR/back"; do
     say "on $source"
-    mount_rdr "$source"
+    mount_rdr "$source" ${each_options:+-o "$each_options"}
     (cd "$TEST_MNT" && "$@")
     expect 0 rdr umount "$NAME"
   done

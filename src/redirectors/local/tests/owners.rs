@@ -188,7 +188,8 @@ fn privileges_are_killed_when_asked() {
 
         chmod(&served, "f", mode);
         let all = crate::mrx::request::AllocateMode::default();
-        served.local.allocate(&context, open.as_ref(), 0, 4096, all).expect("allocated");
+        let user = TestContext::of(USER, GROUP);
+        served.local.allocate(&user, open.as_ref(), 0, 4096, all).expect("allocated");
         assert_eq!(is(&served, "f").2, want, "fallocate");
     }
     let directory = served.make_directory(&served.root, "d").expect("made");
