@@ -116,7 +116,7 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
         "as for mount(8); nosuid and nodev unless told otherwise",
     ),
     ("allow_other", "other users may come in"),
-    ("no_default_permissions", "the kernel does not check owner and mode bits"),
+    ("no_default_permissions", "leave checks to the mini-redirector; memory and local never do"),
     ("name=NAME", "the mount's name, as --name"),
     (
         "entry_timeout=T, attr_timeout=T, negative_timeout=T",

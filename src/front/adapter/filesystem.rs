@@ -449,8 +449,7 @@ impl Filesystem for Adapter {
         size: u32,
         reply: ReplyXattr,
     ) {
-        let make = |front: &Front, _| front.make_get_extended(number, name);
-        self.serve("getxattr", request, reply, make, finish::sized(size));
+        self.handle("getxattr", request, reply, Front::get_extended(number, name, size));
     }
 
     fn listxattr(&self, request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {

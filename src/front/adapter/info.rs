@@ -1,18 +1,22 @@
 //! Requests for information about a file, and to change it: unpacked.
 
-use crate::base::ids::{Caller, HandleNumber};
+use crate::base::ids::{Caller, HandleNumber, NodeNumber};
 use crate::base::status::{Errno, Status};
-use crate::front::adapter::front::Front;
+use crate::front::adapter::finish;
+use crate::front::adapter::front::{Call, Front};
 use crate::front::translate::{self, ATTRIBUTE_VALUE_BYTES_MAX, RawSetAttributes};
 use crate::rdbss::operation::{Node, Operation};
-use fuser::{AccessFlags, FileHandle, INodeNo};
+use fuser::{AccessFlags, FileHandle, INodeNo, ReplyXattr};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 type Made<'a> = Result<Operation<'a>, Status>;
 
 /// R_OK, W_OK and X_OK.
 const ACCESS_BITS: i32 = 7;
+/// The attributes access control lists are kept in.
+const LISTS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
 impl Front {
     /// GETATTR.
@@ -52,8 +56,31 @@ impl Front {
         self.node(number)
     }
 
-    /// GETXATTR.
-    pub(super) fn make_get_extended(&self, number: INodeNo, name: &OsStr) -> Made<'static> {
+    /// GETXATTR. With access control lists the kernel asks every file for its own before it lets
+    /// others in, and takes no other word than ENODATA for having none: a control file, or a server
+    /// without lists, would be closed to them; and so would be what is in the root of a mount that
+    /// is stopped: the control files.
+    pub(super) fn get_extended(
+        number: INodeNo,
+        name: &OsStr,
+        room: u32,
+    ) -> impl FnOnce(&Arc<Self>, Call, ReplyXattr) {
+        move |front, call, reply| {
+            let is_list = front.options.posix_acl && LISTS.iter().any(|list| *list == name);
+            let is_root = number.0 == NodeNumber::ROOT.0;
+            let without = move |status: Status| match status.errno() {
+                Errno::EOPNOTSUPP if is_list => Status::Posix(Errno::ENODATA),
+                Errno::ESHUTDOWN if is_list && is_root => Status::Posix(Errno::ENODATA),
+                _ => status,
+            };
+            let get = front.make_get_extended(number, name).map_err(without);
+            front.run(call, get, reply, move |front, call, reply, answer| {
+                finish::sized(room)(front, call, reply, answer.map_err(without));
+            });
+        }
+    }
+
+    fn make_get_extended(&self, number: INodeNo, name: &OsStr) -> Made<'static> {
         let name = translate::extended_attribute_name(name.as_bytes())?;
         Ok(Operation::GetExtendedAttribute { node: self.attributed(number)?, name })
     }
