@@ -140,7 +140,7 @@ fn privileges_die_with_a_change_when_told_so() {
     let rig = Rig::new();
     let handle = rig.create(&rig.root, "f");
     let file = &handle.file;
-    let context = TestContext::of(1000, 1000);
+    let context = TestContext::of(1000);
     let kill = SetAttributes { kill_privileges: true, ..Default::default() };
     let truncating = OpenOptions { truncate: true, kill_privileges: true, ..READ_WRITE };
     let other = rig.create(&rig.root, "g");
