@@ -84,7 +84,7 @@ restart_on() {
     # 10: its descriptor is open, as it mostly is.
     rdr stop "$1" --wait >"$work/stop.log" 2>&1
     code=$?
-    case $code in 0 | 10) ;; *) cat "$work/stop.log" && fails "a stop of $1 ended with $code" ;; esac
+    [ "$code" = 0 ] || [ "$code" = 10 ] || { cat "$work/stop.log" && fails "a stop of $1"; }
     rdr start "$1" >/dev/null || fails "a start of $1"
     kill -CONT "$program" && rounds=$((rounds + 1))
   done
@@ -100,8 +100,8 @@ for what in ${*:-pjdfstest fsx restart}; do
       restart) restart_on "$mount" ;;
       fsx)
         for seed in $SEEDS; do
-          fsx_on "$mount" "$seed" "$OPS" && echo "fsx on $mount, seed $seed: passed" ||
-            { tail -n 5 "$work/fsx.log" && fails "fsx on $mount, seed $seed"; }
+          if fsx_on "$mount" "$seed" "$OPS"; then echo "fsx on $mount, seed $seed: passed"; else
+            tail -n 5 "$work/fsx.log" && fails "fsx on $mount, seed $seed"; fi
         done ;;
       *) echo "no suite: $what" >&2 && exit 2 ;;
     esac

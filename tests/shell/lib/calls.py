@@ -1,4 +1,4 @@
-"""System calls as a case needs them: what must be refused, as another user, and what Python lacks."""
+"""System calls as a case needs them: refused, as another user, and those Python lacks."""
 import ctypes, errno, os, sys
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -20,6 +20,8 @@ assert back[5 * PAGE:5 * PAGE + 7] == b"cachedF"
 out[0:PAGE] = b"z" * PAGE
 os.pwritev(direct, [memoryview(out)[:PAGE]], 5 * PAGE)
 assert os.pread(cached, 3, 5 * PAGE) == b"zzz", "written past the cache, and read through it"
+assert os.pwrite(direct, b"odd", 5 * PAGE + 7) == 3
+assert os.pread(cached, 5, 5 * PAGE + 6) == b"zoddz"
 mapped = mmap.mmap(cached, 16 * PAGE, mmap.MAP_SHARED)
 mapped[0:4] = b"MAPD"
 assert os.preadv(direct, [back], 0) == 16 * PAGE and back[:5] == b"MAPDA"
