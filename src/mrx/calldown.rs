@@ -35,8 +35,9 @@ pub struct Capabilities {
     /// Nobody else changes the server's files: names and attributes may be cached for long.
     pub exclusive: bool,
     /// Opens on the server are made with the daemon's rights, whoever asks: the kernel has checked
-    /// the caller: such a mount always has `default_permissions`. Otherwise an open is shared only among callers whose
-    /// supplementary groups are equal too, which costs a look into `/proc` at each open.
+    /// the caller, because such a mount always has `default_permissions`. Otherwise an open is
+    /// shared only among callers whose supplementary groups are equal too, which costs a look into
+    /// `/proc` at each open.
     pub daemon_rights: bool,
     /// Closes that may wait for the next open of the same kind, for each server
     /// (MaximumNumberOfCloseDelayedFiles, rdbss.md 7.4). 0: every close is made at once.

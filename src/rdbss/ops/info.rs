@@ -67,8 +67,9 @@ impl Device {
         Ok(Answer::Attributes(attributes))
     }
 
-    /// What of a change may be done: privileges alone are taken by whoever may write. The kernel has
-    /// not checked that: fuser has lost what it was asked for (see `RawSetAttributes` in the front).
+    /// What of a change may be done: privileges alone are taken by whoever may write. The kernel
+    /// has not checked that: fuser has lost what it was asked for (see the front's
+    /// `RawSetAttributes`).
     fn allowed(
         &self,
         context: &Context,
@@ -200,7 +201,8 @@ impl Device {
     }
 }
 
-/// Is this one of the caller's groups? The supplementary ones the kernel did not send (fuse.md 2.1).
+/// Is this one of the caller's groups? The kernel did not send the supplementary ones (fuse.md
+/// 2.1).
 fn is_member(caller: Caller, group: u32) -> bool {
     caller.gid == group
         || groups_of(caller.pid).is_some_and(|groups| groups.binary_search(&group).is_ok())

@@ -7,9 +7,9 @@ body() {
   python3 - <<'PYTHON'
 import errno, os, shutil, subprocess
 from calls import refused
-shutil.copy(shutil.which("sleep"), "program")
+shutil.copy(shutil.which("cat"), "program")
 size = os.stat("program").st_size
-running = subprocess.Popen(["./program", "60"])
+running = subprocess.Popen(["./program"], stdin=subprocess.PIPE)
 for turn in range(20):
     for flags in (os.O_WRONLY, os.O_RDWR, os.O_TRUNC, os.O_WRONLY | os.O_TRUNC | os.O_CREAT):
         refused(errno.ETXTBSY, os.open, "program", flags)
