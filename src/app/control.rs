@@ -282,11 +282,6 @@ impl HostControl {
     }
 }
 
-/// Did a stop find nothing left to do?
-fn called_off(called: &Answer<Report>) -> bool {
-    matches!(called, Answer::Done(report) if report.result == CallResult::AlreadyStopped)
-}
-
 fn refused(error: UsageError) -> ControlError {
     ControlError::Refused(error.0)
 }
@@ -446,13 +441,7 @@ impl Control for HostControl {
     }
 
     fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
-        let called = self.device.stop(asked_by, options.clone())?;
-        // Who has left and drains still is not to be in the way of it.
-        let taken = matches!(&called, Answer::Posted(_)) || called_off(&called);
-        if let Some(members) = self.members.as_ref().filter(|_| taken) {
-            members.stop_left(asked_by, &options, false);
-        }
-        Ok(called)
+        Ok(self.device.stop(asked_by, options)?)
     }
 
     fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError> {

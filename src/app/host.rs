@@ -465,16 +465,10 @@ impl Host {
     /// Stops what is not stopped, with the deadline of a signal: a process that is to end does not
     /// wait for ever for a server that hangs.
     fn last_stop(&self, reason: &str) {
-        // An unmount of what was stopped before has its ticket still to end: ours comes behind it.
         let options = signals::stop_options(&self.control, StopMode::Drain, reason);
         let options = StopOptions { unmount: false, grace_s: None, ..options };
-        if let Some(members) = &self.control.members {
-            members.stop_left(signals::own_caller(), &options, true);
-        }
-        let busy = self.device.status().running.is_some();
-        if !busy && self.device.state() == State::Startable {
-            return;
-        }
+        // An unmount of what was stopped before has its ticket still to end: ours comes behind it.
+        // And what has left a mount may be draining still although that is stopped.
         match self.device.stop(signals::own_caller(), options) {
             Ok(called) => drop(self.report_of(called)),
             Err(error) => log::error!("the last stop: {error}"),

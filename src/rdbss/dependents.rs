@@ -176,6 +176,23 @@ impl StopRun<'_> {
         }
     }
 
+    /// The same of a device that is stopped itself: what depends on it may be draining still.
+    pub fn await_the_rest(&mut self) {
+        if self.device.dependents.as_ref().is_none_or(|them| them.is_at_rest()) {
+            return;
+        }
+        self.ask_dependents();
+        // There is nothing that could be taken back.
+        if let Err(Ended::RolledBack) = self.wait_for_dependents() {
+            log::info!("{}: what depends on it is left draining", self.device.name);
+        }
+        self.add_dependents();
+        self.end_step();
+        if !self.report.losses.is_empty() {
+            self.report.result = CallResult::Lost;
+        }
+    }
+
     /// Past the point of no return with it: none is taken back any more.
     pub fn commit_dependents(&self) {
         if let Some(dependents) = &self.device.dependents {

@@ -121,6 +121,8 @@ pub trait Dependents: Send + Sync {
     /// Waits up to `limit` for the stops that were asked for. True once all are over and every
     /// one of the devices is at rest.
     fn wait_stopped(&self, limit: Duration) -> bool;
+    /// Is every one of them stopped, and nothing under way?
+    fn is_at_rest(&self) -> bool;
     /// What the stops that were asked for and are over have ended with, paths as the mount shows
     /// them; each is told once.
     fn take_reports(&self) -> Vec<Report>;

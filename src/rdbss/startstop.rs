@@ -248,6 +248,8 @@ impl Device {
         options: StopOptions,
         ask: Ask,
     ) -> Result<Answer<Report>, CallError> {
+        // What depends on it may be draining still although it is stopped itself.
+        let theirs = self.dependents.as_ref().is_some_and(|them| !them.is_at_rest());
         let now = self.clock.now();
         let mut inner = self.control.lock();
         if inner.closed {
@@ -258,7 +260,7 @@ impl Device {
             return Err(CallError::TooMany);
         }
         // A stopped device that is to be unmounted has work to do for the control thread.
-        let quiet = inner.quiet() && !options.unmount;
+        let quiet = inner.quiet() && !options.unmount && !theirs;
         let event = Event::StopCalled { quiet, grace: options.grace().is_some() };
         let Ok((state, action)) = step(inner.state, event) else { return Err(CallError::Closed) };
         if let Action::Answer(result) = action {

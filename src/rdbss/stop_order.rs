@@ -38,6 +38,7 @@ impl Device {
         match self.step(token, Event::StopTaken { grace }) {
             Ok(Action::Answer(result)) => {
                 run.report.result = result;
+                run.await_the_rest();
                 // Stopped already, but to be unmounted still: step 7 is all there is to do.
                 if job.terms.options.unmount {
                     run.begin("deregister_file_system");

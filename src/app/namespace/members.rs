@@ -82,7 +82,7 @@ impl Shown {
         // Its own followers know it by their key, and it is not among them; and one that leaves
         // alone does not follow who stays.
         let provider = match (leaving && self.leads) || place == Place::LeftAlone {
-            true => format!("{} left", self.provider),
+            true => format!("{}{LEFT}", self.provider),
             false => self.provider.clone(),
         };
         Self {
@@ -99,6 +99,11 @@ impl Shown {
             registry: self.registry.clone(),
             companion: self.companion.clone(),
         }
+    }
+
+    /// Has it left the mount, and not with a device that it depends on?
+    pub(super) fn left_by_itself(&self) -> bool {
+        self.leaving && self.provider.ends_with(LEFT)
     }
 
     /// Has its provider's name alone been its name?
@@ -151,6 +156,10 @@ impl Making {
 pub fn passing_name(name: &str, number: u64) -> String {
     format!("{name}{PASSING}{number}")
 }
+
+/// At the end of what ties the devices of a provider together, where one has left that depends on
+/// none of them; not in a provider's name.
+const LEFT: &str = " left";
 
 /// In the names of those that have left or have yet to come; not in a provider's.
 const PASSING: char = '~';

@@ -1,9 +1,8 @@
 //! Devices that have left: they are there until nobody knows anything of theirs any more.
 
 use crate::app::namespace::members::{Members, Shown};
-use crate::base::ids::Caller;
 use crate::base::limits::NOTIFIER_NAMES_MAX;
-use crate::base::stop::{State, StopOptions};
+use crate::base::stop::State;
 use std::sync::Arc;
 
 impl Members {
@@ -13,7 +12,8 @@ impl Members {
         for shown in self.left() {
             let device = &shown.device;
             let at_rest = device.state() == State::Startable && device.glance().running.is_none();
-            if at_rest && device.is_forgotten() {
+            // What it lost may have to be told by the stop of the mount.
+            if at_rest && device.is_forgotten() && shown.companion.is_told() {
                 log::info!("{}: nothing of it is open or known any more", shown.name);
                 self.remove(&shown);
             } else if at_rest {
@@ -29,24 +29,5 @@ impl Members {
         let mut all = self.all();
         all.retain(|shown| shown.leaving);
         all
-    }
-
-    /// Stops those that have left and are not stopped yet, on these terms; waits for it if told so.
-    pub fn stop_left(&self, asked_by: Caller, options: &StopOptions, wait: bool) {
-        let options =
-            StopOptions { unmount: false, lazy: false, refuse_if_busy: false, ..options.clone() };
-        let mut called = Vec::new();
-        for shown in self.left() {
-            if shown.device.state() == State::Startable {
-                continue;
-            }
-            match shown.device.stop(asked_by, options.clone()) {
-                Ok(answer) => called.push((shown, answer)),
-                Err(error) => log::error!("{}: {error}", shown.name),
-            }
-        }
-        if wait {
-            called.into_iter().for_each(|(shown, answer)| drop(shown.device.wait_report(answer)));
-        }
     }
 }

@@ -2,7 +2,7 @@
 //! of one provider with its first (namespace.md, "Joint with the stop").
 
 use crate::app::namespace::members::{Members, Shown};
-use crate::base::clock::Moment;
+use crate::base::clock::Clock;
 use crate::base::ids::{Caller, TicketNumber};
 use crate::base::limits::CANCEL_GRACE;
 use crate::base::stop::{
@@ -27,17 +27,37 @@ pub(super) struct Companion {
 
 struct Asked {
     /// Its stops that were asked for and have not been seen to end.
-    open: Vec<TicketNumber>,
+    open: Vec<Stop>,
+    /// The last of them that has ended.
+    last: Option<TicketNumber>,
     /// What those that have ended came to, until it is told.
     ended: Vec<Report>,
     /// It served when it was asked: it goes on when the stop is taken back.
     stopped_by_it: bool,
 }
 
+/// A stop that was asked for.
+#[derive(Clone, Copy)]
+struct Stop {
+    ticket: TicketNumber,
+    /// Somebody else's stop that ran when it was asked for, and came first: what that ends with is
+    /// what this one came to.
+    joined: Option<TicketNumber>,
+}
+
 impl Default for Companion {
     fn default() -> Self {
-        let asked = Asked { open: Vec::new(), ended: Vec::new(), stopped_by_it: false };
+        let (open, last, ended) = (Vec::new(), None, Vec::new());
+        let asked = Asked { open, last, ended, stopped_by_it: false };
         Self { asked: Mutex::new(Rank::Leaf, asked) }
+    }
+}
+
+impl Companion {
+    /// Is there nothing of it that has yet to be told?
+    pub(super) fn is_told(&self) -> bool {
+        let asked = self.asked.lock();
+        asked.open.is_empty() && asked.ended.is_empty()
     }
 }
 
@@ -58,14 +78,22 @@ pub struct Together {
 }
 
 impl Together {
-    /// Those that are called; those that depend on them are called by them.
+    /// Those that are stopped with it; those that depend on them are called by them. What has left
+    /// the mount and drains still is not over before it is.
     fn called(&self, members: &Members) -> Vec<Arc<Shown>> {
         let mut called = members.all();
         called.retain(|shown| match &self.which {
-            Which::Leaders => shown.leads,
+            Which::Leaders => shown.leads || shown.left_by_itself(),
             Which::Followers(provider) => !shown.leads && shown.provider == *provider,
         });
         called
+    }
+
+    /// Those of them that start with it: what has left never does.
+    fn starting(&self, members: &Members) -> Vec<Arc<Shown>> {
+        let mut starting = self.called(members);
+        starting.retain(|shown| !shown.leaving);
+        starting
     }
 
     /// Those that belong to it, called or not.
@@ -87,10 +115,10 @@ impl Shown {
     /// False when one is under way still.
     fn collect(&self, left: impl Fn() -> Duration) -> bool {
         let open = self.companion.asked.lock().open.clone();
-        for ticket in open {
+        for Stop { ticket, joined } in open {
             let ended = match self.device.wait_ticket(ticket, left()) {
                 TicketState::Open => return false,
-                TicketState::Ended(report) => Some(self.told(*report)),
+                TicketState::Ended(report) => Some(self.told(self.came_to(*report, joined))),
                 TicketState::Unknown => {
                     log::error!("{}: its stop (ticket {ticket}) has no result", self.name);
                     None
@@ -98,12 +126,35 @@ impl Shown {
             };
             let mut asked = self.companion.asked.lock();
             // Another may have collected it meanwhile.
-            if asked.open.contains(&ticket) {
-                asked.open.retain(|other| *other != ticket);
+            let before = asked.open.len();
+            asked.open.retain(|stop| stop.ticket != ticket);
+            if asked.open.len() < before {
+                asked.last = Some(ticket);
                 asked.ended.extend(ended);
             }
         }
         true
+    }
+
+    /// What a stop came to that found another one running.
+    fn came_to(&self, report: Report, joined: Option<TicketNumber>) -> Report {
+        let first = self.device.status().last_stop.filter(|last| last.ticket == joined);
+        match (report.result, joined, first) {
+            (CallResult::AlreadyStopped, Some(_), Some(first)) => first,
+            _ => report,
+        }
+    }
+
+    /// Remembers a stop that was asked for.
+    fn asked(&self, ticket: TicketNumber, running: Option<TicketNumber>, serves: bool) {
+        let mut asked = self.companion.asked.lock();
+        // One of its own tells for itself.
+        let own = |other: &TicketNumber| {
+            asked.last == Some(*other) || asked.open.iter().any(|stop| stop.ticket == *other)
+        };
+        let joined = running.filter(|running| !own(running));
+        asked.open.push(Stop { ticket, joined });
+        asked.stopped_by_it |= serves;
     }
 
     /// Takes its stop back, or starts it again if that is over.
@@ -149,75 +200,81 @@ impl Shown {
 impl Together {
     /// Stops again what a start that failed has started. Bounded whatever a server does: nobody
     /// has used it.
-    fn undo(&self, asked_by: Caller, members: &Members) {
+    fn undo(&self, asked_by: Caller, members: &Members, started: &[Arc<Shown>]) {
         let options = StopOptions {
             mode: StopMode::Cancel,
             deadline_s: Some(CANCEL_GRACE.as_secs_f64()),
             on_deadline: OnDeadline::Abort,
             ..StopOptions::default()
         };
-        self.stop(asked_by, &options, Ask::Call);
+        stop_these(started, asked_by, &options, Ask::Call);
         let clock = members.parts.clock.clone();
         let until = clock.now().after(UNDO_LIMIT);
-        while !self.wait_stopped(LOOK_EVERY) {
+        while !wait_for_these(started, &*clock, LOOK_EVERY) {
             if clock.now() >= until {
                 log::error!("what a start that failed has started does not stop");
                 break;
             }
-            self.stop(asked_by, &options, Ask::Again);
+            stop_these(started, asked_by, &options, Ask::Again);
         }
-        self.commit();
-        for report in self.take_reports() {
-            report.losses.iter().for_each(|loss| log::error!("lost: {loss:?}"));
+        for shown in started {
+            shown.companion.asked.lock().stopped_by_it = false;
+            let ended = std::mem::take(&mut shown.companion.asked.lock().ended);
+            let losses = ended.iter().flat_map(|report| &report.losses);
+            losses.for_each(|loss| log::error!("lost: {loss:?}"));
         }
     }
 }
 
+/// Asks these to stop. False when one is busy and `refuse_if_busy` is set: then nothing has changed.
+fn stop_these(these: &[Arc<Shown>], asked_by: Caller, options: &StopOptions, ask: Ask) -> bool {
+    let options = StopOptions { unmount: false, lazy: false, ..options.clone() };
+    let mut asked: Vec<&Arc<Shown>> = Vec::new();
+    for shown in these {
+        if ask == Ask::Again && (shown.is_at_rest() || !shown.collect(|| Duration::ZERO)) {
+            continue;
+        }
+        let serves =
+            matches!(shown.device.state(), State::Started | State::Paused | State::StartInProgress);
+        let running = shown.device.glance().running;
+        match shown.device.stop(asked_by, options.clone()) {
+            Ok(Answer::Posted(ticket)) => {
+                shown.asked(ticket, running.map(|call| call.ticket), serves);
+                asked.push(shown);
+            }
+            Ok(Answer::Done(report)) if report.result == CallResult::AlreadyStopped => {}
+            // Busy, and then all are to be left alone.
+            Ok(Answer::Done(_)) => {
+                let back = asked.iter().filter(|shown| !shown.leaving);
+                back.for_each(|shown| shown.go_on(asked_by));
+                return false;
+            }
+            // As many calls wait there as may: the run asks again.
+            Err(error) => log::warn!("{}: {error}", shown.name),
+        }
+    }
+    true
+}
+
+/// Waits up to `limit` until the stops that were asked for are over and all of these are at rest.
+fn wait_for_these(these: &[Arc<Shown>], clock: &dyn Clock, limit: Duration) -> bool {
+    let until = clock.now().after(limit);
+    let left = || until.since(clock.now());
+    // One that took its stop back by itself, or was started again, is no further than that.
+    let at_rest =
+        |shown: &Arc<Shown>| shown.device.wait_state(|state| state == State::Startable, left());
+    these.iter().all(|shown| shown.collect(left)) && these.iter().all(at_rest)
+}
+
 impl Dependents for Together {
     fn stop(&self, asked_by: Caller, options: &StopOptions, ask: Ask) -> bool {
-        let Some(members) = self.members.upgrade() else { return true };
-        let options = StopOptions { unmount: false, lazy: false, ..options.clone() };
-        let mut asked: Vec<Arc<Shown>> = Vec::new();
-        for shown in self.called(&members) {
-            if ask == Ask::Again && (shown.is_at_rest() || !shown.collect(|| Duration::ZERO)) {
-                continue;
-            }
-            let serves = matches!(
-                shown.device.state(),
-                State::Started | State::Paused | State::StartInProgress
-            );
-            match shown.device.stop(asked_by, options.clone()) {
-                Ok(Answer::Posted(ticket)) => {
-                    {
-                        let mut companion = shown.companion.asked.lock();
-                        companion.open.push(ticket);
-                        companion.stopped_by_it |= serves;
-                    }
-                    asked.push(shown);
-                }
-                Ok(Answer::Done(report)) if report.result == CallResult::AlreadyStopped => {}
-                // Busy, and then all are to be left alone.
-                Ok(Answer::Done(_)) => {
-                    asked.iter().for_each(|shown| shown.go_on(asked_by));
-                    return false;
-                }
-                // As many calls wait there as may: the run asks again.
-                Err(error) => log::warn!("{}: {error}", shown.name),
-            }
-        }
-        true
+        let members = self.members.upgrade();
+        members.is_none_or(|it| stop_these(&self.called(&it), asked_by, options, ask))
     }
 
     fn wait_stopped(&self, limit: Duration) -> bool {
-        let Some(members) = self.members.upgrade() else { return true };
-        let clock = members.parts.clock.clone();
-        let until: Moment = clock.now().after(limit);
-        let left = || until.since(clock.now());
-        let called = self.called(&members);
-        // One that took its stop back by itself, or was started again, is no further than that.
-        let at_rest =
-            |shown: &Arc<Shown>| shown.device.wait_state(|state| state == State::Startable, left());
-        called.iter().all(|shown| shown.collect(left)) && called.iter().all(at_rest)
+        let members = self.members.upgrade();
+        members.is_none_or(|it| wait_for_these(&self.called(&it), &*it.parts.clock, limit))
     }
 
     fn take_reports(&self) -> Vec<Report> {
@@ -237,9 +294,14 @@ impl Dependents for Together {
         }
     }
 
+    fn is_at_rest(&self) -> bool {
+        let members = self.members.upgrade();
+        members.is_none_or(|members| self.called(&members).iter().all(|it| it.is_at_rest()))
+    }
+
     fn resume(&self, asked_by: Caller) {
         let Some(members) = self.members.upgrade() else { return };
-        for shown in self.called(&members) {
+        for shown in self.starting(&members) {
             let stopped_by_it = shown.companion.asked.lock().stopped_by_it;
             if stopped_by_it {
                 shown.go_on(asked_by);
@@ -249,13 +311,13 @@ impl Dependents for Together {
 
     fn start(&self, asked_by: Caller, wanted: &dyn Fn() -> bool) -> Result<Vec<String>, String> {
         let Some(members) = self.members.upgrade() else { return Ok(Vec::new()) };
-        let all = self.called(&members);
+        let all = self.starting(&members);
         all.iter().for_each(|shown| shown.registration.start_with_it(true));
         let called: Vec<_> = all.iter().map(|shown| shown.device.start(asked_by)).collect();
         // A stop came before they were called, and has found nothing of them to stop.
         let overtaken = !wanted();
         if overtaken {
-            self.stop(asked_by, &StopOptions::default(), Ask::Again);
+            stop_these(&all, asked_by, &StopOptions::default(), Ask::Again);
         }
         let mut without = Vec::new();
         for (shown, called) in all.iter().zip(called) {
@@ -272,7 +334,7 @@ impl Dependents for Together {
         if !overtaken && (without.is_empty() || enough) {
             return Ok(without);
         }
-        self.undo(asked_by, &members);
+        self.undo(asked_by, &members, &all);
         Err(match without.is_empty() {
             true => "a stop was asked for meanwhile".to_owned(),
             false => without.join("; "),

@@ -450,3 +450,47 @@ fn a_share_that_goes_on_by_itself_is_stopped_all_the_same() {
     assert_eq!(report.result, CallResult::Success);
     assert!(rig.all_are(State::Startable), "{:?}", rig.states());
 }
+
+/// What was replaced and drains still is part of the mount: a stop of that is not over before it
+/// is, and tells what it loses; also when nothing else of the mount is to be stopped.
+#[test]
+fn what_has_left_is_stopped_and_told_with_its_mount() {
+    for alone in [false, true] {
+        let hangs: &[Wanted<'_>] = &[
+            ("docs", &["/srv1/docs"], "memory:", &[]),
+            ("bad", &["/srv1/bad"], "faulty:memory:", &[("write", "hang-uncancellable#1")]),
+        ];
+        let rig = Rig::started(hangs);
+        let handle = rig.create("/srv1/bad", "f").expect("started");
+        let written = rig.write(handle);
+        let bad = rig.device("bad");
+        wait_until("it is on its way", || bad.load().requests == 1);
+        let providers = rig.devices.providers.clone().expect("several providers");
+        let fresh = ("bad", Source::Memory, Vec::new());
+        let options = StopOptions::default();
+        let Ok(Answer::Posted(replaced)) = providers.replace(ROOT, fresh, options) else {
+            panic!("it takes a while");
+        };
+        wait_until("it has left", || bad.state() == State::Draining);
+        if alone {
+            // All that is in the mount still; what has left goes on draining.
+            rig.members().all().iter().filter(|shown| !shown.leaving).for_each(|shown| {
+                drop(shown.device.stop(ROOT, StopOptions::default()));
+            });
+        }
+        let sterner = StopOptions {
+            deadline_s: Some(0.1),
+            on_deadline: OnDeadline::Abort,
+            ..StopOptions::default()
+        };
+        let report = rig.stop(sterner);
+        assert_eq!(report.result, CallResult::Lost, "{report:?}");
+        let lost: Vec<_> = report.losses.iter().map(|loss| (&loss.path[..], loss.bytes)).collect();
+        assert_eq!(lost, [(&b"srv1/bad/f"[..], 5)]);
+        let TicketState::Ended(report) = providers.wait(replaced, LIMIT) else { panic!("ends") };
+        assert_eq!(report.result, CallResult::Lost, "{report:?}");
+        assert!(written.recv_timeout(LIMIT).expect("answered").is_err());
+        rig.release(handle);
+        providers.close();
+    }
+}
