@@ -22,6 +22,12 @@ impl Publisher {
         Arc::new(Self { device: Mutex::new(Rank::Leaf, device.into()), events })
     }
 
+    /// The name.
+    #[must_use]
+    pub fn device(&self) -> String {
+        self.device.lock().to_string()
+    }
+
     /// Another device has that name from now on, or this one has another's.
     pub fn rename(&self, device: &str) {
         *self.device.lock() = device.into();

@@ -432,6 +432,14 @@ pub enum Notice {
     },
     /// No normal request is left; closes are deferred from here.
     Sealed,
+    /// A prefix is this device's now (namespace.md).
+    PrefixTaken {
+        /// The prefix.
+        prefix: String,
+        /// The device whose it was until this moment; none: nobody's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
     /// A prefix was given up (namespace.md).
     PrefixReleased {
         /// The prefix.

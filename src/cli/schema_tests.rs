@@ -253,6 +253,7 @@ fn events_are_as_the_schema_says() {
         Notice::WrittenBack { bytes: 1 },
         Notice::Cancelled { requests: 1 },
         Notice::Sealed,
+        Notice::PrefixTaken { prefix: "/a/b".to_owned(), from: Some("docs".to_owned()) },
         Notice::PrefixReleased { prefix: "/a/b".to_owned() },
         Notice::Deregistered,
         Notice::Unmounted,

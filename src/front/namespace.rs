@@ -10,7 +10,7 @@
 //!                      LOOKUP "docs" crosses
 //! ```
 
-use crate::base::ids::{Caller, NodeNumber};
+use crate::base::ids::{Caller, Generation, NodeNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
 use crate::base::sync::{Condvar, Mutex, Rank, RwLock};
@@ -61,6 +61,12 @@ impl Member {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.current.load(Ordering::Acquire)
+    }
+
+    /// Its device's generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.device.status().generation
     }
 
     /// The root of its share, once it was started for the first time.

@@ -226,6 +226,7 @@ impl Lane {
             | Notice::WrittenBack { .. }
             | Notice::Cancelled { .. }
             | Notice::Sealed
+            | Notice::PrefixTaken { .. }
             | Notice::PrefixReleased { .. }
             | Notice::Deregistered
             | Notice::Unmounted
@@ -489,6 +490,7 @@ mod tests {
             Notice::WrittenBack { bytes: 1 },
             Notice::Cancelled { requests: 1 },
             Notice::Sealed,
+            Notice::PrefixTaken { prefix: "/a".to_owned(), from: None },
             Notice::PrefixReleased { prefix: "/a".to_owned() },
             Notice::Deregistered,
             Notice::Unmounted,

@@ -120,6 +120,7 @@ fn notices() -> Vec<EventKind> {
         Notice::WrittenBack { bytes: 1 },
         Notice::Cancelled { requests: 1 },
         Notice::Sealed,
+        Notice::PrefixTaken { prefix: String::new(), from: Some(String::new()) },
         Notice::PrefixReleased { prefix: String::new() },
         Notice::Deregistered,
         Notice::Unmounted,

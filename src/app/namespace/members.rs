@@ -352,9 +352,13 @@ impl Members {
         let known_as = device_name(&provider, prefix, leads);
         let router = self.parts.router.clone();
         let above = if leads { self.mounts.get().cloned() } else { self.leader(&provider) };
-        let stands = Standing { above: above.unwrap_or_default(), beside: making.beside };
-        let tie = Registration::new(known_as, router, prefix.clone(), stands);
         let publisher = Publisher::new(&name, self.parts.events.clone());
+        let stands = Standing {
+            above: above.unwrap_or_default(),
+            beside: making.beside,
+            publisher: publisher.clone(),
+        };
+        let tie = Registration::new(known_as, router, prefix.clone(), stands);
         let (tag, factory) = (self.free_tag()?, factory.clone());
         let make = move || -> Arc<dyn MiniRedirector> { factory() };
         let which = Which::Followers(provider.clone());

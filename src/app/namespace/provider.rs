@@ -3,9 +3,10 @@
 //! A configured provider may be shown under several prefixes. Each is a share of its own, with a
 //! device of its own: a directory cannot be at two places of one mount.
 
+use crate::app::events::Publisher;
 use crate::base::ids::Caller;
 use crate::base::status::Status;
-use crate::base::stop::State;
+use crate::base::stop::{Notice, State};
 use crate::base::sync::{Mutex, Rank};
 use crate::front::namespace::Member;
 use crate::mup::net_name::NetName;
@@ -13,7 +14,7 @@ use crate::mup::refused::Refused;
 use crate::mup::router::{HandOver, Router};
 use crate::mup::upcalls::{Claim, Provider, ProviderHandle};
 use crate::rdbss::device::Device;
-use crate::rdbss::notice::UncProvider;
+use crate::rdbss::notice::{Observer as _, UncProvider};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -103,6 +104,7 @@ pub struct Registration {
     share: Arc<Share>,
     /// The device that its own depends on.
     above: Weak<Device>,
+    publisher: Arc<Publisher>,
     /// That device, which is being started, starts this one.
     started_with_it: AtomicBool,
     tied: Mutex<Tied>,
@@ -114,6 +116,8 @@ pub struct Standing {
     pub above: Weak<Device>,
     /// Its prefix is another's still, and it is given it later.
     pub beside: bool,
+    /// Where what happens to it is told.
+    pub publisher: Arc<Publisher>,
 }
 
 impl Registration {
@@ -124,13 +128,13 @@ impl Registration {
         name: String,
         router: Arc<Router<Share>>,
         prefix: NetName,
-        Standing { above, beside }: Standing,
+        Standing { above, beside, publisher }: Standing,
     ) -> Arc<Self> {
         let share = Arc::new(Share { prefix, member: OnceLock::new() });
         let tie = if beside { Tie::Beside } else { Tie::Own };
         let tied = Mutex::new(Rank::Leaf, Tied { tie, handle: None });
         let started_with_it = AtomicBool::new(false);
-        Arc::new(Self { name, router, share, above, started_with_it, tied })
+        Arc::new(Self { name, router, share, above, publisher, started_with_it, tied })
     }
 
     /// The device it is the tie of. Once, before that is started.
@@ -160,6 +164,7 @@ impl Registration {
         };
         // Before the first name can be resolved to it.
         self.share.set_current(true);
+        let given = old.is_some_and(|old| old.handle().is_some());
         let taken = match old.and_then(Self::handle) {
             None => self.router.take(handle, &self.share.prefix),
             Some(from) => match self.router.transfer(from, handle, &self.share.prefix) {
@@ -173,7 +178,7 @@ impl Registration {
         };
         match taken {
             Ok(hand_over) => {
-                self.tell_unsettled(hand_over);
+                self.tell_taken(hand_over, given.then(|| old.map(Self::device)).flatten());
                 self.tied.lock().tie = Tie::Own;
                 if let Some(old) = old {
                     old.leave();
@@ -214,6 +219,19 @@ impl Registration {
         self.share.set_left(false);
     }
 
+    /// Its device's name in events.
+    fn device(&self) -> String {
+        self.publisher.device()
+    }
+
+    fn tell_taken(&self, hand_over: HandOver, from: Option<String>) {
+        self.tell_unsettled(hand_over);
+        let generation = self.share.member().map(|member| member.generation());
+        let prefix = self.share.prefix.to_string();
+        let notice = Notice::PrefixTaken { prefix, from };
+        self.publisher.notice(generation.unwrap_or_default(), notice);
+    }
+
     fn tell_unsettled(&self, hand_over: HandOver) {
         if !hand_over.settled {
             log::warn!("{}: the kernel has not been told in time", self.share.prefix);
@@ -249,7 +267,7 @@ impl UncProvider for Registration {
         self.tied.lock().handle = Some(handle);
         match self.router.take(handle, &self.share.prefix) {
             Ok(hand_over) => {
-                self.tell_unsettled(hand_over);
+                self.tell_taken(hand_over, None);
                 Ok(())
             }
             Err(refused) => {

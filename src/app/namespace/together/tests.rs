@@ -3,6 +3,7 @@
 use super::*;
 use crate::app::config::MountConfig;
 use crate::app::devices::{Devices, Given};
+use crate::app::events::Publisher;
 use crate::app::namespace::provider::{Registration, Standing};
 use crate::app::namespace::{NetName, ProviderConfig};
 use crate::app::options::MountOptions;
@@ -398,7 +399,9 @@ fn a_mount_begins_with_all_of_its_shares_or_not_at_all() {
     let (rig, other) = (Rig::new(wanted), Rig::started(PLAIN));
     let taken = NetName::parse(b"/srv3/docs").expect("a good prefix");
     let router = rig.members().parts.router.clone();
-    let stands = Standing { above: Arc::downgrade(other.mount()), beside: false };
+    let events = Arc::new(EventQueue::new(SystemClock::shared()));
+    let publisher = Publisher::new("squatter", events);
+    let stands = Standing { above: Arc::downgrade(other.mount()), beside: false, publisher };
     let squatter = Registration::new("squatter".to_owned(), router, taken, stands);
     squatter.register().expect("nobody owns it yet");
     for _ in 0..3 {

@@ -34,6 +34,9 @@ assert_eq "$(look srv1/docs/f)" other "the new bytes"
 ask_error holder ESTALE read f 9
 ask_error holder ESTALE write f lost
 assert_eq "$(ask other read g 9)" "ok 5 text"
+expect 0 rdr events "$NAME" --json
+assert_eq "$(jq -r '.events | map(select(.kind == "prefix_taken" and .from == "docs"))[0].prefix' \
+  <<<"$out")" /srv1/docs "the hand-over is told"
 [ "$(owner)" -gt "$before" ] || fail "a handle of the router was used again: $before"
 ask_ok holder close f
 wait_until "the old one is gone" have_shares "$was"
