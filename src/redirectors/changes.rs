@@ -28,7 +28,11 @@ struct Pending {
 
 impl Pending {
     fn record(&mut self, change: Change) {
+        let end = Change { name: None, kind: ChangeKind::Removed };
         match self.changes.back() {
+            // Nothing of a directory comes after its end; and the end is told whatever was lost.
+            Some(last) if *last == end => {}
+            _ if change == end => self.changes.push_back(change),
             // Once is enough until somebody has looked: a file written in a loop is one change.
             Some(last) if *last == change || last.kind == ChangeKind::Overflow => {}
             _ if self.changes.len() >= CHANGES_KEPT => {
@@ -107,5 +111,31 @@ impl Changes {
         for parked in waiting {
             parked.cancel();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::name::Name;
+
+    /// S-136: the end of a directory is told although what came before it was too much.
+    #[test]
+    fn the_end_is_never_lost() {
+        let change = |name: Option<&str>, kind| Change {
+            name: name.map(|name| Name::new(name.as_bytes()).expect("a good name")),
+            kind,
+        };
+        let mut pending = Pending::default();
+        for number in 0..=CHANGES_KEPT {
+            pending.record(change(Some(&format!("f{number}")), ChangeKind::Removed));
+        }
+        pending.record(change(None, ChangeKind::Removed));
+        for number in 0..=CHANGES_KEPT {
+            pending.record(change(Some(&format!("f{number}")), ChangeKind::Added));
+        }
+        let told = pending.take().expect("something");
+        let (overflow, end) = (ChangeKind::Overflow, ChangeKind::Removed);
+        assert_eq!(told, [change(None, overflow), change(None, end)]);
     }
 }
