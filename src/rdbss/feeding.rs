@@ -32,8 +32,7 @@ impl Device {
                     opening.extend(self.begin_to_open(number, path).map(|thread| (number, thread)));
                 }
                 Task::Opened(number, opened) => {
-                    // What it had to do it has done.
-                    opening.remove(&number).map(Thread::join);
+                    join(opening.remove(&number));
                     match opened {
                         Ok(followed) => self.ask(number, followed, true),
                         Err(status) => self.not_followed(number, status),
@@ -55,7 +54,7 @@ impl Device {
                         self.give_up_opening(opening.remove(&number));
                     }
                     for number in numbers {
-                        opening.remove(&number).map(Thread::join);
+                        join(opening.remove(&number));
                     }
                     self.close_feeds(open);
                 }
@@ -87,8 +86,10 @@ impl Device {
     }
 
     fn give_up_opening(&self, thread: Option<Thread>) {
-        log::error!("{}: watch did not return in time and was given up on", self.name);
-        thread.map(Thread::abandon);
+        if let Some(thread) = thread {
+            log::error!("{}: watch did not return in time and was given up on", self.name);
+            thread.abandon();
+        }
     }
 
     /// May a callout of a feed be waited for?
@@ -294,6 +295,13 @@ impl Followed {
             extension: &self.extension,
             options: DIRECTORY_OPTIONS,
         }
+    }
+}
+
+/// Waits for a thread that has told what it opened, and has no more to do.
+fn join(thread: Option<Thread>) {
+    if let Some(thread) = thread {
+        thread.join();
     }
 }
 

@@ -13,7 +13,7 @@
 //!    |                                |  +---------- told on, asked again ----------+
 //!    |                                +--> Local: the server cannot tell; what we do ourselves is
 //!    |                                |           told
-//!    |                                +--> Over: it cannot be followed, or nothing is left to follow
+//!    |                                +--> Over: it cannot be followed, or nothing is left of it
 //!    +---- a stop closes what was opened ----
 //! ```
 //!

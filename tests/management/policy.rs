@@ -108,7 +108,6 @@ fn s90_the_providers_of_a_mount_are_its_owners() {
         assert!(denied(&ask_as(&service, &member, "RemoveProvider", &abort)), "no abort");
         assert_eq!(host.effects(), 0, "nothing has changed");
     }
-    let mut overrides = overrides;
     overrides.take("group:stop", false).expect("a row");
     let host = Arc::new(Host::new());
     let service = service(&host, Policy { owner: OWNER, group: Some(GROUP), overrides });

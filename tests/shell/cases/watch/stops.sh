@@ -43,7 +43,8 @@ say "of what is stopped"
 expect 0 rdr stop t --wait
 "$MINIRDR" watch t /docs --json >"$told" 2>"$TEST_DIR/awaited" &
 watcher=$!
-wait_until "it says what it waits for" grep -qx "t: stopped; waiting for its start" "$TEST_DIR/awaited"
+waits() { grep -qx "t: stopped; waiting for its start" "$TEST_DIR/awaited"; }
+wait_until "it says what it waits for" waits
 [ ! -s "$told" ] || fail "on stdout there is JSON only: $(<"$told")"
 expect 0 rdr start t
 wait_until "it watches" grep -q watching "$told"
