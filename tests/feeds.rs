@@ -5,6 +5,7 @@ mod common;
 
 use common::{Host, LIMIT, wait_until};
 use minirdr::base::clock::{Clock, SystemClock};
+use minirdr::base::limits::FEED_OPENS_MAX;
 use minirdr::base::name::Name;
 use minirdr::base::status::{Errno, Status};
 use minirdr::base::stop::{CallResult, OnDeadline, State, StopOptions};
@@ -36,6 +37,10 @@ struct Rig {
 
 impl Rig {
     fn started() -> Self {
+        Self::with(DeviceOptions::default())
+    }
+
+    fn with(options: DeviceOptions) -> Self {
         let clock = SystemClock::shared();
         let server = MemoryServer::new(clock);
         let faults: Arc<Mutex<Option<FaultControl>>> = Arc::default();
@@ -46,7 +51,7 @@ impl Rig {
             *kept.lock().expect("not poisoned") = Some(faulty.control());
             Arc::new(faulty)
         };
-        let host = Host::new(Box::new(factory), DeviceOptions::default());
+        let host = Host::new(Box::new(factory), options);
         host.start();
         Self { host, faults }
     }
@@ -184,5 +189,62 @@ fn what_cannot_be_followed_is_said_once() {
     rig.plan(FaultPlan::none().with(Callout::Open, Fault::Panic));
     let (_, told) = rig.follow(&[]);
     assert_eq!(next(&told), Fed::Failed(Status::Unsuccessful));
+    assert!(told.recv_timeout(Duration::ZERO).is_err(), "once");
+}
+
+/// One open that hangs is no other feed's matter: those are followed, and told, meanwhile.
+#[test]
+fn an_open_that_hangs_holds_up_no_other_feed() {
+    for callout in [Callout::Lookup, Callout::Open] {
+        let rig = Rig::started();
+        rig.make("d");
+        let (_, before) = rig.follow(&[]);
+        assert_eq!(next(&before), Fed::Live);
+        rig.plan(FaultPlan::none().with(callout, Fault::HangUncancellable));
+        let (given_up, nothing) = rig.follow(&["d"]);
+        let (_, hung) = rig.follow(&["d"]);
+        assert!(rig.faults().wait_until_inside(callout, 2, LIMIT), "{callout:?} hangs");
+        rig.plan(FaultPlan::none());
+        let (_, beside) = rig.follow(&[]);
+        assert_eq!(next(&beside), Fed::Live, "{callout:?}");
+        rig.make("x");
+        assert_eq!(next(&before), added("x"));
+        assert_eq!(next(&beside), added("x"));
+        rig.host.device.unfollow(given_up);
+        rig.make("y");
+        assert_eq!(next(&before), added("y"));
+        assert!(hung.recv_timeout(Duration::ZERO).is_err(), "it hangs still");
+        rig.faults().release();
+        assert_eq!(next(&hung), Fed::Live, "{callout:?}");
+        assert!(nothing.recv_timeout(Duration::ZERO).is_err(), "nobody listens");
+    }
+}
+
+/// A few are opened at once; the others wait for their turn, and get it.
+#[test]
+fn more_feeds_than_are_opened_at_once_come_one_after_another() {
+    let rig = Rig::started();
+    rig.make("d");
+    rig.plan(FaultPlan::none().with(Callout::Open, Fault::HangUncancellable));
+    let feeds: Vec<_> = (0..2 * FEED_OPENS_MAX).map(|_| rig.follow(&["d"]).1).collect();
+    assert!(rig.faults().wait_until_inside(Callout::Open, FEED_OPENS_MAX, LIMIT), "they hang");
+    rig.plan(FaultPlan::none());
+    rig.faults().release();
+    for told in &feeds {
+        assert_eq!(next(told), Fed::Live);
+    }
+}
+
+/// An open has as long as a request; then it has failed, whatever comes of it later.
+#[test]
+fn an_open_that_takes_too_long_has_failed() {
+    let request_deadline = Some(Duration::from_millis(100));
+    let rig = Rig::with(DeviceOptions { request_deadline, ..DeviceOptions::default() });
+    rig.plan(FaultPlan::none().with(Callout::Open, Fault::HangUncancellable));
+    let (_, told) = rig.follow(&[]);
+    assert_eq!(next(&told), Fed::Failed(Status::IoTimeout));
+    rig.plan(FaultPlan::none());
+    rig.faults().release();
+    wait_until("what came too late is closed", || rig.faults().calls(Callout::Close) == 1);
     assert!(told.recv_timeout(Duration::ZERO).is_err(), "once");
 }

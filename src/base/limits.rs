@@ -119,6 +119,9 @@ pub const DELAYED_REQUESTS_MAX: usize = 4096;
 /// Bytes of the writes among them.
 pub const DELAYED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Feeds of a device that are opened at once; each costs a thread meanwhile.
+pub const FEED_OPENS_MAX: usize = 8;
+
 /// Names the kernel is told one by one to forget; for more it is told to forget all.
 pub const NOTIFIER_NAMES_MAX: usize = 1024;
 /// A prefix that changes hands waits so long for the kernel to be told.

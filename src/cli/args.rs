@@ -577,7 +577,7 @@ fn one_line(rendered: &str) -> String {
     let mut read_on = String::new();
     for line in rendered.lines().map(str::trim) {
         if let Some(usage) = line.strip_prefix("Usage: ") {
-            let verb = usage.split(' ').take(2).filter(|word| !word.starts_with(['[', '<']));
+            let verb = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
             read_on = format!("; see `{} --help`", verb.collect::<Vec<_>>().join(" "));
             break;
         }
@@ -750,6 +750,9 @@ mod tests {
         let trouble = verb("minirdr stop bk --wiat").expect_err("misspelt");
         assert!(trouble.message.contains("--wait"), "the tip is kept: {trouble}");
         assert!(trouble.message.ends_with("see `minirdr stop --help`"), "{trouble}");
+        let trouble = verb("minirdr provider add bk --prefix /z").expect_err("lacks the rest");
+        assert!(trouble.message.contains("--source"), "{trouble}");
+        assert!(trouble.message.ends_with("see `minirdr provider add --help`"), "{trouble}");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Operation {
     Pause,
     /// Taking a pause or a draining stop back.
     Resume,
+    /// Showing, in a mount of several providers, what the daemon's user can reach; or no longer.
+    ChangeProviders,
     /// Writing other people's unsent data to the server, or throwing it away.
     Settle,
     /// Remote management: which interfaces are there (DCE 0, Windows 0).
@@ -50,7 +52,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Inquire,
         Self::Read,
         Self::Stop,
@@ -59,6 +61,7 @@ impl Operation {
         Self::Start,
         Self::Pause,
         Self::Resume,
+        Self::ChangeProviders,
         Self::Settle,
         Self::RpcInterfaces,
         Self::RpcStatistics,
@@ -80,6 +83,7 @@ impl Operation {
             Self::Start => "start",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::ChangeProviders => "change providers",
             Self::Settle => "settle",
             Self::RpcInterfaces => "RPC interfaces",
             Self::RpcStatistics => "RPC statistics",
@@ -93,6 +97,7 @@ impl Operation {
     /// What it does to a mount, in refusals.
     const fn deed(self) -> &'static str {
         match self {
+            Self::ChangeProviders => "change the providers of",
             Self::Settle => "replay or discard what is unsent of",
             Self::RpcInterfaces => "list the RPC interfaces of",
             Self::RpcStatistics => "count the RPC calls of",
@@ -104,8 +109,8 @@ impl Operation {
         }
     }
 
-    /// What a method asks for, before its parameters are looked at; for `Stop` see
-    /// [`Operation::of_stop`].
+    /// What a method asks for, before its parameters are looked at; what one that stops asks for
+    /// besides is [`Operation::of_stop`].
     #[must_use]
     pub const fn of(method: Method) -> Self {
         match method {
@@ -119,11 +124,11 @@ impl Operation {
             | Method::Watch
             | Method::Metrics
             | Method::Unsent => Self::Read,
-            // What a provider serves is stopped with it, or comes; whoever may stop all may that.
-            Method::Stop
-            | Method::AddProvider
-            | Method::RemoveProvider
-            | Method::ReplaceProvider => Self::Stop,
+            Method::Stop => Self::Stop,
+            // A source is opened as the daemon's user, who may be root: to stop is less.
+            Method::AddProvider | Method::RemoveProvider | Method::ReplaceProvider => {
+                Self::ChangeProviders
+            }
             Method::Detach => Self::Detach,
             Method::Start => Self::Start,
             Method::Pause => Self::Pause,
@@ -350,7 +355,10 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             _,
         ) => true,
         (_, Standing::Remote)
-        | (Operation::Abort | Operation::Detach | Operation::Settle, Standing::Group) => false,
+        | (
+            Operation::Abort | Operation::Detach | Operation::ChangeProviders | Operation::Settle,
+            Standing::Group,
+        ) => false,
         (_, Standing::Group) | (Operation::Inquire | Operation::Read, Standing::Other) => true,
         (
             Operation::Stop
@@ -359,6 +367,7 @@ const fn allows(operation: Operation, standing: Standing) -> bool {
             | Operation::Start
             | Operation::Pause
             | Operation::Resume
+            | Operation::ChangeProviders
             | Operation::Settle
             | Operation::RpcListen
             | Operation::RpcStopListening,

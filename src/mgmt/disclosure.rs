@@ -4,7 +4,7 @@
 use crate::base::stop::{Check, HandleInfo, Loss, Notice, REDIRECTOR_FAILED, Report, RequestInfo};
 use crate::base::unsent::UnsentEntry;
 use crate::mgmt::dce::binding::Binding;
-use crate::mgmt::proto::{Event, EventKind, Holder, MountStatus, RpcState};
+use crate::mgmt::proto::{Event, EventKind, Holder, MountStatus, ProviderStatus, RpcState};
 
 /// How much of an answer a peer may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,16 @@ impl Disclosure {
             answer.redact();
         }
         answer
+    }
+
+    /// As [`Disclosure::apply`], of a status whose source is that of a provider.
+    #[must_use]
+    pub fn apply_to_provider(self, status: MountStatus) -> MountStatus {
+        let mut status = self.apply(status);
+        if self.hides() {
+            hide_place(&mut status.source);
+        }
+        status
     }
 }
 
@@ -123,11 +133,27 @@ impl Redact for Check {
 
 impl Redact for MountStatus {
     fn redact(&mut self) {
-        // The source and the mount point stay: every user reads them in /proc/self/mountinfo.
+        // The mount's own source and the mount point stay: every user reads them in
+        // /proc/self/mountinfo. No provider's source is there.
+        self.providers.redact();
         self.last_stop.redact();
         self.last_start.redact();
         self.rpc.redact();
     }
+}
+
+impl Redact for ProviderStatus {
+    fn redact(&mut self) {
+        hide_place(&mut self.source);
+    }
+}
+
+/// Leaves of a source what kind it is: `local:/srv/data` becomes `local:`.
+fn hide_place(source: &mut String) {
+    const WRAPPER: &str = "faulty:";
+    let wrapped = source.strip_prefix(WRAPPER).map_or(0, |_| WRAPPER.len());
+    let scheme = source[wrapped..].find(':').map_or(0, |colon| colon + 1);
+    source.truncate(wrapped + scheme);
 }
 
 impl Redact for RpcState {
@@ -202,6 +228,23 @@ mod tests {
             assert_eq!(redacted.is_still_mounted(), full.is_still_mounted(), "{error}");
             assert_eq!(redacted.redirector_failed(), full.redirector_failed(), "{error}");
             assert_eq!(Disclosure::Full.apply(full.clone()), full);
+        }
+    }
+
+    /// S-94: no provider's source stands in mountinfo, so what it names is not everybody's to see.
+    #[test]
+    fn of_a_source_its_kind_is_told() {
+        for (source, told) in [
+            ("memory:", "memory:"),
+            ("local:/home/ana: b", "local:"),
+            ("faulty:local:/home/ana", "faulty:local:"),
+            ("faulty:memory:", "faulty:memory:"),
+            ("faulty:", "faulty:"),
+            ("/home/ana", ""),
+        ] {
+            let mut hidden = source.to_owned();
+            hide_place(&mut hidden);
+            assert_eq!(hidden, told);
         }
     }
 

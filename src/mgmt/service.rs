@@ -296,7 +296,10 @@ impl Service {
             Method::Status => {
                 let PartParameters { provider } = parse(parameters)?;
                 let status = self.part(provider.as_deref())?.status();
-                call.finish(&call.disclosure.apply(status))
+                call.finish(&match provider {
+                    None => call.disclosure.apply(status),
+                    Some(_) => call.disclosure.apply_to_provider(status),
+                })
             }
             Method::Handles => self.handles(call, parse(parameters)?),
             Method::Requests => {

@@ -1,16 +1,17 @@
 //! Following feeds at the server, on the thread `rdbss-feeds`: opening, asking, telling on, letting
 //! go. The calldowns are a request's, with contexts of our own that nothing counts (stop.md G5),
 //! and each is bounded as the control thread's are: a server that hangs costs its feeds, and
-//! neither a stop nor the end of the device.
+//! neither a stop nor the end of the device. Opening may take long, so that is done beside it.
 
 use crate::base::clock::Moment;
 use crate::base::limits::{CANCEL_GRACE, FEED_SETTLE_WAIT, REQUEST_DEADLINE};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
+use crate::base::threads::{self, Thread};
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::request::{Change, ChangeKind, FileKind, OpenRef};
-use crate::rdbss::bounded::{call_bounded, call_bounded_or_undo};
-use crate::rdbss::calldown::call_always;
+use crate::rdbss::bounded::call_bounded;
+use crate::rdbss::calldown::{call_always, guard_drop};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::feeds::{Fed, FeedNumber, Followed, Outcome, Task};
@@ -18,40 +19,76 @@ use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::operation::Answer;
 use crate::rdbss::ops::create::DIRECTORY_OPTIONS;
 use crate::rdbss::stop_run::{Ended, StopRun};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Device {
     /// The thread's body.
     pub(in crate::rdbss) fn run_feeds(&self) {
-        while let Some(task) = self.feeds.next_task() {
+        let mut opening: BTreeMap<FeedNumber, Thread> = BTreeMap::new();
+        while let Some(task) = self.feeds.next_task(|| self.clock.now()) {
             match task {
-                Task::Follow(number, path) => self.follow_feed(number, path),
+                Task::Follow(number, path) => {
+                    opening.extend(self.begin_to_open(number, path).map(|thread| (number, thread)));
+                }
+                Task::Opened(number, opened) => {
+                    join(opening.remove(&number));
+                    match opened {
+                        Ok(followed) => self.ask(number, followed, true),
+                        Err(status) => self.not_followed(number, status),
+                    }
+                }
+                Task::Late(number, context) => {
+                    self.give_up_opening(opening.remove(&number));
+                    // Nobody waits for what it does: let it know.
+                    self.cancel_requests(vec![context]);
+                    self.not_followed(number, Status::IoTimeout);
+                }
                 Task::TellOn(number, followed, outcome) => self.tell_on(number, followed, outcome),
                 Task::LetGo(numbers, contexts) => {
                     self.cancel_requests(contexts);
                     let until = self.clock.now().after(CANCEL_GRACE);
-                    let open = self.feeds.take(&numbers, || until.since(self.clock.now()));
+                    let left = || until.since(self.clock.now());
+                    let (open, hung) = self.feeds.take(&numbers, left);
+                    for number in hung {
+                        self.give_up_opening(opening.remove(&number));
+                    }
+                    for number in numbers {
+                        join(opening.remove(&number));
+                    }
                     self.close_feeds(open);
                 }
             }
         }
     }
 
-    fn follow_feed(&self, number: FeedNumber, path: Arc<[Name]>) {
+    /// Opens it on a thread of its own: other feeds do not wait for that. What is opened too late
+    /// is closed again there.
+    fn begin_to_open(&self, number: FeedNumber, path: Arc<[Name]>) -> Option<Thread> {
         let context = self.own_context("watch");
-        let (device, its) = (self.shared(), context.clone());
-        let open = move || device.open_feed(&its, &path);
-        let (device, go_on) = (self.shared(), self.feed_may_wait());
-        let undo = move |late| device.close_feed(late);
-        match call_bounded_or_undo("watch", go_on, open, undo) {
-            Ok(followed) => self.ask(number, Arc::new(followed), true),
-            Err(status) => {
-                if status == Status::IoTimeout {
-                    // Nobody waits for what it does: let it know.
-                    self.cancel_requests(vec![context]);
-                }
-                self.not_followed(number, status);
+        let limit = self.options.request_deadline.unwrap_or(REQUEST_DEADLINE);
+        self.feeds.opening(number, &context, self.clock.now().after(limit));
+        let device = self.shared();
+        let spawned = threads::spawn("mrx-watch", move || {
+            let opened = call_always("watch", || device.open_feed(&context, &path));
+            if let Some(late) = device.feeds.opened(number, &context, opened) {
+                guard_drop("watch", || device.close_feed(late));
             }
+        });
+        match spawned {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                log::error!("{}: no thread for a watch: {error}", self.name);
+                self.not_followed(number, Status::InsufficientResources);
+                None
+            }
+        }
+    }
+
+    fn give_up_opening(&self, thread: Option<Thread>) {
+        if let Some(thread) = thread {
+            log::error!("{}: watch did not return in time and was given up on", self.name);
+            thread.abandon();
         }
     }
 
@@ -258,6 +295,13 @@ impl Followed {
             extension: &self.extension,
             options: DIRECTORY_OPTIONS,
         }
+    }
+}
+
+/// Waits for a thread that has told what it opened, and has no more to do.
+fn join(thread: Option<Thread>) {
+    if let Some(thread) = thread {
+        thread.join();
     }
 }
 

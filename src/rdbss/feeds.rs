@@ -7,20 +7,23 @@
 //! server, a stop lets go of it, and a roll-back or the next start follows it again.
 //!
 //! ```text
-//!               served             asked, pending          the server tells
-//!   Idle ---------------> Busy ------------------> Waiting -------------> Told
-//!    ^                     |  ^                                             |
-//!    |                     |  +------------ told on, asked again -----------+
-//!    |                     +--> Local: the server cannot tell; what we do ourselves is told
-//!    |                     +--> Over: it cannot be followed, or there is nothing left to follow
+//!          served             opened         asked, pending       the server tells
+//!   Idle --------> Opening ---------> Busy -----------------> Waiting ----------> Told
+//!    ^                                |  ^                                          |
+//!    |                                |  +---------- told on, asked again ----------+
+//!    |                                +--> Local: the server cannot tell; what we do ourselves is
+//!    |                                |           told
+//!    |                                +--> Over: it cannot be followed, or nothing is left of it
 //!    +---- a stop closes what was opened ----
 //! ```
 //!
-//! The thread `rdbss-feeds` makes every step but one: a completion, on whatever thread, moves
-//! `Waiting` to `Told` and tells nobody. So what is told of a feed is in order, and no reader runs
-//! on a mini-redirector's thread.
+//! The thread `rdbss-feeds` makes every step but two: a completion, on whatever thread, moves
+//! `Waiting` to `Told`, and a thread of its own opens what is to be followed and moves `Opening` to
+//! `Opened`, so that one server call that hangs holds up no other feed. Both tell nobody. So what
+//! is told of a feed is in order, and no reader runs on a mini-redirector's thread.
 
 use crate::base::clock::Moment;
+use crate::base::limits::FEED_OPENS_MAX;
 use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::base::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +37,9 @@ use crate::rdbss::operation::Node;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often is looked whether something was opened in time, while it is.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A feed of a device; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +83,9 @@ enum Phase {
     Idle,
     /// The thread has it.
     Busy,
+    /// A thread of its own opens it, and has until then.
+    Opening(Arc<Context>, Moment),
+    Opened(Result<Arc<Followed>, Status>),
     Waiting(Arc<Followed>, Arc<Context>),
     Told(Arc<Followed>, Outcome),
     Local(Arc<Followed>),
@@ -111,8 +120,12 @@ struct Inner {
 
 /// The next step of the thread.
 pub(in crate::rdbss) enum Task {
-    /// Open it, and ask for the first time.
+    /// Begin to open it.
     Follow(FeedNumber, Arc<[Name]>),
+    /// It is opened, or cannot be: ask for the first time.
+    Opened(FeedNumber, Result<Arc<Followed>, Status>),
+    /// It was not opened in time: its request, to be cancelled.
+    Late(FeedNumber, Arc<Context>),
     /// Tell it on, and ask again.
     TellOn(FeedNumber, Arc<Followed>, Outcome),
     /// Let go of these: their requests, to be cancelled.
@@ -180,7 +193,13 @@ impl Feeds {
         let inner = self.inner.lock();
         let of = |(number, feed): (&FeedNumber, &Feed)| match &feed.phase {
             Phase::Local(followed) => Some((*number, followed.clone(), feed.reader.clone())),
-            Phase::Idle | Phase::Busy | Phase::Waiting(..) | Phase::Told(..) | Phase::Over => None,
+            Phase::Idle
+            | Phase::Busy
+            | Phase::Opening(..)
+            | Phase::Opened(_)
+            | Phase::Waiting(..)
+            | Phase::Told(..)
+            | Phase::Over => None,
         };
         inner.feeds.iter().filter_map(of).collect()
     }
@@ -195,19 +214,23 @@ impl Feeds {
     // ---- the thread's ---------------------------------------------------------------------------
 
     /// The last step is over; the next one, waiting for it. None: it is to end.
-    pub(in crate::rdbss) fn next_task(&self) -> Option<Task> {
-        let mut inner = self.inner.lock();
-        inner.working = false;
-        self.changed.notify_all();
+    pub(in crate::rdbss) fn next_task(&self, now: impl Fn() -> Moment) -> Option<Task> {
+        self.change(|inner| inner.working = false);
         loop {
-            if let Some(task) = inner.next_task() {
+            let at = now();
+            let mut inner = self.inner.lock();
+            if let Some(task) = inner.next_task(at) {
                 inner.working = true;
                 return Some(task);
             }
             if inner.closed {
                 return None;
             }
-            self.changed.wait(&mut inner);
+            if inner.opening() > 0 {
+                self.changed.wait_for(&mut inner, LOOK_EVERY);
+            } else {
+                self.changed.wait(&mut inner);
+            }
         }
     }
 
@@ -217,6 +240,38 @@ impl Feeds {
             Some(std::mem::replace(&mut feed.phase, phase))
         });
         drop(before);
+    }
+
+    /// It is about to be opened.
+    pub(in crate::rdbss) fn opening(
+        &self,
+        number: FeedNumber,
+        context: &Arc<Context>,
+        until: Moment,
+    ) {
+        self.put(number, Phase::Opening(context.clone(), until));
+    }
+
+    /// What came of opening it, from a thread of its own. What comes too late is nobody's, and
+    /// handed back to be closed.
+    pub(in crate::rdbss) fn opened(
+        &self,
+        number: FeedNumber,
+        context: &Arc<Context>,
+        result: Result<Followed, Status>,
+    ) -> Option<Followed> {
+        let mut result = Some(result);
+        let before = self.change(|inner| {
+            let feed = inner.feeds.get_mut(&number)?;
+            match &feed.phase {
+                Phase::Opening(its, _) if Arc::ptr_eq(its, context) => {}
+                _ => return None,
+            }
+            let result = result.take()?.map(Arc::new);
+            Some(std::mem::replace(&mut feed.phase, Phase::Opened(result)))
+        });
+        drop(before);
+        result?.ok()
     }
 
     /// It is asked for: its completion may come.
@@ -263,17 +318,18 @@ impl Feeds {
         self.put(number, Phase::Idle);
     }
 
-    /// Waits up to `until` for the completions of these, and hands out what they have open: they
-    /// are not followed any more, and those that were given up are gone.
+    /// Waits as long as `left` says for the completions of these, and hands out what they have
+    /// open: they are not followed any more, and those that were given up are gone. Then those that
+    /// are still being opened: nobody waits for that any more.
     pub(in crate::rdbss) fn take(
         &self,
         numbers: &[FeedNumber],
         left: impl Fn() -> Duration,
-    ) -> Vec<Arc<Followed>> {
+    ) -> (Vec<Arc<Followed>>, Vec<FeedNumber>) {
         let mut inner = self.inner.lock();
         loop {
             let waits = |number| match inner.feeds.get(number) {
-                Some(feed) => matches!(feed.phase, Phase::Waiting(..)),
+                Some(feed) => matches!(feed.phase, Phase::Opening(..) | Phase::Waiting(..)),
                 None => false,
             };
             let left = left();
@@ -286,30 +342,38 @@ impl Feeds {
         drop(inner);
         drop(ended);
         self.changed.notify_all();
-        let mut followed = Vec::new();
-        for phase in taken {
+        let (mut followed, mut opening) = (Vec::new(), Vec::new());
+        for (number, phase) in taken {
             match phase {
-                Phase::Waiting(it, _) | Phase::Told(it, _) => followed.push(it),
+                Phase::Opened(Ok(it)) | Phase::Waiting(it, _) | Phase::Told(it, _) => {
+                    followed.push(it);
+                }
+                Phase::Opening(..) => opening.push(number),
                 Phase::Local(it) => {
                     self.local.fetch_sub(1, Ordering::AcqRel);
                     followed.push(it);
                 }
-                Phase::Idle | Phase::Busy | Phase::Over => {}
+                Phase::Idle | Phase::Busy | Phase::Opened(Err(_)) | Phase::Over => {}
             }
         }
-        followed
+        (followed, opening)
     }
 }
 
 impl Inner {
-    fn next_task(&mut self) -> Option<Task> {
+    /// How many are being opened.
+    fn opening(&self) -> usize {
+        self.feeds.values().filter(|feed| matches!(feed.phase, Phase::Opening(..))).count()
+    }
+
+    fn next_task(&mut self, now: Moment) -> Option<Task> {
         let all = !self.serving || self.closed;
         let mut contexts = Vec::new();
         let mut numbers = Vec::new();
         for (number, feed) in &self.feeds {
             if feed.given_up || (all && !feed.at_rest()) {
                 numbers.push(*number);
-                if let Phase::Waiting(_, context) = &feed.phase {
+                if let Phase::Opening(context, _) | Phase::Waiting(_, context) = &feed.phase {
                     contexts.push(context.clone());
                 }
             }
@@ -320,9 +384,14 @@ impl Inner {
         if all {
             return None;
         }
+        let room = self.opening() < FEED_OPENS_MAX;
         for (number, feed) in &mut self.feeds {
             match std::mem::replace(&mut feed.phase, Phase::Busy) {
-                Phase::Idle => return Some(Task::Follow(*number, feed.path.clone())),
+                Phase::Idle if room => return Some(Task::Follow(*number, feed.path.clone())),
+                Phase::Opening(context, until) if now >= until => {
+                    return Some(Task::Late(*number, context));
+                }
+                Phase::Opened(result) => return Some(Task::Opened(*number, result)),
                 Phase::Told(followed, outcome) => {
                     return Some(Task::TellOn(*number, followed, outcome));
                 }
@@ -332,13 +401,13 @@ impl Inner {
         None
     }
 
-    fn take(&mut self, numbers: &[FeedNumber]) -> (Vec<Phase>, Vec<Feed>) {
+    fn take(&mut self, numbers: &[FeedNumber]) -> (Vec<(FeedNumber, Phase)>, Vec<Feed>) {
         let (mut taken, mut ended) = (Vec::new(), Vec::new());
         for number in numbers {
             let Some(feed) = self.feeds.get_mut(number) else { continue };
             let over = matches!(feed.phase, Phase::Over);
             let rest = if over { Phase::Over } else { Phase::Idle };
-            taken.push(std::mem::replace(&mut feed.phase, rest));
+            taken.push((*number, std::mem::replace(&mut feed.phase, rest)));
             if feed.given_up {
                 ended.extend(self.feeds.remove(number));
             }

@@ -10,12 +10,12 @@ use minirdr::base::stop::{
 use minirdr::base::sync::{Condvar, Mutex, Rank};
 use minirdr::base::unsent::{UnsentEntry, UnsentOutcome, UnsentResult};
 use minirdr::mgmt::authz::Policy;
-use minirdr::mgmt::control::{Control, ControlError, WaitFor};
+use minirdr::mgmt::control::{Control, ControlError, Part, WaitFor};
 use minirdr::mgmt::endpoint::Claim;
 use minirdr::mgmt::events::EventQueue;
 use minirdr::mgmt::holders::Scanner;
 use minirdr::mgmt::metrics::MountNumbers;
-use minirdr::mgmt::proto::{MountStatus, RunningCall};
+use minirdr::mgmt::proto::{MountStatus, ProviderStatus, ProviderWords, RunningCall};
 use minirdr::mgmt::rpc::status::RpcStatus;
 use minirdr::mgmt::server::Server;
 use minirdr::mgmt::service::Service;
@@ -67,8 +67,28 @@ struct Inner {
     last_start: Option<Report>,
     handles: Vec<HandleInfo>,
     calls: usize,
+    shares: Vec<ProviderStatus>,
+    provider_calls: usize,
     waits: usize,
     handed_out: usize,
+}
+
+/// A provider that runs.
+pub fn share(name: &str, source: &str) -> ProviderStatus {
+    ProviderStatus {
+        name: name.to_owned(),
+        device: name.to_owned(),
+        prefix: "/srv1/docs".to_owned(),
+        source: source.to_owned(),
+        state: State::Started,
+        aside: false,
+        generation: Generation(1),
+        owner: Some(1),
+        requests_in_flight: 0,
+        open_handles: 0,
+        survivors: 0,
+        unsent_bytes: 0,
+    }
 }
 
 /// An open handle of this process.
@@ -159,6 +179,8 @@ impl Host {
             last_start: None,
             handles: Vec::new(),
             calls: 0,
+            shares: Vec::new(),
+            provider_calls: 0,
             waits: 0,
             handed_out: 0,
         };
@@ -175,6 +197,21 @@ impl Host {
     /// Opens handles.
     pub fn open(&self, handles: impl IntoIterator<Item = HandleInfo>) {
         self.inner.lock().handles.extend(handles);
+    }
+
+    /// Shows one more provider.
+    pub fn share(&self, share: ProviderStatus) {
+        self.inner.lock().shares.push(share);
+    }
+
+    /// Calls that would have changed which providers there are.
+    pub fn provider_calls(&self) -> usize {
+        self.inner.lock().provider_calls
+    }
+
+    fn refuse_change(&self) -> Result<Answer<Report>, ControlError> {
+        self.inner.lock().provider_calls += 1;
+        Err(ControlError::Refused("this host changes no providers".to_owned()))
     }
 
     /// Calls that would have changed something.
@@ -262,7 +299,77 @@ impl Host {
     }
 }
 
+/// A provider of a host: all of it, but for its source.
+struct Share<'a>(&'a Host, ProviderStatus);
+
+impl Part for Share<'_> {
+    fn status(&self) -> MountStatus {
+        let (source, providers) = (self.1.source.clone(), vec![self.1.clone()]);
+        MountStatus { source, providers, ..self.0.status() }
+    }
+
+    fn handles(&self, visit: &mut dyn FnMut(HandleInfo) -> bool) {
+        self.0.handles(visit);
+    }
+
+    fn has(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn check(&self) -> Check {
+        self.0.check()
+    }
+
+    fn stop(&self, asked_by: Caller, options: StopOptions) -> Result<Answer<Report>, ControlError> {
+        self.0.stop(asked_by, options)
+    }
+
+    fn start(&self, asked_by: Caller) -> Result<Answer<Report>, ControlError> {
+        self.0.start(asked_by)
+    }
+
+    fn pause(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
+        self.0.pause(asked_by)
+    }
+
+    fn resume(&self, asked_by: Caller) -> Result<CallResult, ControlError> {
+        self.0.resume(asked_by)
+    }
+
+    fn wait_state(&self, wanted: WaitFor, limit: Duration) -> bool {
+        self.0.wait_state(wanted, limit)
+    }
+}
+
 impl Control for Host {
+    fn provider(&self, name: &str) -> Result<Arc<dyn Part + '_>, ControlError> {
+        let share = self.inner.lock().shares.iter().find(|share| share.name == name).cloned();
+        let none = || ControlError::Refused(format!("there is no provider \"{name}\""));
+        Ok(Arc::new(Share(self, share.ok_or_else(none)?)))
+    }
+
+    fn add_provider(&self, _: Caller, _: &ProviderWords) -> Result<Answer<Report>, ControlError> {
+        self.refuse_change()
+    }
+
+    fn remove_provider(
+        &self,
+        _: Caller,
+        _: &str,
+        _: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        self.refuse_change()
+    }
+
+    fn replace_provider(
+        &self,
+        _: Caller,
+        _: &ProviderWords,
+        _: StopOptions,
+    ) -> Result<Answer<Report>, ControlError> {
+        self.refuse_change()
+    }
+
     fn status(&self) -> MountStatus {
         let inner = self.inner.lock();
         let running = inner.pending.first().map(|(ticket, kind, asked_by)| RunningCall {
@@ -302,7 +409,7 @@ impl Control for Host {
             unsent_files_bytes: 0,
             rpc: None,
             version: "0".to_owned(),
-            providers: Vec::new(),
+            providers: inner.shares.clone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `docs/io.minirdr.Control.varlink` against the code: every method, and every field of what goes
 //! over the wire.
 
-use crate::host::{Host, handle, report, request, serve, unsent};
+use crate::host::{Host, handle, report, request, serve, share, unsent};
 use crate::raw_call;
 use minirdr::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use minirdr::base::stop::{
@@ -14,9 +14,9 @@ use minirdr::mgmt::proto::{
     CallReply, CheckReply, DetachParameters, Event, EventKind, EventsParameters, EventsReply,
     HandlesParameters, HandlesReply, Holder, INTERFACE, ListReply, ListenReply, Method,
     MetricsFormat, MetricsParameters, MetricsReply, OverflowTag, PartParameters, PauseReply,
-    ProviderStatus, ProviderWords, ReplayParameters, RequestsReply, RpcPhase, RpcState,
-    RunningCall, ShutdownReply, StopParameters, UnsentDoneReply, UnsentReply, WaitParameters,
-    WaitReply, WatchEvent, WatchKind, WatchParameters, WatchReply,
+    ProviderWords, ReplayParameters, RequestsReply, RpcPhase, RpcState, RunningCall, ShutdownReply,
+    StopParameters, UnsentDoneReply, UnsentReply, WaitParameters, WaitReply, WatchEvent, WatchKind,
+    WatchParameters, WatchReply,
 };
 use minirdr::mgmt::providers::{
     AddProviderParameters, RemoveProviderParameters, ReplaceProviderParameters,
@@ -283,23 +283,6 @@ fn parameters_and_results_are_the_codes() {
     }
 }
 
-fn provider() -> ProviderStatus {
-    ProviderStatus {
-        name: "docs".to_owned(),
-        device: "docs".to_owned(),
-        prefix: "/srv1/docs".to_owned(),
-        source: "memory:".to_owned(),
-        state: State::Started,
-        aside: false,
-        generation: Generation(1),
-        owner: Some(1),
-        requests_in_flight: 0,
-        open_handles: 0,
-        survivors: 0,
-        unsent_bytes: 0,
-    }
-}
-
 #[test]
 fn types_are_the_codes() {
     let declared = read();
@@ -334,7 +317,7 @@ fn types_are_the_codes() {
     let entry = unsent(b"\xff");
     check("UnsentOutcome", json(&UnsentOutcome::of(&entry, UnsentResult::Replayed, None)));
     check("UnsentEntry", json(&entry));
-    check("ProviderStatus", json(&provider()));
+    check("ProviderStatus", json(&share("docs", "memory:")));
     let told = WatchEvent {
         at: String::new(),
         kind: WatchKind::Overflow,

@@ -130,8 +130,8 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
     (
         "control_allow=WHO:WHAT[+WHAT…], control_deny=WHO:WHAT[+WHAT…]",
         "change what the group, or other users, may: WHO is group or other, WHAT one of inquire, \
-         read, stop, abort, detach, start, pause, resume, settle, see-paths and the rpc- words of \
-         docs/MANAGEMENT.md",
+         read, stop, abort, detach, start, pause, resume, change-providers, settle, see-paths \
+         and the rpc- words of docs/MANAGEMENT.md",
     ),
     (
         "stop_grace=T",

@@ -9,7 +9,6 @@ use crate::cli::args::provider::{
 };
 use crate::cli::args::{JsonArgs, TableArgs};
 use crate::cli::commands::answer::Answer;
-use crate::cli::config_file::look_at_source;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
 use crate::cli::holders;
@@ -108,14 +107,10 @@ fn row(share: &ProviderStatus) -> Vec<String> {
     ]
 }
 
-/// A source in words for the daemon, which has another working directory; what can be known to be
-/// wrong is said here.
-fn words(
-    name: &str,
-    prefixes: &[String],
-    args: &SourceArgs,
-    target: &Target,
-) -> Result<ProviderWords, Trouble> {
+/// A source in words for the daemon, which has another working directory. What is wrong with the
+/// words is said here; the daemon looks at what they name, as its own user, and after it has asked
+/// whether this one may.
+fn words(name: &str, prefixes: &[String], args: &SourceArgs) -> Result<ProviderWords, Trouble> {
     let shown = args.source.to_string_lossy();
     let source = Source::parse(&args.source)?.map_directory(|path| {
         std::path::absolute(&path)
@@ -125,11 +120,6 @@ fn words(
     let prefixes = prefixes.collect::<Result<_, Trouble>>()?;
     let options = parse_provider_options(&args.options.join(","))?;
     check_options(&source, &options)?;
-    let mut client = target.connect()?;
-    let status = client.status().map_err(|error| explain(&target.name, &error))?;
-    look_at_source(&source, std::path::Path::new(&status.mount_point)).map_err(|what| {
-        Trouble::failed(format!("source \"{}\": {what}", printable(shown.as_bytes())))
-    })?;
     let text = source.to_string();
     if source.local_directory().is_some_and(|directory| directory.to_str().is_none()) {
         return Err(Trouble::failed(format!(
@@ -157,7 +147,7 @@ struct Asking<'a> {
 
 fn add(args: &ProviderAddArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let target = locate::find(&args.name, environment)?;
-    let words = words(&args.provider, &args.prefix, &args.source, &target)?;
+    let words = words(&args.provider, &args.prefix, &args.source)?;
     let call = ProviderCall::Add(words);
     let asking =
         Asking { verb: "provider add", provider: &args.provider, target, call, leaving: None };
@@ -175,7 +165,7 @@ fn remove(args: &ProviderRemoveArgs, environment: &Environment) -> Result<Exit, 
 
 fn replace(args: &ProviderReplaceArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let target = locate::find(&args.name, environment)?;
-    let words = words(&args.provider, &[], &args.source, &target)?;
+    let words = words(&args.provider, &[], &args.source)?;
     let call = ProviderCall::Replace(words, args.leaving.options());
     let leaving = Some(&args.leaving);
     let asking =

@@ -79,9 +79,24 @@ fn run(
     strict: bool,
 ) -> Result<Answer, Trouble> {
     let mut client = target.connect()?;
-    let before = client.status().map_err(|error| explain(&target.name, &error))?;
+    let before = before(&mut client, &target)?;
     let asking = Asking { verb, target, options, strict, before };
     if wait { asking.wait(&mut client) } else { asking.post(&mut client) }
+}
+
+/// How it is before. Where there is no such provider the stop is to be refused, not this: who may
+/// not stop is told that, and no more.
+fn before(client: &mut Client, target: &Target) -> Result<MountStatus, Trouble> {
+    let status = client.status().or_else(|error| match (&error, &target.provider) {
+        (ClientError::Failed { name, .. }, Some(provider)) if name == "Refused" => {
+            client.about(None);
+            let whole = client.status();
+            client.about(Some(provider.clone()));
+            whole
+        }
+        _ => Err(error),
+    });
+    status.map_err(|error| explain(&target.name, &error))
 }
 
 impl Asking {

@@ -1,5 +1,6 @@
 //! `watch`: what changes at a path of a mount, a line each, as it happens.
 
+use crate::base::stop::State;
 use crate::cli::args::JsonArgs;
 use crate::cli::environment::Environment;
 use crate::cli::exit::{Exit, Trouble};
@@ -8,8 +9,8 @@ use crate::cli::mountinfo::{self, Mount};
 use crate::cli::print::{self, Reader};
 use crate::cli::table::printable;
 use crate::cli::view;
-use crate::mgmt::client::ClientError;
-use crate::mgmt::proto::{WatchEvent, WatchKind};
+use crate::mgmt::client::{Client, ClientError};
+use crate::mgmt::proto::{MountStatus, ProviderStatus, WatchEvent, WatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
@@ -18,6 +19,8 @@ use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `minirdr watch`.
 #[derive(Clone, Debug, Args)]
@@ -41,14 +44,17 @@ pub fn watch(args: &WatchArgs, environment: &Environment) -> Result<Exit, Troubl
     let target = locate::find(&args.name, environment)?;
     let mut client = target.connect()?;
     let name = target.name.as_str();
-    let device = client.status().map_err(|error| explain(name, &error))?.device;
-    let path = within(Path::new(&args.path), &device, &locate::read_mounts()?)?;
+    let status = client.status().map_err(|error| explain(name, &error))?;
+    let path = within(Path::new(&args.path), &status.device, &locate::read_mounts()?)?;
+    let heard = Arc::new(AtomicBool::new(false));
+    say_what_is_awaited(&mut client, awaited(&status, &path), &heard);
     let (mut outcome, mut last) = (Ok(Reader::Listening), None);
     let watched = client.watch(path.as_os_str().as_bytes(), &mut |event| {
         outcome = print::answer(&match args.json.json {
             true => one_json(name, &event).to_string(),
             false => line(&event),
         });
+        heard.store(true, Ordering::Relaxed);
         last = Some(event.kind);
         match outcome {
             Ok(Reader::Listening) => ControlFlow::Continue(()),
@@ -70,6 +76,31 @@ pub fn watch(args: &WatchArgs, environment: &Environment) -> Result<Exit, Troubl
     }
 }
 
+/// Says on stderr what a watch waits for that has told nothing yet: so who is refused reads that
+/// alone.
+fn say_what_is_awaited(client: &mut Client, awaited: Option<String>, heard: &Arc<AtomicBool>) {
+    let (mut awaited, heard) = (awaited, heard.clone());
+    client.while_waiting(move || {
+        if let Some(awaited) = awaited.take().filter(|_| !heard.load(Ordering::Relaxed)) {
+            print::note(&awaited);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+/// What a watch of this path waits for before it can tell anything, if its share does not run.
+fn awaited(status: &MountStatus, path: &Path) -> Option<String> {
+    let has = |share: &&ProviderStatus| !share.aside && path.starts_with(&share.prefix);
+    let share = status.providers.iter().find(has);
+    let word = match share.map_or(status.state, |share| share.state) {
+        State::Startable => "stopped; waiting for its start",
+        State::Draining | State::Sealing => "stopping; waiting for its next start",
+        State::StartInProgress | State::Started | State::Paused => return None,
+    };
+    let label = locate::label(&status.name, share.map(|share| &*share.name));
+    Some(format!("{label}: {word}"))
+}
+
 /// There is nothing left to watch, as with `--watch` of other verbs.
 fn ended(name: &str) -> Result<Exit, Trouble> {
     print::note(&format!("{name}: its daemon has ended"));
@@ -79,6 +110,9 @@ fn ended(name: &str) -> Result<Exit, Trouble> {
 /// The path within the mount of this device. One that leads through a mount point of it is cut off
 /// there, without a look inside.
 fn within(path: &Path, device: &str, mounts: &[Mount]) -> Result<PathBuf, Trouble> {
+    if path.as_os_str().is_empty() {
+        return Err(Trouble::usage("a PATH cannot be empty; / is the root of the mount"));
+    }
     let resolved = locate::resolve(path, mounts)?;
     // The innermost mount on the way is the one the path is in.
     let mount = resolved.ancestors().find_map(|above| mountinfo::at(mounts, above));
@@ -161,6 +195,9 @@ mod tests {
     fn a_relative_path_must_lead_into_the_mount() {
         let refused = within(Path::new("docs"), "0:38", &mounts()).expect_err("nowhere");
         assert_eq!(refused.exit, Exit::USAGE);
+        let refused = within(Path::new(""), "0:38", &mounts()).expect_err("no path");
+        assert_eq!(refused.exit, Exit::USAGE);
+        assert!(refused.message.contains("PATH cannot be empty"), "{refused}");
     }
 
     #[test]

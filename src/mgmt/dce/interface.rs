@@ -81,6 +81,7 @@ pub const fn windows_number(operation: Operation) -> Option<u32> {
         | Operation::Start
         | Operation::Pause
         | Operation::Resume
+        | Operation::ChangeProviders
         | Operation::Settle => None,
     }
 }

@@ -35,6 +35,21 @@ assert_has "$err" "cannot watch /docs/missing" "No such file or directory"
 assert_one_line "$err"
 expect 2 rdr watch t relative
 assert_one_line "$err"
+expect 2 rdr watch t ''
+assert_has "$err" "a PATH cannot be empty"
+assert_one_line "$err"
+
+say "of what is stopped"
+expect 0 rdr stop t --wait
+"$MINIRDR" watch t /docs --json >"$told" 2>"$TEST_DIR/awaited" &
+watcher=$!
+waits() { grep -qx "t: stopped; waiting for its start" "$TEST_DIR/awaited"; }
+wait_until "it says what it waits for" waits
+[ ! -s "$told" ] || fail "on stdout there is JSON only: $(<"$told")"
+expect 0 rdr start t
+wait_until "it watches" grep -q watching "$told"
+kill "$watcher"
+expect 143 wait "$watcher"
 "$MINIRDR" watch t /docs --json >"$told" &
 watcher=$!
 wait_until "it watches" grep -q watching "$told"
