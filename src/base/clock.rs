@@ -26,6 +26,15 @@ impl Moment {
     }
 }
 
+/// Seconds since the Unix epoch, negative before it.
+#[must_use]
+pub fn unix_seconds(time: SystemTime) -> f64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    }
+}
+
 /// Where the time comes from.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Monotonic time, for ages and deadlines.

@@ -4,10 +4,11 @@
 //! two may not import each other (design README, layers). All of it is data; serialised, it is the
 //! JSON of cli.md: snake_case, units in names, times as RFC 3339 text put in by the plane.
 
+pub use crate::base::clock::unix_seconds;
 use crate::base::ids::{Caller, Generation, HandleNumber, SerialNumber, TicketNumber};
 use crate::base::status::{Status, wire};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The states of a device (stop.md §1); `rdbss/lifecycle.rs` draws the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -558,15 +559,6 @@ pub enum Notice {
 pub enum ConfigScope {
     /// How it is mounted, and whether it runs or was stopped in order.
     Mount,
-}
-
-/// Seconds since the Unix epoch, negative before it.
-#[must_use]
-pub fn unix_seconds(time: SystemTime) -> f64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => after.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    }
 }
 
 /// Paths in JSON, as cli.md has them: `path`, and `path_bytes` in base64 besides when it is not

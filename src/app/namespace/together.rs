@@ -226,7 +226,7 @@ impl Together {
     }
 }
 
-/// Asks these to stop. False when one is busy and `refuse_if_busy` is set: then nothing has changed.
+/// Asks these to stop. False when one is busy and `refuse_if_busy` is set: nothing has changed.
 fn stop_these(these: &[Arc<Shown>], asked_by: Caller, options: &StopOptions, ask: Ask) -> bool {
     let options = StopOptions { unmount: false, lazy: false, ..options.clone() };
     let mut asked: Vec<&Arc<Shown>> = Vec::new();

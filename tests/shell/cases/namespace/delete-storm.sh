@@ -20,11 +20,12 @@ both_watch() { grep -q watching "$TEST_DIR/behind" && grep -q watching "$TEST_DI
 wait_until "both are followed" both_watch
 # Looks at the daemon's threads: one that is in the D state at three looks in a row, a second apart,
 # is stuck there. Says so, or that it has looked.
+mkfifo "$TEST_DIR/over"
 python3 - "$pid" "$TEST_DIR/over" >"$TEST_DIR/threads" <<'PY' &
-import os, sys, time
-pid, over = sys.argv[1], sys.argv[2]
+import os, select, sys
+pid, over = sys.argv[1], os.open(sys.argv[2], os.O_RDONLY | os.O_NONBLOCK)
 looks, stuck = {}, None
-while not os.path.exists(over) and stuck is None:
+while stuck is None and not select.select([over], [], [], 1)[0]:
     for thread in os.listdir(f"/proc/{pid}/task"):
         try:
             state = open(f"/proc/{pid}/task/{thread}/stat").read().rpartition(")")[2].split()[0]
@@ -33,7 +34,6 @@ while not os.path.exists(over) and stuck is None:
         looks[thread] = looks.get(thread, 0) + 1 if state == "D" else 0
         if looks[thread] >= 3:
             stuck = thread
-    time.sleep(1)
 print("stuck" if stuck else "none is stuck")
 PY
 looks=$!
@@ -49,7 +49,7 @@ wait "$behind"
 # What was removed behind the mount's back is gone in it, although names are believed for 60 s.
 is_empty() { [ "$(listing srv1/docs)" = f ]; }
 wait_until "the mount shows it" is_empty
-touch "$TEST_DIR/over"
+echo >"$TEST_DIR/over"
 wait "$looks"
 assert_eq "$(cat "$TEST_DIR/threads")" "none is stuck"
 ended_watches() { grep -q gone "$TEST_DIR/behind" && grep -q gone "$TEST_DIR/through"; }
