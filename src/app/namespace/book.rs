@@ -5,19 +5,9 @@
 
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
 use crate::base::ids::TicketNumber;
+pub use crate::mgmt::providers::Deed;
 use crate::rdbss::register::RedirectorFactory;
 use std::sync::Arc;
-
-/// What is done to a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// It comes.
-    Add,
-    /// It goes.
-    Remove,
-    /// Another takes its place.
-    Replace,
-}
 
 impl Deed {
     /// What happens to it, in refusals.

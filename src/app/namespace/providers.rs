@@ -63,8 +63,8 @@ pub struct Providers {
     /// What its configuration file said last.
     pub(super) read: Mutex<NamespaceConfig>,
     tickets: Tickets,
-    /// Whom the last of them are about.
-    names: Mutex<VecDeque<(TicketNumber, String)>>,
+    /// Whom the last of them are about, and what is done to it.
+    names: Mutex<VecDeque<(TicketNumber, String, Deed)>>,
     pub(super) calls: Mutex<Calls>,
 }
 
@@ -120,17 +120,24 @@ impl Providers {
     #[must_use]
     pub fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
         let names = self.names.lock();
-        names.iter().find(|(known, _)| *known == ticket).map(|(_, name)| name.clone())
+        names.iter().find(|(known, ..)| *known == ticket).map(|(_, name, _)| name.clone())
+    }
+
+    /// What is done to it.
+    #[must_use]
+    pub fn deed_of(&self, ticket: TicketNumber) -> Option<Deed> {
+        let names = self.names.lock();
+        names.iter().find(|(known, ..)| *known == ticket).map(|(.., deed)| *deed)
     }
 
     /// A ticket for a call about this provider.
-    fn issue(&self, name: &str) -> TicketNumber {
+    fn issue(&self, name: &str, deed: Deed) -> TicketNumber {
         let ticket = self.tickets.issue();
         let mut names = self.names.lock();
         if names.len() >= TICKET_RESULTS_KEPT + PROVIDER_CALLS_MAX {
             names.pop_front();
         }
-        names.push_back((ticket, name.to_owned()));
+        names.push_back((ticket, name.to_owned(), deed));
         ticket
     }
 
@@ -172,7 +179,7 @@ impl Providers {
             let mut config_then = book.config();
             config_then.providers.push(config.clone());
             self.check(&config_then)?;
-            let (ticket, number) = (self.issue(&config.name), book.next_number());
+            let (ticket, number) = (self.issue(&config.name, Deed::Add), book.next_number());
             let under_way = Some((Deed::Add, ticket));
             book.push(Entry { config: config.clone(), number, factory: None, under_way });
             (Taken { deed: Deed::Add, ticket }, number)
@@ -309,7 +316,7 @@ impl Providers {
 
     /// Writes down that a call begins with a provider.
     fn take(&self, name: &str, deed: Deed) -> Result<(Taken, Entry), ControlError> {
-        let ticket = self.issue(name);
+        let ticket = self.issue(name, deed);
         match self.members.book.lock().begin(name, deed, ticket) {
             Ok(entry) => Ok((Taken { deed, ticket }, entry)),
             Err(busy) => {
