@@ -25,7 +25,7 @@ wait_until "it is stopped" has_left
 ask_ok holder close f
 wait_until "the old one is gone" have_shares \
   "docs running /srv1/docs,new running /srv3/new,$scratch"
-# One removed; its directory with it. What commands changed stays where the file says what it said (S-122).
+# One removed; its directory with it. What commands changed stays where the file says what it said.
 expect 0 rdr provider add "$NAME" --provider byhand --prefix /hand --source memory:
 cp "$TEST_DIR/good.toml" "$TEST_DIR/net.toml"
 reload "read again: replaced docs; removed new; unchanged scratch, byhand"

@@ -20,8 +20,8 @@ expect 10 rdr stop "$NAME" --provider docs --check
 assert_has "$out" "$NAME provider docs: would wait for 1 holder" "srv1/docs/f"
 assert_lacks "$out" srv2
 expect 10 rdr provider remove "$NAME" --provider docs --reason "not any more"
-assert_has "$out" "$NAME provider docs: removed, 1 handle still open, nothing unsent" "srv1/docs/f" \
-  "holder["
+assert_has "$out" "srv1/docs/f" "holder[" \
+  "$NAME provider docs: removed, 1 handle still open, nothing unsent"
 assert_has "$err" "accepted (ticket "
 assert_errno "No such file or directory" timeout 10 cat "$TEST_MNT/srv1/docs/f"
 assert_eq "$(timeout 10 ls "$TEST_MNT/srv1")" scratch
