@@ -24,6 +24,7 @@ use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::control::{Control, ControlError, Part, WaitFor, wanted_state};
 use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, ProviderWords, RunningCall};
+use crate::mgmt::providers::Deed;
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::mgmt::watch::Sightings;
 use crate::rdbss::device::Device;
@@ -339,6 +340,10 @@ impl Control for HostControl {
             let all = self.members.iter().flat_map(|members| members.all());
             all.into_iter().find(|shown| known(&shown.device)).map(|shown| shown.shown_as.clone())
         })
+    }
+
+    fn deed_of(&self, ticket: TicketNumber) -> Option<Deed> {
+        self.providers.as_ref()?.deed_of(ticket)
     }
 
     fn add_provider(

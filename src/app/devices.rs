@@ -3,6 +3,7 @@
 
 use crate::app::config::MountConfig;
 use crate::app::error::AppError;
+use crate::app::namespace::NamespaceConfig;
 use crate::app::namespace::directories::{Directories, DirectoryRedirector};
 use crate::app::namespace::kernel_names::MountNames;
 use crate::app::namespace::members::{Members, Parts};
@@ -126,6 +127,7 @@ impl Devices {
             check: given.config.reader.as_ref().map(|reader| reader.check.clone()),
             own: device.clone(),
             observer: given.publisher.clone(),
+            read: NamespaceConfig { name: None, providers: given.config.providers.clone() },
         };
         let providers = Some(Providers::new(members.clone(), about));
         let members = Some(members);
@@ -195,6 +197,19 @@ impl Devices {
         let mut losses = lost(&self.device);
         let shares = self.members.iter().flat_map(|members| members.all());
         for loss in shares.flat_map(|shown| lost(&shown.device)) {
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
+        losses
+    }
+
+    /// What was lost until the end, each loss once; what survivors lost after the last stop, and
+    /// what those did that are gone, is in no report that could be asked for.
+    #[must_use]
+    pub fn all_losses(&self) -> Vec<Loss> {
+        let mut losses = self.last_losses();
+        for loss in self.take_losses() {
             if !losses.contains(&loss) {
                 losses.push(loss);
             }

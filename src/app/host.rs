@@ -227,7 +227,7 @@ impl Host {
             let options = signals::stop_options(&control, StopMode::Drain, "reload");
             let options = StopOptions { unmount: false, lazy: false, ..options };
             let notifier = notifier.clone();
-            let begun = providers.begin(move |providers| {
+            let begun = providers.ask_reload(move |providers| {
                 let caller = signals::own_caller();
                 let mut reloaded = None;
                 notifier.reload(|| match providers.reload(&*read, caller) {
@@ -485,9 +485,7 @@ impl Host {
             self.last_stop("ended");
         }
         self.devices.shut_down();
-        let mut losses = self.devices.last_losses();
-        // What survivors lost after it is in no report.
-        losses.extend(self.devices.take_losses());
+        let losses = self.devices.all_losses();
         let name = self.device.name();
         let lines: Vec<String> = losses
             .iter()

@@ -2,6 +2,7 @@
 //! (namespace.md).
 
 pub mod book;
+mod calls;
 pub mod changes;
 pub mod check;
 pub mod directories;

@@ -63,6 +63,30 @@ pub fn read(path: &Path, around: Surroundings<'_>) -> Result<NamespaceConfig, Tr
     Ok(parsed.config)
 }
 
+/// Refuses a provider that is named as its mount is, once the name of that is known: events are
+/// told apart by it. `config` is what was read.
+///
+/// # Errors
+/// As [`read`].
+pub fn check_mount_name(
+    path: &Path,
+    control_dir: Option<&str>,
+    (config, name): (&NamespaceConfig, &str),
+) -> Result<(), Trouble> {
+    let Some(at) = config.providers.iter().position(|provider| provider.name == name) else {
+        return Ok(());
+    };
+    let shown = printable(path.as_os_str().as_bytes());
+    let text = read_text(path, &shown)?;
+    let parsed = parse(&text, path.parent().unwrap_or(Path::new("/")), control_dir).ok();
+    // Without one where the file has changed this moment.
+    let line = parsed.and_then(|parsed| parsed.lines.get(at).map(|lines| lines.name));
+    let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+    let why = "their events could not be told apart; rename it, or name the mount with --name";
+    let what = format!("provider \"{name}\" would be named as the mount is: {why}");
+    Err(Trouble::failed(one_line(&format!("{shown}{line}: {what}"))))
+}
+
 /// Looks at what of this machine a source needs, where it would be shown by the mount on
 /// `mount_point`.
 ///

@@ -10,6 +10,7 @@ use crate::base::stop::{
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, ProviderWords};
+use crate::mgmt::providers::Deed;
 use crate::mgmt::rpc::status::RpcStatus;
 use crate::mgmt::watch::Sightings;
 use std::sync::Arc;
@@ -162,6 +163,12 @@ pub trait Control: Send + Sync {
 
     /// The provider that a ticket is of; none: it is the mount's, or not known.
     fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
+        let _ = ticket;
+        None
+    }
+
+    /// What a ticket does to its provider; none: it is a stop or start, or not known.
+    fn deed_of(&self, ticket: TicketNumber) -> Option<Deed> {
         let _ = ticket;
         None
     }

@@ -8,7 +8,7 @@ use crate::base::ids::{Caller, Generation, HandleNumber, TicketNumber};
 use crate::base::stop::{CallResult, HandleInfo, Notice, Report, RequestInfo, State, StopOptions};
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
 pub use crate::mgmt::metrics::{MetricsFormat, MetricsParameters, MetricsReply};
-pub use crate::mgmt::providers::{PartParameters, ProviderStatus, ProviderWords};
+pub use crate::mgmt::providers::{Deed, PartParameters, ProviderStatus, ProviderWords};
 pub use crate::mgmt::rpc_state::{RpcPhase, RpcState};
 pub use crate::mgmt::watch::{WatchEvent, WatchKind, WatchParameters, WatchReply};
 use serde::{Deserialize, Serialize};
@@ -436,6 +436,9 @@ pub struct WaitReply {
     /// The provider that the ticket is of; none: it is the mount's.
     #[serde(default)]
     pub provider: Option<String>,
+    /// What the ticket does to that provider; none: it is of a stop or start.
+    #[serde(default)]
+    pub deed: Option<Deed>,
 }
 
 /// Parameters of `Events`.

@@ -36,6 +36,18 @@ pub struct ProviderStatus {
     pub unsent_bytes: u64,
 }
 
+/// What is done to a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// It comes.
+    Add,
+    /// It goes.
+    Remove,
+    /// Another takes its place.
+    Replace,
+}
+
 /// A provider in words, as a configuration file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -146,9 +146,11 @@ impl Service {
         let part = self.part(parameters.provider.as_deref())?;
         let awaited = awaited(&*part, parameters)?;
         // A ticket says itself whose it is.
-        let provider = match awaited {
-            Awaited::Ticket(ticket) => self.control.provider_of(ticket),
-            Awaited::State(_) => parameters.provider.clone(),
+        let (provider, deed) = match awaited {
+            Awaited::Ticket(ticket) => {
+                (self.control.provider_of(ticket), self.control.deed_of(ticket))
+            }
+            Awaited::State(_) => (parameters.provider.clone(), None),
         };
         let its = provider.as_deref().and_then(|name| self.control.provider(name).ok());
         let part = its.as_deref().unwrap_or(&*part);
@@ -166,10 +168,13 @@ impl Service {
             if ended.is_some() || left.is_some_and(|left| left <= slice) {
                 let (timed_out, status) = (ended.is_none(), part.status());
                 let report = ended.flatten();
-                let stopped = report.as_ref().filter(|report| report.kind == CallKind::Stop);
+                // A change of providers has told already how the stop ended that it joined.
+                let stopped = report.as_ref().filter(|_| deed.is_none());
+                let stopped = stopped.filter(|report| report.kind == CallKind::Stop);
                 let joined = stopped.filter(|report| found_it_so(report)).and(status.last_stop);
                 let reply = WaitReply {
                     provider,
+                    deed,
                     timed_out,
                     state: status.state,
                     report: call.disclosure.apply(report),

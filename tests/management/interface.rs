@@ -19,7 +19,7 @@ use minirdr::mgmt::proto::{
     WatchParameters, WatchReply,
 };
 use minirdr::mgmt::providers::{
-    AddProviderParameters, RemoveProviderParameters, ReplaceProviderParameters,
+    AddProviderParameters, Deed, RemoveProviderParameters, ReplaceProviderParameters,
 };
 use minirdr::mgmt::service::DESCRIPTION;
 use serde::Serialize;
@@ -269,7 +269,8 @@ fn parameters_and_results_are_the_codes() {
             Method::Pause | Method::Resume => same(&name, &results, &PauseReply { result }),
             Method::Wait => {
                 let (report, joined) = (Some(report.clone()), Some(report.clone()));
-                let reply = WaitReply { timed_out: false, state, report, joined, provider: None };
+                let (timed_out, provider, deed) = (false, None, Some(Deed::Remove));
+                let reply = WaitReply { timed_out, state, report, joined, provider, deed };
                 same(&name, &results, &reply);
             }
             Method::Events => same(&name, &results, &EventsReply::default()),
@@ -389,6 +390,7 @@ fn enumerations_are_the_codes() {
         ("State".to_owned(), words(&states)),
         ("CallResult".to_owned(), words(&results)),
         ("CallKind".to_owned(), words(&[CallKind::Stop, CallKind::Start])),
+        ("Deed".to_owned(), words(&[Deed::Add, Deed::Remove, Deed::Replace])),
         ("StopMode".to_owned(), words(&modes)),
         ("OnDeadline".to_owned(), words(&deadlines)),
         ("UnsentResult".to_owned(), words(&settled)),

@@ -5,19 +5,9 @@
 
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
 use crate::base::ids::TicketNumber;
+pub use crate::mgmt::providers::Deed;
 use crate::rdbss::register::RedirectorFactory;
 use std::sync::Arc;
-
-/// What is done to a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// It comes.
-    Add,
-    /// It goes.
-    Remove,
-    /// Another takes its place.
-    Replace,
-}
 
 impl Deed {
     /// What happens to it, in refusals.
@@ -160,15 +150,15 @@ impl Book {
     /// # Errors
     /// A verb is under way, or it is being read already.
     pub fn begin_reload(&mut self) -> Result<(), Busy> {
-        self.may_begin()?;
+        if self.reloading {
+            return Err(Busy("the configuration file is being read again".to_owned()));
+        }
         let busy = self.entries.iter().find_map(|entry| {
             let (deed, ticket) = entry.under_way?;
             Some((entry.config.name.clone(), deed.word(), ticket))
         });
         if let Some((name, deed, ticket)) = busy {
-            return Err(Busy(format!(
-                "provider \"{name}\" is being {deed} (ticket {ticket}); reload again after that"
-            )));
+            return Err(Busy(format!("provider \"{name}\" is being {deed} (ticket {ticket})")));
         }
         self.reloading = true;
         Ok(())
@@ -211,13 +201,14 @@ mod tests {
         let line = "provider \"a\" is being removed (ticket 1); wait for that first";
         let refused = book.begin("a", Deed::Replace, TicketNumber(2)).map(|_| ());
         assert_eq!(refused, Err(Busy(line.to_owned())));
-        let line = "provider \"a\" is being removed (ticket 1); reload again after that";
+        let line = "provider \"a\" is being removed (ticket 1)";
         assert_eq!(book.begin_reload(), Err(Busy(line.to_owned())));
         book.settle(a);
         assert_eq!(book.begin_reload(), Ok(()));
         let line = "the configuration file is being read again; try again after that";
         let refused = book.begin("b", Deed::Remove, TicketNumber(3)).map(|_| ());
         assert_eq!(refused, Err(Busy(line.to_owned())));
+        let line = "the configuration file is being read again";
         assert_eq!(book.begin_reload(), Err(Busy(line.to_owned())));
         book.end_reload();
         assert!(book.begin("b", Deed::Remove, TicketNumber(3)).is_ok());

@@ -117,6 +117,26 @@ impl Changes {
     }
 }
 
+/// What a mount is to be that is now `ours`, when its file, which said `read`, says `new`: where
+/// the file says the same as before, what commands have changed since stays.
+#[must_use]
+pub fn merged(
+    read: &NamespaceConfig,
+    ours: &NamespaceConfig,
+    new: &NamespaceConfig,
+) -> NamespaceConfig {
+    let of = |config: &NamespaceConfig, name: &str| {
+        config.providers.iter().find(|it| it.name == name).cloned()
+    };
+    let named = new.providers.iter().filter_map(|it| match of(read, &it.name) {
+        Some(before) if before == *it => of(ours, &it.name),
+        Some(_) | None => Some(it.clone()),
+    });
+    let known = |name: &str| of(read, name).is_some() || of(new, name).is_some();
+    let added = ours.providers.iter().filter(|it| !known(&it.name)).cloned();
+    NamespaceConfig { name: new.name.clone(), providers: named.chain(added).collect() }
+}
+
 /// Every prefix with its provider.
 fn shares<'a>(
     providers: impl Iterator<Item = &'a ProviderConfig>,

@@ -1,7 +1,7 @@
 //! What is done to all devices of a provider, the hand-over of its prefixes among it.
 
 use crate::app::namespace::members::Shown;
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{Answer, CallKind, CallResult, Report};
 use crate::rdbss::device::Device;
 use std::sync::Arc;
@@ -27,12 +27,35 @@ pub(super) fn hand_over(old: &[Arc<Shown>], new: &[Arc<Shown>]) -> Result<(), St
     Ok(())
 }
 
-/// The report of a device's call.
-pub(super) fn ended(device: &Device, called: Answer<Report>, asked_by: Caller) -> Report {
-    device.wait_report(called).unwrap_or_else(|_| {
-        let error = Some("its stop has no result".to_owned());
-        Report { error, ..Report::new(CallKind::Stop, CallResult::Failed, asked_by) }
-    })
+/// A stop of a provider that was asked for.
+pub(super) struct Stopping {
+    /// Its first device.
+    pub leader: Arc<Shown>,
+    /// What that answered.
+    pub called: Answer<Report>,
+    /// The last stop it had when it was asked for, if it had any.
+    pub before: Option<TicketNumber>,
+}
+
+impl Stopping {
+    /// Waits for its end: how it ended, or how the one ended that it joined.
+    pub fn ended(self, asked_by: Caller) -> Report {
+        let Self { leader, called, before } = self;
+        let report = leader.device.wait_report(called).unwrap_or_else(|_| {
+            let error = Some("its stop has no result".to_owned());
+            Report { error, ..Report::new(CallKind::Stop, CallResult::Failed, asked_by) }
+        });
+        if report.result != CallResult::AlreadyStopped {
+            return report;
+        }
+        let joined = leader.device.status().last_stop.filter(|last| last.ticket != before);
+        joined.filter(|last| last.result.is_stopped()).unwrap_or(report)
+    }
+}
+
+/// The ticket of a device's last stop.
+pub(super) fn last_stop(device: &Device) -> Option<TicketNumber> {
+    device.status().last_stop.and_then(|last| last.ticket)
 }
 
 /// Refuses new opens of a provider, or lets them pass again.

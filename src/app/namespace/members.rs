@@ -32,7 +32,7 @@ use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::register::{
     self, DeviceOptions, RedirectorFactory, RegistrationControls, Registry,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -182,6 +182,28 @@ pub struct Parts {
     pub names: Arc<MountNames>,
 }
 
+/// Which tags are given.
+#[derive(Default)]
+struct Tags {
+    /// The last one: one is used again as late as can be.
+    last: u8,
+    /// Those of devices that are being made.
+    reserved: BTreeSet<Tag>,
+}
+
+/// A tag that nobody else gets while this is there.
+pub(super) struct Reserved<'a> {
+    tags: &'a Mutex<Tags>,
+    /// The tag.
+    pub tag: Tag,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.tags.lock().reserved.remove(&self.tag);
+    }
+}
+
 /// The devices that show the shares of one mount.
 pub struct Members {
     this: Weak<Self>,
@@ -192,10 +214,9 @@ pub struct Members {
     kernel: OnceLock<(Arc<dyn KernelCache>, Arc<dyn FileSystemRegistration>)>,
     all: RwLock<BTreeMap<Tag, Arc<Shown>>>,
     pub(super) book: Mutex<Book>,
-    /// The last tag that was given: one is used again as late as can be.
-    last_tag: Mutex<u8>,
+    tags: Mutex<Tags>,
     /// What those lost that are gone.
-    pub(super) lost: Mutex<Vec<Loss>>,
+    lost: Mutex<Vec<Loss>>,
     /// What was counted of those that are gone; none: nobody is.
     gone: Mutex<Option<DeviceNumbers>>,
 }
@@ -212,7 +233,7 @@ impl Members {
             kernel: OnceLock::new(),
             all: RwLock::new(Rank::Registry, BTreeMap::new()),
             book: Mutex::new(Rank::Registry, Book::default()),
-            last_tag: Mutex::new(Rank::Leaf, 0),
+            tags: Mutex::new(Rank::Leaf, Tags::default()),
             lost: Mutex::new(Rank::Leaf, Vec::new()),
             gone: Mutex::new(Rank::Server, None),
         })
@@ -359,7 +380,9 @@ impl Members {
             publisher: publisher.clone(),
         };
         let tie = Registration::new(known_as, router, prefix.clone(), stands);
-        let (tag, factory) = (self.free_tag()?, factory.clone());
+        // Until the device is among the others, or is none.
+        let reserved = self.free_tag()?;
+        let (tag, factory) = (reserved.tag, factory.clone());
         let make = move || -> Arc<dyn MiniRedirector> { factory() };
         let which = Which::Followers(provider.clone());
         let followers = Together { members: self.this.clone(), which };
@@ -386,7 +409,10 @@ impl Members {
         if let Some(namespace) = self.namespace.get()
             && namespace.add(member).is_err()
         {
-            log::error!("{name}: its tag is taken");
+            if let Err(error) = registry.unregister(device.name()) {
+                log::error!("{error}");
+            }
+            return Err(AppError::failed(format!("{name}: its tag {} is taken", tag.get())));
         }
         self.give_kernel(&device);
         let shown = Arc::new(Shown {
@@ -408,18 +434,21 @@ impl Members {
     }
 
     /// A tag that nobody has: not one of those either whose files are known still.
-    fn free_tag(&self) -> Result<Tag, AppError> {
-        let all = self.all();
-        let mut last = self.last_tag.lock();
+    pub(super) fn free_tag(&self) -> Result<Reserved<'_>, AppError> {
+        // Both at once: who becomes one of all is reserved until then.
+        let all = self.all.read();
+        let mut tags = self.tags.lock();
         let count = Tag::MAX.get();
         // 127 is not given.
-        let mut tags = (1..count).map(|step| (*last + step - 1) % (count - 1) + 1);
-        let free = tags.find(|tag| all.iter().all(|shown| shown.device.tag().get() != *tag));
-        if let Some(tag) = free.and_then(Tag::new) {
-            *last = tag.get();
-            return Ok(tag);
+        let last = tags.last;
+        let mut some = (1..count).map(|step| (last + step - 1) % (count - 1) + 1);
+        let is_free = |tag: &Tag| !all.contains_key(tag) && !tags.reserved.contains(tag);
+        if let Some(tag) = some.find_map(|tag| Tag::new(tag).filter(is_free)) {
+            tags.last = tag.get();
+            tags.reserved.insert(tag);
+            return Ok(Reserved { tags: &self.tags, tag });
         }
-        let leaving = all.iter().filter(|shown| shown.leaving).count();
+        let leaving = all.values().filter(|shown| shown.leaving).count();
         Err(AppError::failed(format!(
             "no more shares fit into one mount: of {} there are, {leaving} have left and are held \
              still; `minirdr handles` tells by whom",
@@ -446,6 +475,8 @@ impl Members {
         if let Some(namespace) = self.namespace.get() {
             namespace.remove(shown.device.tag());
         }
+        // Those of its last stop too: nobody can ask it for them any more.
+        self.keep_losses(shown.device.status().last_stop.map_or_else(Vec::new, |it| it.losses));
         self.keep_losses(shown.device.take_losses());
         let counted = shown.device.numbers().counted();
         // In one step for who adds up: no counter goes back.
@@ -469,11 +500,14 @@ impl Members {
         gone.iter().for_each(|gone| whole.add(gone));
     }
 
-    /// Keeps what was lost for the end, where the exit code tells it.
-    pub(super) fn keep_losses(&self, losses: Vec<Loss>) {
+    /// Keeps what was lost for the end, where the exit code tells it: each once, whoever tells it.
+    fn keep_losses(&self, losses: Vec<Loss>) {
         let mut lost = self.lost.lock();
-        let room = LOSSES_KEPT.saturating_sub(lost.len());
-        lost.extend(losses.into_iter().take(room));
+        for loss in losses {
+            if lost.len() < LOSSES_KEPT && !lost.contains(&loss) {
+                lost.push(loss);
+            }
+        }
     }
 
     /// A provider has left for good: the numbers of directories that nothing is below any more are

@@ -14,7 +14,8 @@
 
 use crate::app::error::AppError;
 use crate::app::namespace::book::{Busy, Deed, Entry};
-use crate::app::namespace::hand_over::{ended, hand_over, pause};
+use crate::app::namespace::calls::Calls;
+use crate::app::namespace::hand_over::{Stopping, hand_over, last_stop, pause};
 use crate::app::namespace::members::{Making, Members, Place, Shown, passing_name};
 use crate::app::namespace::{NamespaceConfig, ProviderConfig, check::Refused};
 use crate::app::redirector;
@@ -26,12 +27,12 @@ use crate::base::stop::{
     StopOptions, unix_seconds,
 };
 use crate::base::sync::{Mutex, Rank};
-use crate::base::threads::{self, Thread};
 use crate::mgmt::control::ControlError;
 use crate::rdbss::device::Device;
 use crate::rdbss::notice::Observer;
 use crate::rdbss::ticket::{TicketState, Tickets};
 use std::collections::VecDeque;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -50,17 +51,21 @@ pub struct About {
     pub own: Arc<Device>,
     /// What hears of the mount's own device.
     pub observer: Arc<dyn Observer>,
+    /// What its configuration file said when it was mounted.
+    pub read: NamespaceConfig,
 }
 
 /// Carries out what is asked of a mount's providers.
 pub struct Providers {
-    this: Weak<Self>,
+    pub(super) this: Weak<Self>,
     pub(super) members: Arc<Members>,
     pub(super) about: About,
+    /// What its configuration file said last.
+    pub(super) read: Mutex<NamespaceConfig>,
     tickets: Tickets,
-    /// Whom the last of them are about.
-    names: Mutex<VecDeque<(TicketNumber, String)>>,
-    calls: Mutex<Vec<Thread>>,
+    /// Whom the last of them are about, and what is done to it.
+    names: Mutex<VecDeque<(TicketNumber, String, Deed)>>,
+    pub(super) calls: Mutex<Calls>,
 }
 
 /// One call that was taken.
@@ -91,17 +96,12 @@ impl Providers {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             members,
+            read: Mutex::new(Rank::Leaf, about.read.clone()),
             about,
             tickets,
             names: Mutex::new(Rank::Leaf, VecDeque::new()),
-            calls: Mutex::new(Rank::Host, Vec::new()),
+            calls: Mutex::new(Rank::Host, Calls::default()),
         })
-    }
-
-    /// Waits until all that was asked for is over. The mount is stopped by then.
-    pub fn close(&self) {
-        let calls = std::mem::take(&mut *self.calls.lock());
-        calls.into_iter().for_each(Thread::join);
     }
 
     /// The devices.
@@ -120,17 +120,24 @@ impl Providers {
     #[must_use]
     pub fn provider_of(&self, ticket: TicketNumber) -> Option<String> {
         let names = self.names.lock();
-        names.iter().find(|(known, _)| *known == ticket).map(|(_, name)| name.clone())
+        names.iter().find(|(known, ..)| *known == ticket).map(|(_, name, _)| name.clone())
+    }
+
+    /// What is done to it.
+    #[must_use]
+    pub fn deed_of(&self, ticket: TicketNumber) -> Option<Deed> {
+        let names = self.names.lock();
+        names.iter().find(|(known, ..)| *known == ticket).map(|(.., deed)| *deed)
     }
 
     /// A ticket for a call about this provider.
-    fn issue(&self, name: &str) -> TicketNumber {
+    fn issue(&self, name: &str, deed: Deed) -> TicketNumber {
         let ticket = self.tickets.issue();
         let mut names = self.names.lock();
         if names.len() >= TICKET_RESULTS_KEPT + PROVIDER_CALLS_MAX {
             names.pop_front();
         }
-        names.push_back((ticket, name.to_owned()));
+        names.push_back((ticket, name.to_owned(), deed));
         ticket
     }
 
@@ -172,7 +179,7 @@ impl Providers {
             let mut config_then = book.config();
             config_then.providers.push(config.clone());
             self.check(&config_then)?;
-            let (ticket, number) = (self.issue(&config.name), book.next_number());
+            let (ticket, number) = (self.issue(&config.name, Deed::Add), book.next_number());
             let under_way = Some((Deed::Add, ticket));
             book.push(Entry { config: config.clone(), number, factory: None, under_way });
             (Taken { deed: Deed::Add, ticket }, number)
@@ -185,6 +192,7 @@ impl Providers {
         if let Err(error) = begun {
             self.members.book.lock().take_out(number);
             self.tickets.withdraw(taken.ticket);
+            self.wake_reload();
             return Err(error);
         }
         Ok(Answer::Posted(taken.ticket))
@@ -209,16 +217,29 @@ impl Providers {
             return Ok(Answer::Posted(ticket));
         }
         let (taken, entry) = self.take(name, Deed::Remove)?;
-        let undo = || {
-            self.members.book.lock().settle(entry.number);
-            self.tickets.withdraw(taken.ticket);
-        };
+        let undo = || self.undo(entry.number, taken.ticket);
         let leader = self.members.of_provider(name).into_iter().next();
         let Some(leader) = leader else {
             undo();
             return Err(ControlError::Refused(format!("provider \"{name}\" has no device")));
         };
-        let called = match leader.device.stop(asked_by, options.clone()) {
+        // Its thread first: what cannot be carried out does not begin.
+        let (sender, receiver) = sync_channel(1);
+        let asked = (name.to_owned(), entry.number, options.clone());
+        let begun = self.begin(move |this| {
+            let (name, number, options) = asked;
+            // None comes when the stop was refused.
+            if let Ok(stop) = receiver.recv() {
+                let report = this.run_remove((&name, number), stop, (asked_by, &options));
+                this.end(taken, &name, report);
+            }
+        });
+        if let Err(error) = begun {
+            undo();
+            return Err(error);
+        }
+        let before = last_stop(&leader.device);
+        let called = match leader.device.stop(asked_by, options) {
             // Busy: over at once, and nothing has changed.
             Ok(Answer::Done(report)) if report.result != CallResult::AlreadyStopped => {
                 undo();
@@ -230,15 +251,8 @@ impl Providers {
                 return Err(error.into());
             }
         };
-        let (name, number) = (name.to_owned(), entry.number);
-        let begun = self.begin(move |this| {
-            let report = this.run_remove((&name, number), &leader, called, (asked_by, &options));
-            this.end(taken, &name, report);
-        });
-        if let Err(error) = begun {
-            undo();
-            return Err(error);
-        }
+        // It listens until it has got this.
+        let _ = sender.send(Stopping { leader, called, before });
         Ok(Answer::Posted(taken.ticket))
     }
 
@@ -272,8 +286,7 @@ impl Providers {
         }
         let (taken, entry) = self.take(name, Deed::Replace)?;
         let Some(config) = config.filter(|new| new.prefixes == entry.config.prefixes) else {
-            self.members.book.lock().settle(entry.number);
-            self.tickets.withdraw(taken.ticket);
+            self.undo(entry.number, taken.ticket);
             return Err(ControlError::Refused(format!("provider \"{name}\" has just changed")));
         };
         let number = entry.number;
@@ -282,11 +295,17 @@ impl Providers {
             this.end(taken, &config.name, report);
         });
         if let Err(error) = begun {
-            self.members.book.lock().settle(number);
-            self.tickets.withdraw(taken.ticket);
+            self.undo(number, taken.ticket);
             return Err(error);
         }
         Ok(Answer::Posted(taken.ticket))
+    }
+
+    /// A call with a provider has come to nothing.
+    fn undo(&self, number: u64, ticket: TicketNumber) {
+        self.members.book.lock().settle(number);
+        self.tickets.withdraw(ticket);
+        self.wake_reload();
     }
 
     fn being_removed(&self, name: &str) -> Option<TicketNumber> {
@@ -297,7 +316,7 @@ impl Providers {
 
     /// Writes down that a call begins with a provider.
     fn take(&self, name: &str, deed: Deed) -> Result<(Taken, Entry), ControlError> {
-        let ticket = self.issue(name);
+        let ticket = self.issue(name, deed);
         match self.members.book.lock().begin(name, deed, ticket) {
             Ok(entry) => Ok((Taken { deed, ticket }, entry)),
             Err(busy) => {
@@ -337,25 +356,6 @@ impl Providers {
             opening += check.opening;
         }
         (report.survivors_total > 0 || opening > 0).then_some(report)
-    }
-
-    /// Does something on a thread of its own.
-    ///
-    /// # Errors
-    /// [`ControlError`]: too much is under way already, or the system has no room for a thread.
-    pub fn begin(&self, body: impl FnOnce(&Self) + Send + 'static) -> Result<(), ControlError> {
-        let Some(this) = self.this.upgrade() else { return Err(ControlError::TooMany) };
-        let mut calls = self.calls.lock();
-        calls.retain(|call| !call.is_finished());
-        if calls.len() >= PROVIDER_CALLS_MAX {
-            return Err(ControlError::TooMany);
-        }
-        let spawned = threads::spawn("provider", move || body(&this));
-        let thread = spawned.map_err(|error| {
-            ControlError::Refused(format!("no thread for what is asked for: {error}"))
-        })?;
-        calls.push(thread);
-        Ok(())
     }
 
     /// Tells how a call ended: its last event, then its result.
@@ -500,11 +500,10 @@ impl Providers {
     fn run_remove(
         &self,
         (name, number): (&str, u64),
-        leader: &Shown,
-        called: Answer<Report>,
+        stop: Stopping,
         asked: (Caller, &StopOptions),
     ) -> Report {
-        let report = ended(&leader.device, called, asked.0);
+        let report = stop.ended(asked.0);
         if !report.result.is_stopped() {
             self.members.book.lock().settle(number);
             return report;
@@ -528,6 +527,8 @@ impl Providers {
         asked: (Caller, &StopOptions),
     ) -> Report {
         let (name, asked_by) = (&config.name, asked.0);
+        let leader = self.members.of_provider(name).into_iter().next();
+        let stopped_before = leader.and_then(|leader| last_stop(&leader.device));
         let number = self.members.book.lock().next_number();
         let making = Making { number, factory: None, beside: true };
         let as_it_was = |report: Report| {
@@ -558,30 +559,41 @@ impl Providers {
         let Made { config, making, .. } = made;
         let entry = Entry { config, number, factory: making.factory, under_way: None };
         self.members.book.lock().exchange(old.number, entry);
+        self.wake_reload();
         self.save();
-        let report = self.stop_left(&before, asked);
+        let stop = Self::begin_stop(&before, asked, stopped_before);
+        let report = Self::end_stop(stop, asked_by);
         self.members.sweep();
         report
     }
 
-    /// The orderly stop of a provider that has no prefix any more.
-    pub(super) fn stop_left(
-        &self,
+    /// Begins the orderly stop of a provider that has no prefix any more. `before`: its last stop
+    /// that is not of interest.
+    pub(super) fn begin_stop(
         devices: &[Arc<Shown>],
         (asked_by, options): (Caller, &StopOptions),
-    ) -> Report {
+        before: Option<TicketNumber>,
+    ) -> Result<Stopping, Report> {
         let plain = |result| Report::new(CallKind::Stop, result, asked_by);
-        let Some(leader) = devices.first() else { return plain(CallResult::Success) };
+        let leader = devices.first().cloned().ok_or_else(|| plain(CallResult::Success))?;
         let options = StopOptions { refuse_if_busy: false, ..options.clone() };
         match leader.device.stop(asked_by, options) {
-            Ok(called) => {
-                let report = ended(&leader.device, called, asked_by);
-                // It was stopped before: nothing was lost by this call.
-                let stopped = report.result == CallResult::AlreadyStopped;
-                let result = if stopped { CallResult::Success } else { report.result };
-                Report { result, ..report }
+            Ok(called) => Ok(Stopping { leader, called, before }),
+            Err(error) => {
+                Err(Report { error: Some(error.to_string()), ..plain(CallResult::Failed) })
             }
-            Err(error) => Report { error: Some(error.to_string()), ..plain(CallResult::Failed) },
         }
     }
+
+    /// Waits for its end.
+    pub(super) fn end_stop(stop: Result<Stopping, Report>, asked_by: Caller) -> Report {
+        let report = stop.map_or_else(|report| report, |stop| stop.ended(asked_by));
+        // It was stopped before: nothing was lost by this call.
+        let stopped = report.result == CallResult::AlreadyStopped;
+        let result = if stopped { CallResult::Success } else { report.result };
+        Report { result, ..report }
+    }
 }
+
+#[cfg(test)]
+mod tests;

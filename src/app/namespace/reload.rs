@@ -10,12 +10,12 @@
 //! ```
 
 use crate::app::namespace::book::Entry;
-use crate::app::namespace::changes::{Changes, Step};
-use crate::app::namespace::hand_over::pause;
+use crate::app::namespace::changes::{Changes, Step, merged};
+use crate::app::namespace::hand_over::{last_stop, pause};
 use crate::app::namespace::members::{Making, Place, Shown, passing_name};
 use crate::app::namespace::providers::{Made, Providers};
 use crate::app::namespace::{NamespaceConfig, NetName, ProviderConfig};
-use crate::base::ids::Caller;
+use crate::base::ids::{Caller, TicketNumber};
 use crate::base::stop::{CallKind, CallResult, Report, State, StopOptions};
 use std::sync::Arc;
 
@@ -23,6 +23,15 @@ use std::sync::Arc;
 struct Left {
     name: String,
     devices: Vec<Arc<Shown>>,
+    /// The last stop it had before.
+    before: Option<TicketNumber>,
+}
+
+impl Left {
+    fn new(name: &str, devices: Vec<Arc<Shown>>) -> Self {
+        let before = devices.first().and_then(|leader| last_stop(&leader.device));
+        Self { name: name.to_owned(), devices, before }
+    }
 }
 
 /// What a reload is about to do.
@@ -45,7 +54,7 @@ pub struct Reloaded {
 
 impl Providers {
     /// Makes the mount what `read` says; what is left of what it was, is to be stopped by
-    /// [`Providers::stop_reloaded`].
+    /// [`Providers::stop_reloaded`]. The turn of [`Providers::ask_reload`] ends with it.
     ///
     /// # Errors
     /// One line; nothing has changed.
@@ -54,6 +63,16 @@ impl Providers {
         read: &dyn Fn() -> Result<NamespaceConfig, String>,
         asked_by: Caller,
     ) -> Result<Reloaded, String> {
+        let reloaded = self.read_again(read).and_then(|new| self.apply(&new, asked_by));
+        self.members.book.lock().end_reload();
+        self.wake_reload();
+        reloaded
+    }
+
+    fn read_again(
+        &self,
+        read: &dyn Fn() -> Result<NamespaceConfig, String>,
+    ) -> Result<NamespaceConfig, String> {
         let new = read()?;
         if let Some(name) = new.name.as_ref().filter(|name| **name != self.about.name) {
             log::warn!("{}: it keeps its name while it is mounted, not {name}", self.about.name);
@@ -62,10 +81,7 @@ impl Providers {
             let name = &self.about.name;
             return Err(format!("provider \"{name}\" would be named as the mount is"));
         }
-        self.members.book.lock().begin_reload().map_err(|busy| busy.0)?;
-        let reloaded = self.apply(&new, asked_by);
-        self.members.book.lock().end_reload();
-        reloaded
+        Ok(new)
     }
 
     fn apply(&self, new: &NamespaceConfig, asked_by: Caller) -> Result<Reloaded, String> {
@@ -73,9 +89,14 @@ impl Providers {
             return Err("the mount is not running: start it, then reload".to_owned());
         }
         let old = self.members.book.lock().config();
-        let plan = self.plan(Changes::between(&old, new), asked_by)?;
+        let wanted = merged(&self.read.lock(), &old, new);
+        // With what commands have added, which the file does not know.
+        let checked = wanted.check(self.about.control_dir.as_deref());
+        checked.map_err(|refused| refused.what)?;
+        let plan = self.plan(Changes::between(&old, &wanted), asked_by)?;
         let line = line(&plan.changes);
-        let left = self.carry_out(&plan, new);
+        let left = self.carry_out(&plan, &wanted);
+        *self.read.lock() = new.clone();
         if !plan.changes.is_empty() {
             self.save();
         }
@@ -245,7 +266,7 @@ impl Providers {
         book.take_out(number);
         drop(book);
         self.members.rename(&devices, &passing_name(name, number), Place::Left);
-        Some(Left { name: name.to_owned(), devices })
+        Some(Left::new(name, devices))
     }
 
     /// A provider has other prefixes now; its devices of those it has no longer are let go, each by
@@ -264,27 +285,19 @@ impl Providers {
             passing_name(name, book.next_number())
         };
         self.members.rename(&less, &passing, Place::LeftAlone);
-        let left = |shown| Left { name: name.clone(), devices: vec![shown] };
-        less.into_iter().map(left).collect()
+        less.into_iter().map(|shown| Left::new(name, vec![shown])).collect()
     }
 
-    /// The orderly stop of what has left with a reload; waits for it. What was lost is told at the
-    /// end of the daemon as well: nobody else has asked for this.
+    /// The orderly stop of what has left with a reload; waits for it. Who has lost
+    /// something is asked for that once more when it goes, for the end of the daemon.
     pub fn stop_reloaded(&self, reloaded: Reloaded, asked: (Caller, &StopOptions)) {
         // Side by side: each has the deadline for itself.
-        for Left { name, devices } in &reloaded.left {
-            if let Some(leader) = devices.first()
-                && let Err(error) = leader.device.stop(asked.0, asked.1.clone())
-            {
-                log::error!("{name}: {error}");
-            }
-        }
-        for Left { name, devices } in &reloaded.left {
-            let report = self.stop_left(devices, asked);
-            let last = devices.first().and_then(|leader| leader.device.status().last_stop);
-            let report = last.unwrap_or(report);
-            log::info!("{name}: {}", outcome(&report));
-            self.members.keep_losses(report.losses);
+        let begin = |Left { name, devices, before }: Left| {
+            (name, Self::begin_stop(&devices, asked, before))
+        };
+        let begun: Vec<_> = reloaded.left.into_iter().map(begin).collect();
+        for (name, stop) in begun {
+            log::info!("{name}: {}", outcome(&Self::end_stop(stop, asked.0)));
         }
         self.members.sweep();
     }

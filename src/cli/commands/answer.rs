@@ -38,6 +38,18 @@ pub struct Answer {
     pub holders_total: u64,
 }
 
+/// What those are called that were a provider of this name and have left, the last one first.
+fn names_of_left(client: &mut Client, provider: &str) -> Vec<String> {
+    client.about(None);
+    let Ok(status) = client.status() else { return Vec::new() };
+    let number = |name: &str| name.strip_prefix(provider)?.strip_prefix('~')?.parse::<u64>().ok();
+    let aside = status.providers.into_iter().filter(|it| it.aside).map(|it| it.name);
+    let mut names: Vec<String> = aside.filter(|name| number(name).is_some()).collect();
+    names.sort_by_key(|name| std::cmp::Reverse(number(name)));
+    names.dedup();
+    names
+}
+
 /// The shape of `docs/schema/call.json`.
 #[derive(Serialize)]
 struct Shape<'a> {
@@ -134,6 +146,30 @@ impl Answer {
             Ok(reply) => (reply.holders, reply.holders_total),
             Err(_) => return self.list_survivors(),
         };
+    }
+
+    /// The same where a provider was changed: one that has left is known by another name.
+    pub fn find_holders_of(&mut self, client: &mut Client, provider: &str) {
+        if !self.verdict.list_holders {
+            return;
+        }
+        // A report without steps is of a stop that was not made: it is there as it was.
+        let left = |report: &&Report| report.result.is_stopped() && !report.steps.is_empty();
+        let Some(report) = self.report.as_ref().filter(left) else {
+            client.about(Some(provider.to_owned()));
+            return self.find_holders(client);
+        };
+        let theirs: Vec<_> = report.survivors.iter().map(|handle| handle.handle).collect();
+        for name in names_of_left(client, provider) {
+            client.about(Some(name));
+            let Ok(reply) = client.check() else { continue };
+            let its = |holder: &Holder| holder.handle.is_some_and(|it| theirs.contains(&it));
+            if reply.holders.iter().any(its) {
+                (self.holders, self.holders_total) = (reply.holders, reply.holders_total);
+                return;
+            }
+        }
+        self.list_survivors();
     }
 
     /// Fills in who is in the way, as the report has it.

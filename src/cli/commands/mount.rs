@@ -141,6 +141,10 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
     let policy = policy(&options)?;
     let mount_point = check_mount_point(args.mount_point(), environment)?;
     let name = choose_name(args, &options, named, &mount_point)?;
+    if let Some(file) = &config_file {
+        let config = NamespaceConfig { name: None, providers: providers.clone() };
+        config_file::check_mount_name(file, options.control_dir.as_deref(), (&config, &name))?;
+    }
     check_socket_length(&environment.runtime_dir, &name)?;
     check_name_is_free(&environment.runtime_dir, &name)?;
     Ok(MountConfig {

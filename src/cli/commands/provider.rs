@@ -262,14 +262,8 @@ impl Asking<'_> {
         let verdict = judge::provider_ended(&self.label(), self.verb, &report);
         let mut answer = self.answer(verdict);
         answer.ticket = report.ticket;
-        // Of a provider that is there still, as nothing was changed, the daemon says who.
-        client.about(Some(self.provider.to_owned()));
-        let survives = report.result.is_stopped();
         answer.report = Some(report);
-        match survives {
-            true => answer.list_survivors(),
-            false => answer.find_holders(client),
-        }
+        answer.find_holders_of(client, self.provider);
         answer
     }
 

@@ -13,6 +13,7 @@ use crate::cli::print;
 use crate::cli::vigil::Vigil;
 use crate::mgmt::client::ClientError;
 use crate::mgmt::proto::{MountStatus, WaitParameters, WaitReply};
+use crate::mgmt::providers::Deed;
 use std::ops::ControlFlow;
 
 /// `minirdr wait`.
@@ -51,7 +52,10 @@ pub fn wait(args: &WaitArgs, environment: &Environment) -> Result<Exit, Trouble>
     answer.state = Some(reply.state);
     answer.ticket = ticket.or_else(|| reply.report.as_ref().and_then(|report| report.ticket));
     answer.report = reply.report;
-    answer.find_holders(&mut client);
+    match (reply.deed, provider) {
+        (Some(_), Some(provider)) => answer.find_holders_of(&mut client, provider),
+        (_, None) | (None, _) => answer.find_holders(&mut client),
+    }
     answer.print(args.json.json, &layout)
 }
 
@@ -88,6 +92,15 @@ fn before_waiting(args: &WaitArgs, name: &str, status: &MountStatus) -> Option<S
     (word != wanted).then(|| format!("{name}: {word}{load}, waiting until it is {wanted}"))
 }
 
+/// The verb that a change of providers was asked for with.
+const fn verb(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Add => "provider add",
+        Deed::Remove => "provider remove",
+        Deed::Replace => "provider replace",
+    }
+}
+
 /// What the daemon's answer to a wait means. A stop that joined another has that one's end to tell.
 fn judge_reply(
     name: &str,
@@ -97,6 +110,9 @@ fn judge_reply(
 ) -> Verdict {
     if reply.timed_out {
         return judge::timed_out(name, reply.state);
+    }
+    if let (Some(report), Some(deed)) = (&reply.report, reply.deed) {
+        return judge::provider_ended(name, verb(deed), report);
     }
     match (&reply.report, wanted) {
         (_, Some(WaitState::Running)) => judge::is_running(name),
@@ -172,6 +188,7 @@ mod tests {
             report,
             joined: None,
             provider: None,
+            deed: None,
         };
         let judge = |reply: &WaitReply, wanted| {
             let verdict = judge_reply("bk", "/mnt/bk", reply, wanted);
@@ -182,6 +199,12 @@ mod tests {
             Report { kind: CallKind::Start, generation: Generation(2), ..stopped.clone() };
         let joined = report(CallResult::AlreadyStopped);
         let rolled_back = report(CallResult::RolledBack);
+        let removed =
+            WaitReply { deed: Some(Deed::Remove), ..reply(Some(stopped.clone()), State::Started) };
+        assert_eq!(judge(&removed, None), (0, "bk: removed, nothing unsent".to_owned()));
+        let added =
+            WaitReply { deed: Some(Deed::Add), ..reply(Some(started.clone()), State::Started) };
+        assert_eq!(judge(&added, None), (0, "bk: added".to_owned()));
         let good = (0, "bk: stopped, nothing unsent, still mounted".to_owned());
         assert_eq!(judge(&reply(Some(stopped.clone()), State::Startable), None), good);
         let won = WaitReply {

@@ -23,6 +23,16 @@ wrong '8: prefix "/a" is there already, for provider "a"; it can be shown once' 
 inside="one inside another's cannot be served; write them side by side"
 wrong "8: prefix \"/a/b\" is inside \"/a\" of provider \"a\": $inside" \
   "${second[@]}" 'prefix = ["/a/b"]'
+# S-113: nor may one be named as the mount is, whoever names that.
+wrong_name() { # NAME ARGUMENT... : of the mount, with a provider of that name in line 2.
+  printf '%s\n' '[[provider]]' "name = \"$1\"" 'prefix = ["/a"]' 'source = "memory:"' >"$file"
+  expect 1 rdr mount --config "$file" "$TEST_MNT" "${@:2}"
+  assert_one_line "$err"
+  assert_has "$err" "minirdr: $file:2: provider \"$1\" would be named as the mount is: "
+}
+wrong_name "$(basename "$TEST_MNT")"
+wrong_name other --name other
+wrong_name other -o name=other
 printf 'name = "net"\n' >"$file"
 expect 1 rdr mount --config "$file" "$TEST_MNT"
 right="write [[provider]] with name, prefix and source"

@@ -25,10 +25,13 @@ wait_until "it is stopped" has_left
 ask_ok holder close f
 wait_until "the old one is gone" have_shares \
   "docs running /srv1/docs,new running /srv3/new,$scratch"
-# One removed; its directory with it. What commands changed is as the file says again.
+# One removed; its directory with it. What commands changed stays where the file says what it said.
 expect 0 rdr provider add "$NAME" --provider byhand --prefix /hand --source memory:
 cp "$TEST_DIR/good.toml" "$TEST_DIR/net.toml"
-reload "read again: replaced docs; removed new, byhand; unchanged scratch"
-assert_eq "$(listing .)" "srv1 srv2"
+reload "read again: replaced docs; removed new; unchanged scratch, byhand"
+assert_eq "$(listing .)" "hand srv1 srv2"
 assert_eq "$(look srv1/docs/f)" one
 assert_eq "$(ask other read g 9)" "ok 0" "at its end, and open"
+expect 0 rdr provider replace "$NAME" --provider byhand --source "local:$TEST_DIR/b"
+reload "read again: nothing in the configuration has changed"
+assert_eq "$(look hand/f)" other

@@ -14,13 +14,14 @@ expect 1 rdr provider remove "$NAME" --provider nobody
 assert_eq "$err" "minirdr: $NAME: there is no provider \"nobody\" (known: docs, scratch)"
 # Busy, and to be left alone then.
 expect 10 rdr provider remove "$NAME" --provider docs --if-busy refuse
-assert_has "$out" "$NAME provider docs: not removed: 1 handle open" "srv1/docs/f"
+assert_has "$out" "$NAME provider docs: not removed: 1 handle open" "srv1/docs/f" "holder["
 assert_eq "$(ask holder read f 9)" "ok 4 one"
 expect 10 rdr stop "$NAME" --provider docs --check
 assert_has "$out" "$NAME provider docs: would wait for 1 holder" "srv1/docs/f"
 assert_lacks "$out" srv2
 expect 10 rdr provider remove "$NAME" --provider docs --reason "not any more"
-assert_has "$out" "$NAME provider docs: removed, 1 handle still open, nothing unsent" "srv1/docs/f"
+assert_has "$out" "srv1/docs/f" "holder[" \
+  "$NAME provider docs: removed, 1 handle still open, nothing unsent"
 assert_has "$err" "accepted (ticket "
 assert_errno "No such file or directory" timeout 10 cat "$TEST_MNT/srv1/docs/f"
 assert_eq "$(timeout 10 ls "$TEST_MNT/srv1")" scratch
@@ -51,6 +52,7 @@ expect 0 rdr provider remove "$NAME" --provider docs --no-wait --json
 ticket=$(jq .ticket <<<"$out")
 assert_eq "$(jq -r '.result, .provider' <<<"$out" | paste -sd' ' -)" "pending docs"
 expect 0 rdr wait "$NAME" --ticket "$ticket"
+assert_eq "$out" "$NAME provider docs: removed, nothing unsent" "a ticket knows what it was for"
 expect 0 rdr events "$NAME" --json
 last='.events | map(select(.ticket == $t))[-1] | "\(.kind) \(.provider) \(.result)"'
 assert_eq "$(jq -r --argjson t "$ticket" "$last" <<<"$out")" "provider_removed docs success"

@@ -29,7 +29,8 @@ assert_eq "$(ask holder read f 9)" "ok 4 one"
 owner() { rdr provider list "$NAME" --json | jq '.providers[] | select(.name == "docs").owner'; }
 before=$(owner)
 expect 10 rdr provider replace "$NAME" --provider docs --source "local:$TEST_DIR/b"
-assert_has "$out" "$NAME provider docs: replaced, 1 handle still open, nothing unsent" "srv1/docs/f"
+assert_has "$out" "srv1/docs/f" "holder[" \
+  "$NAME provider docs: replaced, 1 handle still open, nothing unsent"
 assert_eq "$(look srv1/docs/f)" other "the new bytes"
 ask_error holder ESTALE read f 9
 ask_error holder ESTALE write f lost
