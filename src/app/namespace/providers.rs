@@ -573,21 +573,22 @@ impl Providers {
         devices: &[Arc<Shown>],
         (asked_by, options): (Caller, &StopOptions),
         before: Option<TicketNumber>,
-    ) -> Result<Stopping, Report> {
-        let plain = |result| Report::new(CallKind::Stop, result, asked_by);
+    ) -> Result<Stopping, Box<Report>> {
+        let plain = |result| Box::new(Report::new(CallKind::Stop, result, asked_by));
         let leader = devices.first().cloned().ok_or_else(|| plain(CallResult::Success))?;
         let options = StopOptions { refuse_if_busy: false, ..options.clone() };
         match leader.device.stop(asked_by, options) {
             Ok(called) => Ok(Stopping { leader, called, before }),
             Err(error) => {
-                Err(Report { error: Some(error.to_string()), ..plain(CallResult::Failed) })
+                let report = *plain(CallResult::Failed);
+                Err(Box::new(Report { error: Some(error.to_string()), ..report }))
             }
         }
     }
 
     /// Waits for its end.
-    pub(super) fn end_stop(stop: Result<Stopping, Report>, asked_by: Caller) -> Report {
-        let report = stop.map_or_else(|report| report, |stop| stop.ended(asked_by));
+    pub(super) fn end_stop(stop: Result<Stopping, Box<Report>>, asked_by: Caller) -> Report {
+        let report = stop.map_or_else(|report| *report, |stop| stop.ended(asked_by));
         // It was stopped before: nothing was lost by this call.
         let stopped = report.result == CallResult::AlreadyStopped;
         let result = if stopped { CallResult::Success } else { report.result };
