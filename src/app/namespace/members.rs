@@ -372,13 +372,10 @@ impl Members {
         let name = device_name(&shown_as, prefix, leads);
         let known_as = device_name(&provider, prefix, leads);
         let router = self.parts.router.clone();
-        let above = if leads { self.mounts.get().cloned() } else { self.leader(&provider) };
         let publisher = Publisher::new(&name, self.parts.events.clone());
-        let stands = Standing {
-            above: above.unwrap_or_default(),
-            beside: making.beside,
-            publisher: publisher.clone(),
-        };
+        let above = if leads { self.mounts.get().cloned() } else { self.leader(&provider) };
+        let (above, beside) = (above.unwrap_or_default(), making.beside);
+        let stands = Standing { above, beside, publisher: publisher.clone() };
         let tie = Registration::new(known_as, router, prefix.clone(), stands);
         // Until the device is among the others, or is none.
         let reserved = self.free_tag()?;
