@@ -1,5 +1,5 @@
 //! Feeds: who outside the core wants to hear what changes below the share, and how far each has
-//! come. The table and its policy; [`feeding`](crate::rdbss::feeding) makes the calls.
+//! come. The table and its policy; `feeding` makes the calls.
 //!
 //! A feed follows a directory, or of the directory a file is in what is about this file. It is no
 //! open handle of a user: no stop is busy with it, counts it, or finds it among the survivors. It
