@@ -45,12 +45,19 @@ impl Stopping {
             let error = Some("its stop has no result".to_owned());
             Report { error, ..Report::new(CallKind::Stop, CallResult::Failed, asked_by) }
         });
-        if report.result != CallResult::AlreadyStopped {
-            return report;
-        }
-        let joined = leader.device.status().last_stop.filter(|last| last.ticket != before);
-        joined.filter(|last| last.result.is_stopped()).unwrap_or(report)
+        came_to(&leader.device, report, &[before])
     }
+}
+
+/// What a stop came to: when it found everything stopped, what the one ended with that it joined.
+/// `told`: tickets of the device's last stops that are told for themselves, the one among them that
+/// it had when it was asked.
+pub(super) fn came_to(device: &Device, report: Report, told: &[Option<TicketNumber>]) -> Report {
+    if report.result != CallResult::AlreadyStopped {
+        return report;
+    }
+    let joined = device.status().last_stop.filter(|last| !told.contains(&last.ticket));
+    joined.filter(|last| last.result.is_stopped()).unwrap_or(report)
 }
 
 /// The ticket of a device's last stop.

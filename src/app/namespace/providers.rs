@@ -484,12 +484,12 @@ impl Providers {
         let cancels = options.on_deadline == OnDeadline::Resume;
         let on_deadline = if cancels { OnDeadline::Cancel } else { options.on_deadline };
         let options = StopOptions { on_deadline, refuse_if_busy: false, ..options.clone() };
-        for Shown { device, name, .. } in devices.iter().map(|shown| &**shown) {
-            while device.state() != State::Startable || device.glance().running.is_some() {
-                match device.stop(asked_by, options.clone()) {
-                    Ok(called) => drop(device.wait_report(called)),
+        for shown in devices {
+            while !shown.is_at_rest() {
+                match shown.device.stop(asked_by, options.clone()) {
+                    Ok(called) => drop(shown.device.wait_report(called)),
                     Err(error) => {
-                        log::error!("{name}: {error}");
+                        log::error!("{}: {error}", shown.name);
                         break;
                     }
                 }

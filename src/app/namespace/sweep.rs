@@ -2,7 +2,6 @@
 
 use crate::app::namespace::members::{Members, Shown};
 use crate::base::limits::NOTIFIER_NAMES_MAX;
-use crate::base::stop::State;
 use std::sync::Arc;
 
 impl Members {
@@ -11,7 +10,7 @@ impl Members {
     pub fn sweep(&self) {
         for shown in self.left() {
             let device = &shown.device;
-            let at_rest = device.state() == State::Startable && device.glance().running.is_none();
+            let at_rest = shown.is_at_rest();
             // What it lost may have to be told by the stop of the mount.
             if at_rest && device.is_forgotten() && shown.companion.is_told() {
                 log::info!("{}: nothing of it is open or known any more", shown.name);

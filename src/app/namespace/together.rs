@@ -1,6 +1,7 @@
 //! Devices that start and stop with another: those of all providers with the mount's own, and those
 //! of one provider with its first (namespace.md, "Joint with the stop").
 
+use crate::app::namespace::hand_over::{came_to, last_stop};
 use crate::app::namespace::members::{Members, Shown};
 use crate::base::clock::Clock;
 use crate::base::ids::{Caller, TicketNumber};
@@ -40,9 +41,8 @@ struct Asked {
 #[derive(Clone, Copy)]
 struct Stop {
     ticket: TicketNumber,
-    /// Somebody else's stop that ran when it was asked for, and came first: what that ends with is
-    /// what this one came to.
-    joined: Option<TicketNumber>,
+    /// The last stop that the device had when it was asked.
+    before: Option<TicketNumber>,
 }
 
 impl Default for Companion {
@@ -107,7 +107,7 @@ impl Together {
 
 impl Shown {
     /// Stopped, and nothing under way.
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.device.wait_state(|state| state == State::Startable, Duration::ZERO)
     }
 
@@ -115,10 +115,14 @@ impl Shown {
     /// False when one is under way still.
     fn collect(&self, left: impl Fn() -> Duration) -> bool {
         let open = self.companion.asked.lock().open.clone();
-        for Stop { ticket, joined } in open {
+        for Stop { ticket, before } in open {
             let ended = match self.device.wait_ticket(ticket, left()) {
                 TicketState::Open => return false,
-                TicketState::Ended(report) => Some(self.told(self.came_to(*report, joined))),
+                TicketState::Ended(report) => {
+                    // One of its own tells for itself.
+                    let last = self.companion.asked.lock().last;
+                    Some(self.told(came_to(&self.device, *report, &[before, last])))
+                }
                 TicketState::Unknown => {
                     log::error!("{}: its stop (ticket {ticket}) has no result", self.name);
                     None
@@ -126,35 +130,14 @@ impl Shown {
             };
             let mut asked = self.companion.asked.lock();
             // Another may have collected it meanwhile.
-            let before = asked.open.len();
+            let count = asked.open.len();
             asked.open.retain(|stop| stop.ticket != ticket);
-            if asked.open.len() < before {
+            if asked.open.len() < count {
                 asked.last = Some(ticket);
                 asked.ended.extend(ended);
             }
         }
         true
-    }
-
-    /// What a stop came to that found another one running.
-    fn came_to(&self, report: Report, joined: Option<TicketNumber>) -> Report {
-        let first = self.device.status().last_stop.filter(|last| last.ticket == joined);
-        match (report.result, joined, first) {
-            (CallResult::AlreadyStopped, Some(_), Some(first)) => first,
-            _ => report,
-        }
-    }
-
-    /// Remembers a stop that was asked for.
-    fn asked(&self, ticket: TicketNumber, running: Option<TicketNumber>, serves: bool) {
-        let mut asked = self.companion.asked.lock();
-        // One of its own tells for itself.
-        let own = |other: &TicketNumber| {
-            asked.last == Some(*other) || asked.open.iter().any(|stop| stop.ticket == *other)
-        };
-        let joined = running.filter(|running| !own(running));
-        asked.open.push(Stop { ticket, joined });
-        asked.stopped_by_it |= serves;
     }
 
     /// Takes its stop back, or starts it again if that is over.
@@ -236,10 +219,13 @@ fn stop_these(these: &[Arc<Shown>], asked_by: Caller, options: &StopOptions, ask
         }
         let serves =
             matches!(shown.device.state(), State::Started | State::Paused | State::StartInProgress);
-        let running = shown.device.glance().running;
+        let before = last_stop(&shown.device);
         match shown.device.stop(asked_by, options.clone()) {
             Ok(Answer::Posted(ticket)) => {
-                shown.asked(ticket, running.map(|call| call.ticket), serves);
+                let mut companion = shown.companion.asked.lock();
+                companion.open.push(Stop { ticket, before });
+                companion.stopped_by_it |= serves;
+                drop(companion);
                 asked.push(shown);
             }
             Ok(Answer::Done(report)) if report.result == CallResult::AlreadyStopped => {}
