@@ -1,8 +1,7 @@
 //! What programs feel, on several file systems side by side: each workload runs on each of them in
 //! every round, the order turned by one from round to round, so that a noisy machine disturbs all
 //! alike. Prints, for each workload, the median time on the first, and of every other one the
-//! median of its ratio to the first of the same round; and the same against the last, for who wants
-//! to know how two servers compare.
+//! median of its ratio to the first of the same round; and the ratios of the second to those after it.
 //!
 //! Starts no server: `benches/peers/run.sh` does. Arguments: `NAME=DIR` each, `--rounds N`, `--only
 //! PREFIX`. A workload that fails on one file system is shown as `-` there, with its reason below.
@@ -234,24 +233,23 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// The medians of a row: seconds of the first, ratios of the others to it, and of all to the last.
+/// The medians of a row: seconds of the first, ratios of the others to it, and of the second to all
+/// that come after it.
 fn row(name: &str, places: &[(String, PathBuf)], times: &BTreeMap<usize, Vec<f64>>) -> String {
-    let ratios = |to: usize| -> Vec<String> {
-        let cell = |of: usize| match (times.get(&of), times.get(&to)) {
-            (Some(of), Some(to)) => {
-                let mut each: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
-                format!("{:.2}", median(&mut each))
-            }
-            _ => "-".to_owned(),
-        };
-        (0..places.len()).map(cell).collect()
+    let ratio = |of: usize, to: usize| match (times.get(&of), times.get(&to)) {
+        (Some(of), Some(to)) => {
+            let mut each: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
+            format!("{:.2}", median(&mut each))
+        }
+        _ => "-".to_owned(),
     };
-    let seconds = times
+    let first = times
         .get(&0)
         .map_or("-".to_owned(), |first| format!("{:.2} ms", median(&mut first.clone()) * 1e3));
-    let (to_first, to_last) = (ratios(0), ratios(places.len() - 1));
-    let last = to_last[..places.len() - 1].join(" | ");
-    format!("| {name} | {seconds} | {} | {last} |", to_first[1..].join(" | "))
+    let to_first = (1..places.len()).map(|of| ratio(of, 0));
+    let to_others = (2..places.len()).map(|to| ratio(1, to));
+    let ratios: Vec<String> = to_first.chain(to_others).collect();
+    format!("| {name} | {first} | {} |", ratios.join(" | "))
 }
 
 fn main() {
@@ -273,10 +271,10 @@ fn main() {
         return;
     }
     let names: Vec<&str> = places.iter().map(|(name, _)| name.as_str()).collect();
-    let (first, last) = (names[0], names[names.len() - 1]);
-    let of_first = names[1..].iter().map(|name| format!("{name} / {first}"));
-    let of_last = names[..names.len() - 1].iter().map(|name| format!("{name} / {last}"));
-    let heads: Vec<String> = of_first.chain(of_last).collect();
+    let first = names[0];
+    let to_first = names[1..].iter().map(|name| format!("{name} / {first}"));
+    let to_others = names[2..].iter().map(|name| format!("{} / {name}", names[1]));
+    let heads: Vec<String> = to_first.chain(to_others).collect();
     println!("| workload | {first} | {} |", heads.join(" | "));
     println!("| --- | --- |{}", " --- |".repeat(heads.len()));
     let mut reasons = Vec::new();

@@ -7,8 +7,8 @@
 #   benches/peers/run.sh [--rounds N] [--only PREFIX] [--on DIR] [--hp PASSTHROUGH_HP]
 #
 # --on DIR: the scratch directory is made there (default: /dev/shm, so that what is measured is the
-# file system and not the disk). Columns: native in time, every other as a ratio to native, then all
-# as ratios to the last.
+# file system and not the disk). Columns: native in time, every other as a ratio to native, then
+# minirdr as a ratio to every peer. Less is better everywhere.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 on=/dev/shm hp= words=()
