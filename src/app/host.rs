@@ -542,6 +542,7 @@ fn front_config(
             entry_timeout: options.entry_timeout,
             attribute_timeout: options.attr_timeout,
             negative_timeout: options.negative_timeout,
+            lease_timeout: options.lease_lifetime(),
             control_name: options.control_dir.clone().map(Into::into),
             control_group: config.policy.group,
             posix_acl: capabilities.posix_acl,

@@ -3,7 +3,7 @@
 //! Three groups: ours, the generic ones every mount(8) helper must take, and everything else, which
 //! is handed to the mini-redirector: it knows its own options, and refuses what it does not know.
 
-use crate::base::limits::{FUSE_THREADS, REQUEST_DEADLINE, SIGNAL_STOP_DEADLINE};
+use crate::base::limits::{FUSE_THREADS, LEASE_LIFETIME, REQUEST_DEADLINE, SIGNAL_STOP_DEADLINE};
 use crate::base::stop::OnDeadline;
 use crate::base::units::{parse_bound, parse_duration};
 use crate::mgmt::overrides::Overrides;
@@ -44,6 +44,9 @@ pub struct MountOptions {
     pub attr_timeout: Duration,
     /// How long the kernel may keep the absence of a name.
     pub negative_timeout: Duration,
+    /// The same for all three, if it is longer, where the server says what others change; none:
+    /// [`LEASE_LIFETIME`], unless one of the three was chosen.
+    pub lease_timeout: Option<Duration>,
     /// The hidden directory of the control file; none: there is none.
     pub control_dir: Option<String>,
     /// A group whose members may stop and start it, and see paths: a name, or a number.
@@ -79,6 +82,7 @@ impl Default for MountOptions {
             entry_timeout: Duration::from_secs(1),
             attr_timeout: Duration::from_secs(1),
             negative_timeout: Duration::ZERO,
+            lease_timeout: None,
             control_dir: Some(".minirdr".to_owned()),
             control_group: None,
             overrides: Overrides::NONE,
@@ -142,6 +146,8 @@ impl MountOptions {
             seconds(self.negative_timeout),
             seconds(default.negative_timeout),
         );
+        let leased = |time: Option<Duration>| time.map(seconds).unwrap_or_default();
+        changed("lease_timeout", leased(self.lease_timeout), leased(default.lease_timeout));
         changed("control_dir", control(&self.control_dir), control(&default.control_dir));
         changed("control_group", named(&self.control_group), named(&default.control_group));
         for (key, allow) in [("control_allow", true), ("control_deny", false)] {
@@ -247,6 +253,15 @@ impl MountOptions {
         true
     }
 
+    /// How long what is leased may be used. Who has chosen a lifetime means it.
+    #[must_use]
+    pub fn lease_lifetime(&self) -> Duration {
+        let default = Self::default();
+        let three = |of: &Self| [of.entry_timeout, of.attr_timeout, of.negative_timeout];
+        let usual = if three(self) == three(&default) { LEASE_LIFETIME } else { Duration::ZERO };
+        self.lease_timeout.unwrap_or(usual)
+    }
+
     /// Our words with a value; anything else is the mini-redirector's.
     fn take_value(&mut self, key: &str, value: Option<&str>) -> Result<(), UsageError> {
         let wrong = |what: String| UsageError(format!("option {key}: {what}"));
@@ -261,6 +276,7 @@ impl MountOptions {
             "entry_timeout" => self.entry_timeout = time()?,
             "attr_timeout" => self.attr_timeout = time()?,
             "negative_timeout" => self.negative_timeout = time()?,
+            "lease_timeout" => self.lease_timeout = Some(time()?),
             "control_dir" => self.control_dir = parse_control_dir(needed()?).map_err(wrong)?,
             "control_group" => self.control_group = Some(needed()?.to_owned()),
             "control_allow" | "control_deny" => {

@@ -113,6 +113,16 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CHANGES_KEPT: usize = 256;
 /// What is read of an inotify queue at once; one event takes up to 272 bytes.
 pub const INOTIFY_BUFFER_BYTES: usize = 64 * 1024;
+/// What is read of a fanotify queue at once; one event takes up to some 400 bytes.
+pub const LEASE_BUFFER_BYTES: usize = 64 * 1024;
+/// Changes that others make in so short a time are taken together. As long as that, what they
+/// changed may still be seen as it was.
+pub const LEASE_BATCH: Duration = Duration::from_millis(2);
+/// Directories whose handles are remembered while what is read at once is worked on.
+pub const LEASE_DIRECTORIES_MAX: usize = 1024;
+/// How long what is leased may be used without asking again. What is never told (a write through a
+/// shared mapping of the server's file), or told while an answer was on its way, is seen after it.
+pub const LEASE_LIFETIME: Duration = Duration::from_secs(10);
 /// Reads and writes the `memory` mini-redirector holds back at once to play a slow server; further
 /// ones wait on their own thread.
 pub const DELAYED_REQUESTS_MAX: usize = 4096;

@@ -1,7 +1,8 @@
 //! What a mount is started with.
 
 use crate::base::clock::{Clock, SystemClock};
-use crate::base::limits::FUSE_THREADS;
+use crate::base::limits::{FUSE_THREADS, LEASE_LIFETIME};
+use crate::rdbss::operation::operand::Attributes;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ pub struct FrontOptions {
     pub attribute_timeout: Duration,
     /// How long it may remember that a name does not exist; zero: not at all.
     pub negative_timeout: Duration,
+    /// How long it may use any of these where the server says what others change, if that is
+    /// longer.
+    pub lease_timeout: Duration,
     /// Name of the hidden control directory at the root; `None`: there is none.
     pub control_name: Option<OsString>,
     /// A group whose members may open its file `control`.
@@ -35,12 +39,37 @@ impl Default for FrontOptions {
             entry_timeout: Duration::from_secs(1),
             attribute_timeout: Duration::from_secs(1),
             negative_timeout: Duration::ZERO,
+            lease_timeout: LEASE_LIFETIME,
             control_name: Some(OsString::from(".minirdr")),
             control_group: None,
             posix_acl: false,
             posix_locks: false,
             flock: false,
         }
+    }
+}
+
+impl FrontOptions {
+    /// How long attributes may be used.
+    #[must_use]
+    pub fn attribute_lifetime(&self, attributes: &Attributes) -> Duration {
+        self.at_least(self.attribute_timeout, attributes.leased)
+    }
+
+    /// How long a name may be used that led to something with these attributes.
+    #[must_use]
+    pub fn entry_lifetime(&self, attributes: &Attributes) -> Duration {
+        self.at_least(self.entry_timeout, attributes.leased)
+    }
+
+    /// How long it may be remembered that there is no such name.
+    #[must_use]
+    pub fn negative_lifetime(&self, leased: bool) -> Duration {
+        self.at_least(self.negative_timeout, leased)
+    }
+
+    fn at_least(&self, timeout: Duration, leased: bool) -> Duration {
+        if leased { timeout.max(self.lease_timeout) } else { timeout }
     }
 }
 

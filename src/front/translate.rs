@@ -104,6 +104,7 @@ pub fn no_file(kind: FileKind) -> FileAttr {
         modified: never,
         changed: never,
         created: never,
+        leased: false,
     };
     attributes(NodeNumber(0), &nothing)
 }
@@ -421,6 +422,7 @@ mod tests {
             modified: Timestamp { seconds: 10, nanoseconds: 1 },
             changed: Timestamp::default(),
             created: Timestamp::default(),
+            leased: false,
         };
         let theirs = attributes(NodeNumber(9), &ours);
         assert_eq!(theirs.atime, SystemTime::UNIX_EPOCH - Duration::from_millis(1200));

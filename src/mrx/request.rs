@@ -108,6 +108,11 @@ pub struct Attributes {
     pub changed: Timestamp,
     /// Birth.
     pub created: Timestamp,
+    /// The server will say when somebody else changes the file or, of a directory, a name in it
+    /// ([`Upcalls`]): what is cached of it may be kept for long.
+    ///
+    /// [`Upcalls`]: crate::mrx::upcall::Upcalls
+    pub leased: bool,
 }
 
 /// A file a mini-redirector found or made.

@@ -2,6 +2,7 @@
 
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, SerialNumber};
+use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::base::stop::Loss;
 use crate::mrx::request::FileIdentity;
@@ -34,6 +35,12 @@ pub trait Upcalls: Send + Sync {
     fn clock(&self) -> Arc<dyn Clock>;
     /// The server says this file changed behind our back: drop what the kernel caches of it.
     fn invalidate_file(&self, identity: FileIdentity);
+    /// The server says that this file's attributes changed behind our back, and not its content.
+    fn invalidate_attributes(&self, identity: FileIdentity);
+    /// The server says that this name was made, removed or moved behind our back in a directory.
+    fn invalidate_name(&self, directory: FileIdentity, name: &Name);
+    /// The server cannot say what changed behind our back: drop all that the kernel caches.
+    fn invalidate_all(&self);
     /// Acknowledged data could not be put on the server: it goes into the loss report.
     fn report_loss(&self, loss: Loss);
 }

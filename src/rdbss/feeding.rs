@@ -15,8 +15,9 @@ use crate::rdbss::calldown::{call_always, guard_drop};
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::feeds::{Fed, FeedNumber, Followed, Outcome, Task};
+use crate::rdbss::notice::KernelCache;
 use crate::rdbss::objects::number_space::Tag;
-use crate::rdbss::operation::Answer;
+use crate::rdbss::operation::{Answer, Node};
 use crate::rdbss::ops::create::DIRECTORY_OPTIONS;
 use crate::rdbss::stop_run::{Ended, StopRun};
 use std::collections::BTreeMap;
@@ -125,8 +126,10 @@ impl Device {
         let mut node = self.known_root().ok_or(Status::RedirectorNotStarted)?;
         let mut only = None;
         for (at, name) in path.iter().enumerate() {
-            let Answer::Node(found) = self.lookup(context, &node, name)? else {
-                return Err(Status::Unsuccessful);
+            let found = match self.lookup(context, &node, name)? {
+                Answer::Node(found) => found,
+                Answer::Absent => return Err(Status::ObjectNameNotFound),
+                _ => return Err(Status::Unsuccessful),
             };
             if found.attributes.kind == FileKind::Directory {
                 node = found.node;
@@ -266,12 +269,8 @@ impl Device {
                 }
                 (ChangeKind::Modified, _, Some(file)) => cache.flush_file(file.number()),
                 (ChangeKind::Attributes, _, Some(file)) => cache.forget_attributes(file.number()),
-                (ChangeKind::Removed, Some(name), known) => {
-                    cache.expire_name(directory.number(), name.clone());
-                    // It may have other names.
-                    if let Some(file) = known {
-                        cache.forget_attributes(file.number());
-                    }
+                (ChangeKind::Removed, Some(name), _) => {
+                    self.expire_name(&*kernel.cache, directory, name);
                 }
                 // Found again by its name, with what it is now.
                 (_, Some(name), _) => cache.expire_name(directory.number(), name.clone()),
@@ -284,6 +283,20 @@ impl Device {
         }
         if !cache.settle(FEED_SETTLE_WAIT) {
             log::warn!("{}: the kernel has not been told in time what changed", self.name);
+        }
+    }
+
+    /// A name is not what it was. What it led to may have other names, and be open.
+    pub(in crate::rdbss) fn expire_name(
+        &self,
+        cache: &dyn KernelCache,
+        directory: &Node,
+        name: &Name,
+    ) {
+        let known = self.fcbs.named(directory.number(), name);
+        cache.expire_name(directory.number(), name.clone());
+        if let Some(file) = known {
+            cache.forget_attributes(file.number());
         }
     }
 }

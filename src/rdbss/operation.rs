@@ -542,6 +542,8 @@ pub enum Answer {
     Empty,
     /// A name found or made.
     Node(NodeAnswer),
+    /// LOOKUP: there is no such name, and until further notice there will be none.
+    Absent,
     /// Attributes.
     Attributes(Attributes),
     /// An open.

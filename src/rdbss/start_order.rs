@@ -3,6 +3,7 @@
 
 use crate::base::ids::Generation;
 use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE};
+use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::base::stop::{
     CallKind, CallResult, ConfigScope, Loss, Report, StopOptions, unix_seconds,
@@ -50,6 +51,33 @@ impl Upcalls for DeviceUpcalls {
         {
             kernel.cache.flush_file(fcb.number());
             device.shed_file(fcb.number());
+        }
+    }
+
+    fn invalidate_attributes(&self, identity: FileIdentity) {
+        let Some(device) = self.device.upgrade() else { return };
+        if let (Some(kernel), Some(fcb)) =
+            (device.kernel.get(), device.fcbs.find_identity(identity))
+        {
+            kernel.cache.forget_attributes(fcb.number());
+        }
+    }
+
+    fn invalidate_name(&self, directory: FileIdentity, name: &Name) {
+        let Some(device) = self.device.upgrade() else { return };
+        if let (Some(kernel), Some(directory)) =
+            (device.kernel.get(), device.fcbs.find_identity(directory))
+        {
+            device.expire_name(&*kernel.cache, &directory, name);
+        }
+    }
+
+    fn invalidate_all(&self) {
+        let Some(device) = self.device.upgrade() else { return };
+        let Some(kernel) = device.kernel.get() else { return };
+        kernel.cache.forget_names();
+        for fcb in device.fcbs.snapshot() {
+            kernel.cache.flush_file(fcb.number());
         }
     }
 

@@ -29,6 +29,7 @@ mod directory;
 mod error;
 mod fds;
 mod file;
+mod lease;
 mod names;
 mod node;
 mod numbers;
@@ -60,7 +61,7 @@ use open::LocalOpen;
 use rustix::fs::AtFlags;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use tree::{Tree, found};
+use tree::Tree;
 use watch::Watches;
 
 type Context<'a> = &'a dyn RequestContext;
@@ -120,18 +121,23 @@ impl MiniRedirector for Local {
         }
     }
 
-    fn start(&self, _context: Context<'_>, _upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
-        let tree = Tree::open(&self.root, &self.options).map_err(|error| {
+    fn start(&self, _context: Context<'_>, upcalls: Arc<dyn Upcalls>) -> Result<(), Status> {
+        let tree = Tree::open(&self.root, &self.options, upcalls.clock()).map_err(|error| {
             log::error!("local cannot start: {error}");
             error.status()
         })?;
         // A second start would pull the tree from under the first one's files.
-        self.tree.set(tree).map_err(|_| Status::InvalidParameter)
+        self.tree.set(tree).map_err(|_| Status::InvalidParameter)?;
+        if self.options.lease {
+            self.tree()?.take_lease(upcalls);
+        }
+        Ok(())
     }
 
     fn stop(&self, _context: Context<'_>) -> Result<(), Status> {
         let tree = self.tree()?;
         self.watches.stop();
+        tree.lease.give_up();
         // Survivors have descriptors of their own; what is left is only kept for speed.
         while tree.registry.fds.shed() > 0 {}
         Ok(())
@@ -144,7 +150,7 @@ impl MiniRedirector for Local {
     ) -> Result<(Extension, Found), Status> {
         let tree = self.tree()?;
         let node = tree.node(&tree.root)?;
-        Ok((Arc::new(()), found(Arc::clone(&tree.root), &node)))
+        Ok((Arc::new(()), tree.found(Arc::clone(&tree.root), &node)))
     }
 
     fn lookup(
@@ -154,6 +160,12 @@ impl MiniRedirector for Local {
         name: &Name,
     ) -> Result<Found, Status> {
         self.tree()?.lookup(&file(parent)?, name)
+    }
+
+    fn is_leased(&self, directory: FileRef<'_>) -> bool {
+        let device = file(directory).map(|directory| directory.key.device);
+        let epoch = |tree: &Tree| tree.lease.epoch(device.ok()?);
+        self.tree.get().and_then(epoch).is_some()
     }
 
     fn make_node(
@@ -219,8 +231,10 @@ impl MiniRedirector for Local {
     ) -> Result<(Found, Opened), Status> {
         let tree = self.tree()?;
         let (found, fd) = tree.create(&file(parent)?, name, owner, options)?;
-        let extension: Extension = Arc::new(LocalOpen::of_file(fd));
-        Ok((found, Opened { extension, buffering: tree.buffering(options) }))
+        let made = Arc::clone(&found.extension).downcast().map_err(|_| Status::FileInvalid)?;
+        let open = LocalOpen::of_file(fd);
+        let buffering = tree.buffering(&made, &open, options);
+        Ok((found, Opened { extension: Arc::new(open), buffering }))
     }
 
     fn open(
@@ -230,8 +244,10 @@ impl MiniRedirector for Local {
         options: OpenOptions,
     ) -> Result<Opened, Status> {
         let tree = self.tree()?;
-        let extension: Extension = Arc::new(tree.open_known(&file(opened)?, options)?);
-        Ok(Opened { extension, buffering: tree.buffering(options) })
+        let file = file(opened)?;
+        let open = tree.open_known(&file, options)?;
+        let buffering = tree.buffering(&file, &open, options);
+        Ok(Opened { extension: Arc::new(open), buffering })
     }
 
     /// What was opened for reading alone: nothing is owed on it, it keeps nobody from running the
@@ -309,11 +325,12 @@ impl MiniRedirector for Local {
         queried: FileRef<'_>,
         opened: Option<OpenRef<'_>>,
     ) -> Result<Attributes, Status> {
+        let tree = self.tree()?;
         let node = match opened {
             Some(opened) => node_of(&open(opened)?.fd)?,
-            None => self.tree()?.node(&file(queried)?)?,
+            None => tree.node(&file(queried)?)?,
         };
-        Ok(node.attributes)
+        Ok(tree.leased(node))
     }
 
     fn set_file_information(

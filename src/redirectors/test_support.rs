@@ -100,6 +100,9 @@ impl Upcalls for TestUpcalls {
     }
 
     fn invalidate_file(&self, _identity: FileIdentity) {}
+    fn invalidate_attributes(&self, _identity: FileIdentity) {}
+    fn invalidate_name(&self, _directory: FileIdentity, _name: &Name) {}
+    fn invalidate_all(&self) {}
 
     fn report_loss(&self, _loss: Loss) {}
 }

@@ -139,6 +139,7 @@ impl Directories {
             modified: self.since,
             changed: self.since,
             created: self.since,
+            leased: false,
         }
     }
 }

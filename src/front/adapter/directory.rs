@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A page: the least the kernel's buffer can be, and all it is before Linux 6.16.
 const ROOM_MIN: usize = 4096;
@@ -90,13 +91,14 @@ impl Page for ReplyDirectoryPlus {
     fn put(&mut self, front: &Front, listed: &Listed) -> bool {
         let name = OsStr::from_bytes(&listed.name);
         let options = &front.options;
-        let lifetime = translate::lifetime(options.entry_timeout.min(options.attribute_timeout));
         if let Some(found) = listed.file.as_ref().filter(|found| front.count(found)) {
             let number = found.node.number();
             // A share's root, listed above it: its attributes are what was last known of it, and
             // the kernel asks again before it believes them.
             let stale = found.node.is_root();
-            let lifetime = if stale { std::time::Duration::ZERO } else { lifetime };
+            let entry = options.entry_lifetime(&found.attributes);
+            let lifetime = entry.min(options.attribute_lifetime(&found.attributes));
+            let lifetime = if stale { Duration::ZERO } else { translate::lifetime(lifetime) };
             let attributes = translate::attributes(number, &found.attributes);
             let generation = Generation(found.node.reuse_generation());
             let next = listed.next;
@@ -112,7 +114,7 @@ impl Page for ReplyDirectoryPlus {
         if listed.name == b"." || listed.name == b".." {
             attributes.ino = INodeNo(listed.number);
         }
-        !self.add(attributes.ino, listed.next, name, &lifetime, &attributes, Generation(0))
+        !self.add(attributes.ino, listed.next, name, &Duration::ZERO, &attributes, Generation(0))
     }
 
     fn send(self) {

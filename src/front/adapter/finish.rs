@@ -35,14 +35,20 @@ pub fn entry(front: &Arc<Front>, call: Call, reply: ReplyEntry, answer: Answered
 
 /// A name looked for: that it does not exist may be worth remembering.
 pub fn lookup(front: &Arc<Front>, call: Call, reply: ReplyEntry, answer: Answered) {
-    let lifetime = translate::lifetime(front.options.negative_timeout);
-    match answer {
-        Err(status) if status.errno() == Errno::ENOENT && !lifetime.is_zero() => {
-            let nothing = translate::no_file(FileKind::Regular);
-            reply.entry_with_ttls(&Duration::ZERO, &lifetime, &nothing, Generation(0));
-        }
-        answer => entry(front, call, reply, answer),
+    let leased = matches!(answer, Ok(Answer::Absent));
+    let absent = match &answer {
+        Ok(answer) => matches!(answer, Answer::Absent),
+        Err(status) => status.errno() == Errno::ENOENT,
+    };
+    if !absent {
+        return entry(front, call, reply, answer);
     }
+    let lifetime = translate::lifetime(front.options.negative_lifetime(leased));
+    if lifetime.is_zero() {
+        return reply.error(translate::fuser_errno(Errno::ENOENT));
+    }
+    let nothing = translate::no_file(FileKind::Regular);
+    reply.entry_with_ttls(&Duration::ZERO, &lifetime, &nothing, Generation(0));
 }
 
 /// A directory looked up as `.` in itself.
@@ -61,8 +67,8 @@ fn send_entry(front: &Front, reply: ReplyEntry, found: &NodeAnswer) {
         return reply.error(fuser::Errno::EIO);
     }
     reply.entry_with_ttls(
-        &translate::lifetime(front.options.attribute_timeout),
-        &translate::lifetime(front.options.entry_timeout),
+        &translate::lifetime(front.options.attribute_lifetime(&found.attributes)),
+        &translate::lifetime(front.options.entry_lifetime(&found.attributes)),
         &translate::attributes(found.node.number(), &found.attributes),
         Generation(found.node.reuse_generation()),
     );
@@ -74,7 +80,7 @@ pub fn attributes(
 ) -> impl FnOnce(&Arc<Front>, Call, ReplyAttr, Answered) + Send + 'static {
     move |front, call, reply, answer| match answer {
         Ok(Answer::Attributes(attributes)) => {
-            let lifetime = translate::lifetime(front.options.attribute_timeout);
+            let lifetime = translate::lifetime(front.options.attribute_lifetime(&attributes));
             let number = crate::base::ids::NodeNumber(number.0);
             reply.attr(&lifetime, &translate::attributes(number, &attributes));
         }
@@ -108,7 +114,9 @@ pub fn opened(front: &Arc<Front>, call: Call, reply: ReplyOpen, answer: Answered
 pub fn created(front: &Arc<Front>, call: Call, reply: ReplyCreate, answer: Answered) {
     match answer {
         Ok(Answer::Created(found, open)) if front.count(&found) => {
-            let lifetime = front.options.entry_timeout.min(front.options.attribute_timeout);
+            let options = &front.options;
+            let entry = options.entry_lifetime(&found.attributes);
+            let lifetime = entry.min(options.attribute_lifetime(&found.attributes));
             reply.created(
                 &translate::lifetime(lifetime),
                 &translate::attributes(found.node.number(), &found.attributes),

@@ -114,6 +114,7 @@ impl ControlFile {
             modified: owner.since,
             changed: owner.since,
             created: owner.since,
+            leased: false,
         }
     }
 }

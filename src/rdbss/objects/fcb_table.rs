@@ -111,9 +111,13 @@ impl FcbTable {
         &self,
         identity: crate::mrx::request::FileIdentity,
     ) -> Option<Arc<Fcb>> {
+        let known = |number: NodeNumber| self.shard(number).read().get(&number)?.upgrade();
         let number = self.tag.node(identity.number);
-        let fcb = self.shard(number).read().get(&number)?.upgrade()?;
-        (fcb.identity() == identity).then_some(fcb)
+        if let Some(fcb) = known(number).filter(|fcb| fcb.identity() == identity) {
+            return Some(fcb);
+        }
+        // The root is told by a number of its own, and is whatever it is tied to now.
+        known(self.tag.root()).filter(|root| root.binding().identity == identity)
     }
 
     fn same_file(fcb: &Fcb, found: &Found) -> bool {

@@ -1,7 +1,7 @@
 //! Operations on names: lookup, make, link, remove, rename, readlink.
 
 use crate::base::name::Name;
-use crate::base::status::Status;
+use crate::base::status::{Errno, Status};
 use crate::mrx::request::{Found, NewNode, Ownership, RenameMode};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown::call;
@@ -44,10 +44,17 @@ impl Device {
         name: &Name,
     ) -> Result<Answer, Status> {
         let above = self.bound(context, parent)?;
-        let found = call(context, "lookup", || {
-            above.view.redirector().lookup(context, above.file(), name)
-        })?;
-        Ok(Answer::Node(self.node_of(&above.view, parent, name, &found)))
+        let redirector = above.view.redirector();
+        let found = call(context, "lookup", || redirector.lookup(context, above.file(), name));
+        match found {
+            Ok(found) => Ok(Answer::Node(self.node_of(&above.view, parent, name, &found))),
+            Err(status)
+                if status.errno() == Errno::ENOENT && redirector.is_leased(above.file()) =>
+            {
+                Ok(Answer::Absent)
+            }
+            Err(status) => Err(status),
+        }
     }
 
     pub(in crate::rdbss) fn make_node(

@@ -64,7 +64,7 @@ impl Tree {
             };
             rustix::fs::utimensat(fd, "", &times, AtFlags::EMPTY_PATH)?;
         }
-        Ok(node_of(fd)?.attributes)
+        Ok(self.leased(node_of(fd)?))
     }
 
     /// `truncate` of a file that is not open for writing.

@@ -7,7 +7,7 @@
 use super::file::LocalFile;
 use super::node::{kind_of, node_at};
 use super::open::LocalOpen;
-use super::tree::{Tree, found};
+use super::tree::Tree;
 use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::mrx::request::{DirectoryEntry, DirectoryQuery, FileKind};
@@ -156,7 +156,7 @@ impl Tree {
         let (kind, number, found) = match seen {
             Some((kind, file, node)) => {
                 let number = file.number;
-                (kind, number, with_files.then(|| found(file, &node)))
+                (kind, number, with_files.then(|| self.found(file, &node)))
             }
             // A mount point here shows the number it covers, as it does in any directory.
             None => (kind?, self.registry.numbers.number(parent.key.device, inode), None),

@@ -16,8 +16,9 @@ use crate::base::name::Name;
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::{FileIdentity, FileKind};
 use rustix::fd::OwnedFd;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The mini-redirector's half of an FCB.
 pub(super) struct LocalFile {
@@ -29,6 +30,8 @@ pub(super) struct LocalFile {
     pub(super) number: u64,
     /// Was its descriptor used since the cache last looked?
     pub(super) used: AtomicBool,
+    /// Which state of the file pages may be cached of ([`LocalFile::may_keep`]); 0: none.
+    cached: AtomicU64,
     pub(super) place: Mutex<Place>,
     registry: Arc<Registry>,
 }
@@ -95,7 +98,20 @@ impl LocalFile {
     ) -> Arc<Self> {
         let number = registry.numbers.number(key.device, key.inode);
         let place = Mutex::new(Rank::RedirectorInner, place);
-        Arc::new(Self { key, kind, number, used: AtomicBool::new(false), place, registry })
+        let (used, cached) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { key, kind, number, used, cached, place, registry })
+    }
+
+    /// It is opened, and this is its state: may pages stay that were cached since the last open? A
+    /// state is a number that never comes back when the content has changed; none: not known.
+    pub(super) fn may_keep(&self, state: Option<NonZeroU64>) -> bool {
+        let state = state.map_or(0, NonZeroU64::get);
+        self.cached.swap(state, Ordering::SeqCst) == state && state != 0
+    }
+
+    /// Others have changed it: no page of before may stay.
+    pub(super) fn forget_cached(&self) {
+        self.cached.store(0, Ordering::SeqCst);
     }
 
     /// As the core knows it.

@@ -3,7 +3,7 @@
 use super::file::LocalFile;
 use super::node::{Node, decode_device, node_of, type_of};
 use super::proc::ProcFds;
-use super::tree::{Tree, beneath, found};
+use super::tree::{Tree, beneath};
 use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::mrx::request::{
@@ -66,7 +66,7 @@ impl Tree {
         if kind == FileKind::Directory {
             self.registry.fds.admit(&file, fd);
         }
-        Ok(found(file, &made))
+        Ok(self.found(file, &made))
     }
 
     /// Makes a regular file and opens it.
@@ -92,7 +92,7 @@ impl Tree {
             .map_err(Status::from)
             .and_then(|made| self.settle(fd.as_fd(), made, &directory, owner))
             .map_err(|status| self.undo(&directory, name, FileKind::Regular, status))?;
-        Ok((found(self.adopt(parent, name, &made), &made), fd))
+        Ok((self.found(self.adopt(parent, name, &made), &made), fd))
     }
 
     /// Gives what was just made to the caller with the permissions asked for, and says what it is
@@ -158,7 +158,7 @@ impl Tree {
         if !file.has_name() {
             self.relocate(file, parent, name);
         }
-        Ok(node_of(&fd)?.attributes)
+        Ok(self.leased(node_of(&fd)?))
     }
 
     /// `readlink`.

@@ -62,6 +62,7 @@ fn from_statx(seen: &Statx) -> Result<Node, Errno> {
         modified: timestamp(&seen.stx_mtime),
         changed: timestamp(&seen.stx_ctime),
         created,
+        leased: false,
     };
     Ok(Node { key, attributes })
 }

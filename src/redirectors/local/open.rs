@@ -2,16 +2,25 @@
 
 use super::directory::Listing;
 use super::file::LocalFile;
+use super::node::node_of;
 use super::tree::Tree;
 use super::watch::{Watches, Watching};
 use crate::base::status::{Errno as StatusErrno, Status};
 use crate::base::sync::{Mutex, Rank};
-use crate::mrx::request::{Access, AllocateMode, Buffering, FileKind, OpenOptions, SeekTo};
+use crate::mrx::request::{
+    Access, AllocateMode, Buffering, FileKind, OpenOptions, SeekTo, Timestamp,
+};
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
+
+/// Two changes nearer to each other than this may have the same time: the coarsest clock of a file
+/// system that is still about ticks every other second.
+const FRESH_SECONDS: i64 = 3;
 
 /// The mini-redirector's half of a SRV_OPEN: a descriptor of its own, which needs no name.
 pub(super) struct LocalOpen {
@@ -107,15 +116,46 @@ impl Tree {
         Ok(LocalOpen::of_file(fd))
     }
 
-    /// What may be cached for an open. Nothing is held back here, so a close of what was only read
-    /// has nothing to say.
-    pub(super) fn buffering(&self, options: OpenOptions) -> Buffering {
+    /// What may be cached for an open.
+    ///
+    /// Pages stay from one open to the next while nobody else has changed the file: as the lease
+    /// says, and without one as the times of the file say. Listings are cached under a lease alone:
+    /// the times of a directory do not tell two changes within one tick apart.
+    pub(super) fn buffering(
+        &self,
+        file: &LocalFile,
+        open: &LocalOpen,
+        options: OpenOptions,
+    ) -> Buffering {
+        let is_file = open.is_file();
+        let epoch = self.lease.epoch(file.key.device);
+        let state = match epoch {
+            Some(epoch) => NonZeroU64::new(epoch << 1 | 1),
+            None if is_file => self.state_by_times(open),
+            None => None,
+        };
+        let keeps = file.may_keep(state) || self.keep_cache;
         Buffering {
-            keep_cache: self.keep_cache,
-            cache_directory: self.keep_cache,
-            no_flush: options.access == Access::Read,
+            keep_cache: keeps,
+            cache_directory: !is_file && (epoch.is_some() || self.keep_cache),
+            no_flush: options.access == Access::Read || self.closes_silently,
             ..Buffering::default()
         }
+    }
+
+    /// A number for what the file holds, from its times and size; none while the last change is so
+    /// fresh that another one might get the same times.
+    fn state_by_times(&self, open: &LocalOpen) -> Option<NonZeroU64> {
+        let is = node_of(&open.fd).ok()?.attributes;
+        let now = Timestamp::from(self.clock.wall());
+        let changed = is.modified.max(is.changed);
+        if changed.seconds + FRESH_SECONDS > now.seconds {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        (is.modified, is.changed, is.size).hash(&mut hasher);
+        // Even, and not 0: a state of a lease is odd.
+        NonZeroU64::new(hasher.finish() & !1)
     }
 
     /// Writes all of `data`, or as much as there is room for.

@@ -8,6 +8,9 @@ pub struct LocalOptions {
     /// The kernel keeps pages and listings from one open to the next. What others change in the
     /// directory itself is then seen only when its modification time has changed.
     pub keep_cache: bool,
+    /// Have the system tell what others change in the directory (`lease.rs`), where it can: then
+    /// names, attributes, pages and listings are cached until it does.
+    pub lease: bool,
     /// Descriptors for known files that are not open; none: half of what the process may have.
     pub max_fds: Option<usize>,
     /// Files that stay open here for the next reader for a while after their last one has closed
@@ -17,13 +20,13 @@ pub struct LocalOptions {
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { keep_cache: false, max_fds: None, delayed_closes: 127 }
+        Self { keep_cache: false, lease: true, max_fds: None, delayed_closes: 127 }
     }
 }
 
 impl LocalOptions {
     /// Every key [`LocalOptions::parse`] knows.
-    pub const KEYS: [&'static str; 3] = ["delayed_closes", "keep_cache", "max_fds"];
+    pub const KEYS: [&'static str; 4] = ["delayed_closes", "keep_cache", "lease", "max_fds"];
 
     /// Reads them from `key=value` pairs, the value empty where none was given.
     ///
@@ -34,6 +37,7 @@ impl LocalOptions {
         for (key, value) in pairs {
             match key.as_str() {
                 "keep_cache" => options.keep_cache = parse_switch(key, value)?,
+                "lease" => options.lease = parse_switch(key, value)?,
                 "max_fds" => {
                     let number = value.parse().ok().filter(|&number: &usize| number > 0);
                     let wanted = || OptionError::invalid(key, value, "a number above 0");
@@ -65,13 +69,19 @@ mod tests {
     #[test]
     fn options_are_read_or_refused_in_one_clear_line() {
         assert_eq!(parse(&[]), Ok(LocalOptions::default()));
-        let all = parse(&[("keep_cache", ""), ("max_fds", "16"), ("delayed_closes", "0")]);
-        let expected = LocalOptions { keep_cache: true, max_fds: Some(16), delayed_closes: 0 };
+        let all = parse(&[
+            ("keep_cache", ""),
+            ("max_fds", "16"),
+            ("delayed_closes", "0"),
+            ("lease", "no"),
+        ]);
+        let expected =
+            LocalOptions { keep_cache: true, lease: false, max_fds: Some(16), delayed_closes: 0 };
         assert_eq!(all, Ok(expected));
         let unknown = parse(&[("maxfds", "3")]).expect_err("a typing error");
         assert_eq!(
             unknown,
-            "unknown option \"maxfds\": known are delayed_closes, keep_cache, max_fds"
+            "unknown option \"maxfds\": known are delayed_closes, keep_cache, lease, max_fds"
         );
         for bad in ["", "0", "-1", "many"] {
             assert!(parse(&[("max_fds", bad)]).is_err(), "{bad}");

@@ -6,14 +6,17 @@
 
 use super::error::LocalError;
 use super::file::{Hold, LocalFile, Location, Place, Whereabouts};
+use super::lease::Lease;
 use super::node::{Node, node_at, node_of};
 use super::options::LocalOptions;
 use super::proc::ProcFds;
 use super::registry::Registry;
+use crate::base::clock::Clock;
 use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::base::sync::{Mutex, Rank};
-use crate::mrx::request::{FileKind, Found};
+use crate::mrx::request::{Attributes, FileKind, Found};
+use crate::mrx::upcall::Upcalls;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
@@ -31,7 +34,13 @@ pub(super) struct Tree {
     pub(super) registry: Arc<Registry>,
     pub(super) proc: ProcFds,
     pub(super) root: Arc<LocalFile>,
+    /// What others change is told while it is alive.
+    pub(super) lease: Arc<Lease>,
+    /// Tells when a state is too fresh to be known by its times.
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) keep_cache: bool,
+    /// A close of what was written has nothing to say here: no error comes that late.
+    pub(super) closes_silently: bool,
     /// Who we are to the backing file system: what we make belongs to us first.
     pub(super) own_uid: u32,
     pub(super) own_gid: u32,
@@ -59,9 +68,15 @@ pub(super) fn beneath() -> ResolveFlags {
 
 impl Tree {
     /// Begins to serve.
-    pub(super) fn open(root: &Path, options: &LocalOptions) -> Result<Self, LocalError> {
+    pub(super) fn open(
+        root: &Path,
+        options: &LocalOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LocalError> {
         let (directory, proc) = open_root(root)?;
         let node = node_of(&directory)
+            .map_err(|source| LocalError::Open { root: root.to_owned(), source })?;
+        let closes_silently = closes_silently(&directory)
             .map_err(|source| LocalError::Open { root: root.to_owned(), source })?;
         let registry = Registry::new(node.key.device, max_fds(options));
         let place = Place { fd: Some(Arc::new(directory)), ..Place::default() };
@@ -71,11 +86,35 @@ impl Tree {
             registry,
             proc,
             root,
+            lease: Lease::new(node.key.device),
+            clock,
             keep_cache: options.keep_cache,
+            closes_silently,
             own_uid: geteuid().as_raw(),
             own_gid: getegid().as_raw(),
             relocation: Mutex::new(Rank::Redirector, ()),
         })
+    }
+
+    /// Takes the lease, if there can be one.
+    pub(super) fn take_lease(&self, upcalls: Arc<dyn Upcalls>) {
+        let root = self.root.whereabouts();
+        let Whereabouts::Open(root) = root else { return };
+        if let Err(error) = self.lease.take(&root, &self.registry, upcalls) {
+            log::info!("no lease, others' changes are asked for instead: {error}");
+        }
+    }
+
+    /// With what the lease says of it.
+    pub(super) fn leased(&self, node: Node) -> Attributes {
+        let leased = self.lease.epoch(node.key.device).is_some();
+        Attributes { leased, ..node.attributes }
+    }
+
+    /// The contract's answer for a file just looked at.
+    pub(super) fn found(&self, file: Arc<LocalFile>, node: &Node) -> Found {
+        let attributes = self.leased(*node);
+        Found { identity: file.identity(), attributes, extension: file }
     }
 
     /// Runs a call that needs a descriptor; if the process has none left, gives some up and runs it
@@ -184,7 +223,7 @@ impl Tree {
             // Swapped between the two calls: what is there now is another lookup's business.
             return Err(Status::FileInvalid);
         }
-        Ok(found(file, &node))
+        Ok(self.found(file, &node))
     }
 
     /// The known file a look at a name has shown, which is at that name from now on.
@@ -271,9 +310,14 @@ impl Tree {
     }
 }
 
-/// The contract's answer for a file just looked at.
-pub(super) fn found(file: Arc<LocalFile>, node: &Node) -> Found {
-    Found { identity: file.identity(), attributes: node.attributes, extension: file }
+/// Is this a file system that has said of every write what there is to say when it ended? Others
+/// (the network's) may keep an error until the close.
+fn closes_silently(directory: &OwnedFd) -> Result<bool, Errno> {
+    // As statfs(2) lists them: tmpfs, ext2 to ext4, xfs, btrfs, f2fs, bcachefs, zfs.
+    const LOCAL: [u32; 7] =
+        [0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
+    let kind = rustix::fs::fstatfs(directory)?.f_type;
+    Ok(LOCAL.iter().any(|local| i64::from(*local) == i64::from(kind)))
 }
 
 /// Does an error of a step say that the file is not at this name?

@@ -239,6 +239,7 @@ impl Node {
             modified: state.modified,
             changed: state.changed,
             created: state.created,
+            leased: false,
         }
     }
 

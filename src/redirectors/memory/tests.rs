@@ -113,6 +113,9 @@ impl Upcalls for TestUpcalls {
         Arc::clone(&self.0)
     }
     fn invalidate_file(&self, _identity: FileIdentity) {}
+    fn invalidate_attributes(&self, _identity: FileIdentity) {}
+    fn invalidate_name(&self, _directory: FileIdentity, _name: &Name) {}
+    fn invalidate_all(&self) {}
     fn report_loss(&self, _loss: Loss) {}
 }
 

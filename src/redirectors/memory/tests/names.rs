@@ -23,6 +23,7 @@ fn what_is_made_is_found_with_what_was_asked_for() {
         modified: now,
         changed: now,
         created: now,
+        leased: false,
     };
     assert_eq!(found.attributes, expected);
     assert_eq!(rig.lookup(&rig.root, "g").err(), Some(Status::ObjectNameNotFound));
