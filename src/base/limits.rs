@@ -113,6 +113,10 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CHANGES_KEPT: usize = 256;
 /// What is read of an inotify queue at once; one event takes up to 272 bytes.
 pub const INOTIFY_BUFFER_BYTES: usize = 64 * 1024;
+/// How often a spare worker looks whether requests are taken.
+pub const DEPUTY_TICK: Duration = Duration::from_millis(1);
+/// A lone reader looks at every so many requests whether the next one is there already.
+pub const BACKLOG_LOOKS: usize = 8;
 /// What is read of a fanotify queue at once; one event takes up to some 400 bytes.
 pub const LEASE_BUFFER_BYTES: usize = 64 * 1024;
 /// Changes that others make in so short a time are taken together. As long as that, what they

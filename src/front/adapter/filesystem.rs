@@ -41,11 +41,13 @@ impl Adapter {
         reply: R,
         body: impl FnOnce(&Arc<Front>, Call, R),
     ) {
+        self.0.door.readers.took();
         match self.0.enter(request, word) {
             Some(call) => self.0.guard(word, || body(&self.0, call, reply)),
             // Dropped, it would answer EIO.
             None => mem::forget(reply),
         }
+        self.0.door.served();
     }
 
     /// Handles a request that becomes one operation.

@@ -7,10 +7,14 @@
 use crate::base::clock::Clock;
 use crate::base::sync::{Condvar, Mutex, Rank};
 use crate::front::transport::abi::error_reply;
+use crate::front::transport::readers::Readers;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// The door.
 pub struct Door {
@@ -21,6 +25,8 @@ pub struct Door {
     inside: AtomicUsize,
     gate: Mutex<()>,
     empty: Condvar,
+    /// Which workers wait for requests.
+    pub readers: Arc<Readers>,
 }
 
 /// A request that came in; it leaves when this is dropped.
@@ -40,6 +46,7 @@ impl Door {
             inside: AtomicUsize::new(0),
             gate: Mutex::new(Rank::Leaf, ()),
             empty: Condvar::new(),
+            readers: Arc::new(Readers::default()),
         })
     }
 
@@ -50,6 +57,16 @@ impl Door {
         self.inside.fetch_add(1, Ordering::SeqCst);
         let inside = Inside { door: self.clone() };
         (!self.is_closed()).then_some(inside)
+    }
+
+    /// The calling worker has served its request, and comes back when it is to read the next one.
+    pub fn served(&self) {
+        let is_more = || {
+            let mut polled = [PollFd::new(&self.device, PollFlags::IN)];
+            // An error is for the read to tell.
+            poll(&mut polled, Some(&AT_ONCE)) != Ok(0)
+        };
+        self.readers.served(is_more);
     }
 
     /// Is it closed?

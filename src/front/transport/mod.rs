@@ -18,6 +18,7 @@ pub mod door;
 pub mod handshake;
 pub mod helper;
 pub mod mountinfo;
+pub mod readers;
 pub mod redirect;
 pub mod registration;
 pub mod workers;

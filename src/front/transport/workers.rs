@@ -247,6 +247,7 @@ impl Workers {
             return Err(format!("{inside} requests did not end in time"));
         }
         quiesce();
+        self.line.door.readers.close();
         self.line.redirect_all(dead.as_fd()).map_err(|errno| errno.to_string())?;
         let sleepers = self.running();
         let wakers =
@@ -266,6 +267,7 @@ impl Workers {
         count: usize,
     ) -> Result<(), FrontError> {
         let redirected = self.line.redirect_all(self.line.device.as_fd());
+        self.line.door.readers.open();
         self.line.door.open();
         redirected.map_err(|errno| FrontError::Start(errno.into()))?;
         self.fill(filesystem, count)?;
@@ -327,6 +329,7 @@ impl Line {
                 }
             }
         }
+        self.door.readers.left();
         self.take_seat(worker, None);
         self.leave();
     }

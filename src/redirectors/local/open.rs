@@ -138,7 +138,7 @@ impl Tree {
         Buffering {
             keep_cache: keeps,
             cache_directory: !is_file && (epoch.is_some() || self.keep_cache),
-            no_flush: options.access == Access::Read || self.closes_silently,
+            no_flush: options.access == Access::Read,
             ..Buffering::default()
         }
     }

@@ -39,8 +39,6 @@ pub(super) struct Tree {
     /// Tells when a state is too fresh to be known by its times.
     pub(super) clock: Arc<dyn Clock>,
     pub(super) keep_cache: bool,
-    /// A close of what was written has nothing to say here: no error comes that late.
-    pub(super) closes_silently: bool,
     /// Who we are to the backing file system: what we make belongs to us first.
     pub(super) own_uid: u32,
     pub(super) own_gid: u32,
@@ -76,8 +74,6 @@ impl Tree {
         let (directory, proc) = open_root(root)?;
         let node = node_of(&directory)
             .map_err(|source| LocalError::Open { root: root.to_owned(), source })?;
-        let closes_silently = closes_silently(&directory)
-            .map_err(|source| LocalError::Open { root: root.to_owned(), source })?;
         let registry = Registry::new(node.key.device, max_fds(options));
         let place = Place { fd: Some(Arc::new(directory)), ..Place::default() };
         let make = || LocalFile::new(Arc::clone(&registry), node.key, FileKind::Directory, place);
@@ -89,7 +85,6 @@ impl Tree {
             lease: Lease::new(node.key.device),
             clock,
             keep_cache: options.keep_cache,
-            closes_silently,
             own_uid: geteuid().as_raw(),
             own_gid: getegid().as_raw(),
             relocation: Mutex::new(Rank::Redirector, ()),
@@ -308,16 +303,6 @@ impl Tree {
             }
         }
     }
-}
-
-/// Is this a file system that has said of every write what there is to say when it ended? Others
-/// (the network's) may keep an error until the close.
-fn closes_silently(directory: &OwnedFd) -> Result<bool, Errno> {
-    // As statfs(2) lists them: tmpfs, ext2 to ext4, xfs, btrfs, f2fs, bcachefs, zfs.
-    const LOCAL: [u32; 7] =
-        [0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
-    let kind = rustix::fs::fstatfs(directory)?.f_type;
-    Ok(LOCAL.iter().any(|local| i64::from(*local) == i64::from(kind)))
 }
 
 /// Does an error of a step say that the file is not at this name?
