@@ -2,6 +2,7 @@
 
 use crate::base::clock::{Clock, Moment, SystemClock};
 use crate::base::ids::{Caller, SerialNumber};
+use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::base::stop::Loss;
 use crate::base::sync::{Mutex, Rank};

@@ -28,6 +28,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// What waits for a disk, or may move any number of bytes.
+const TAKE_LONG: [&str; 3] = ["fsync", "fallocate", "copy_file_range"];
+
 /// The front as fuser takes it; each worker has a clone.
 #[derive(Clone)]
 pub struct Adapter(pub Arc<Front>);
@@ -42,6 +45,9 @@ impl Adapter {
         body: impl FnOnce(&Arc<Front>, Call, R),
     ) {
         self.0.door.readers.took();
+        if TAKE_LONG.contains(&word) {
+            self.0.door.readers.will_take_long();
+        }
         match self.0.enter(request, word) {
             Some(call) => self.0.guard(word, || body(&self.0, call, reply)),
             // Dropped, it would answer EIO.

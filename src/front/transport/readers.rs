@@ -182,3 +182,124 @@ impl Readers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::threads::{self, Thread};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::{Duration, Instant};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A worker that takes a request when it is told to, and tells when it goes to read again.
+    struct Worker {
+        requests: Sender<bool>,
+        reads: Receiver<()>,
+        thread: Thread,
+    }
+
+    impl Worker {
+        fn new(readers: &Arc<Readers>) -> Self {
+            let (requests, inbox) = channel();
+            let (outbox, reads) = channel();
+            let readers = readers.clone();
+            let thread = threads::spawn("t-worker", move || {
+                while let Ok(is_more) = inbox.recv() {
+                    readers.took();
+                    readers.served(|| is_more);
+                    let _ = outbox.send(());
+                }
+            });
+            Self { requests, reads, thread: thread.expect("room") }
+        }
+
+        /// It takes a request and has served it; is another one there already?
+        fn serve(&self, is_more: bool) {
+            self.requests.send(is_more).expect("it lives");
+        }
+
+        fn reads(&self) {
+            self.reads.recv_timeout(LIMIT).expect("it reads again");
+        }
+
+        fn end(self) {
+            drop(self.requests);
+            self.thread.join();
+        }
+    }
+
+    fn await_spares(readers: &Readers, wanted: usize) {
+        let until = Instant::now() + LIMIT;
+        while readers.spares.lock().waiting != wanted {
+            assert!(Instant::now() < until, "{wanted} spare workers");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn one_reads_and_the_others_are_spare_until_nothing_comes() {
+        let readers = Arc::new(Readers::default());
+        let workers: Vec<_> = (0..3).map(|_| Worker::new(&readers)).collect();
+        workers[0].serve(false);
+        workers[0].reads();
+        assert_eq!(readers.reading.load(Ordering::SeqCst), 1);
+        workers[1].serve(false);
+        workers[2].serve(false);
+        // Nobody takes a request from here on: tick by tick all read.
+        workers[1].reads();
+        workers[2].reads();
+        assert_eq!(readers.reading.load(Ordering::SeqCst), 3);
+        workers.into_iter().for_each(Worker::end);
+        assert_eq!(readers.reading.load(Ordering::SeqCst), 0, "counted while they live");
+    }
+
+    #[test]
+    fn a_spare_one_reads_when_more_is_there() {
+        let readers = Arc::new(Readers::default());
+        let (one, other) = (Worker::new(&readers), Worker::new(&readers));
+        one.serve(false);
+        one.reads();
+        other.serve(true);
+        other.reads();
+        assert_eq!(readers.reading.load(Ordering::SeqCst), 2, "neither is spare");
+        one.end();
+        other.end();
+    }
+
+    #[test]
+    fn nobody_is_spare_when_it_is_closed() {
+        let readers = Arc::new(Readers::default());
+        let (one, other) = (Worker::new(&readers), Worker::new(&readers));
+        one.serve(false);
+        one.reads();
+        readers.close();
+        other.serve(false);
+        other.reads();
+        readers.open();
+        one.end();
+        other.end();
+    }
+
+    /// The reader is at work for long: the deputy takes its place, and the next one the deputy's.
+    #[test]
+    fn spare_ones_read_when_the_reader_is_stuck() {
+        let readers = Arc::new(Readers::default());
+        let (one, two) = (Worker::new(&readers), Worker::new(&readers));
+        let (stuck, go_on) = channel::<()>();
+        one.serve(false);
+        one.reads();
+        let its = readers.clone();
+        let served = threads::spawn("t-stuck", move || {
+            its.took();
+            let _ = go_on.recv();
+        });
+        two.serve(false);
+        two.reads();
+        await_spares(&readers, 0);
+        drop(stuck);
+        served.expect("room").join();
+        one.end();
+        two.end();
+    }
+}

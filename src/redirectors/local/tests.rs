@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod io;
+mod lease;
 mod listing;
 mod names;
 mod owners;
@@ -51,13 +52,24 @@ impl Served {
         Self::on(tempfile::tempdir().expect("a directory"), options)
     }
 
+    /// Without a lease: it takes a descriptor, and what this process does is not hidden from it
+    /// while other tests have one, too.
     pub(super) fn on(place: tempfile::TempDir, options: LocalOptions) -> Self {
+        Self::under(place, LocalOptions { lease: false, ..options }, TestUpcalls::shared())
+    }
+
+    /// For a core that hears.
+    fn under(
+        place: tempfile::TempDir,
+        options: LocalOptions,
+        upcalls: std::sync::Arc<dyn crate::mrx::upcall::Upcalls>,
+    ) -> Self {
         let root = place.path().join("root");
         fs::create_dir_all(&root).expect("made");
         fs::create_dir_all(place.path().join("outside")).expect("made");
         let local = Local::new(root, options);
         let context = TestContext::new();
-        local.start(&context, TestUpcalls::shared()).expect("started");
+        local.start(&context, upcalls).expect("started");
         let srv_call = local.create_srv_call(&context).expect("connected");
         let (_, root) = local.create_v_net_root(&context, &srv_call).expect("a root");
         Self { place, local, root: root.into() }

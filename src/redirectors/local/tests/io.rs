@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::status::Errno;
 use crate::mrx::request::{
-    AllocateMode, SeekTo, SetAttributes, SetExtendedAttributeMode, SetTime, Timestamp,
+    AllocateMode, Buffering, SeekTo, SetAttributes, SetExtendedAttributeMode, SetTime, Timestamp,
 };
 
 impl Served {
@@ -66,6 +66,11 @@ fn a_reclaimed_open_keeps_the_content() {
     assert_eq!(served.write(&open, 4, b"!"), Ok(1));
 }
 
+fn buffering(served: &Served, file: &TestFile, access: Access) -> Buffering {
+    let opened = served.local.open(&TestContext::new(), file.as_ref(), opening(access));
+    opened.expect("opened").buffering
+}
+
 #[test]
 fn caching_is_what_was_asked_for() {
     for keep_cache in [false, true] {
@@ -73,14 +78,38 @@ fn caching_is_what_was_asked_for() {
         fs::write(served.path("f"), b"").expect("written");
         let file = served.walk("f").expect("found");
         for access in [Access::Read, Access::Write] {
-            let context = TestContext::new();
-            let opened = served.local.open(&context, file.as_ref(), opening(access));
-            let buffering = opened.expect("opened").buffering;
+            let buffering = buffering(&served, &file, access);
             assert_eq!(buffering.keep_cache, keep_cache);
             assert_eq!(buffering.no_flush, access == Access::Read);
             assert!(!buffering.direct && !buffering.stream);
         }
     }
+}
+
+/// S-167: without a lease the times say whether pages may stay, once they are old enough to.
+#[test]
+fn pages_stay_while_the_times_do() {
+    let served = Served::new();
+    fs::write(served.path("f"), b"old").expect("written");
+    let file = served.walk("f").expect("found");
+    let keeps = || buffering(&served, &file, Access::Read).keep_cache;
+    assert_eq!([keeps(), keeps()], [false, false], "another change might get the same times");
+    let age = |seconds: u64| {
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
+        let open = fs::File::options().write(true).open(served.path("f")).expect("opened");
+        open.set_modified(time).expect("set");
+    };
+    age(60);
+    // The change of the times is fresh itself.
+    assert!(!keeps());
+    let until = std::time::Instant::now() + crate::redirectors::test_support::LIMIT;
+    while !keeps() {
+        assert!(std::time::Instant::now() < until, "it never gets old");
+        std::thread::yield_now();
+    }
+    assert!(keeps());
+    fs::write(served.path("f"), b"new").expect("written");
+    assert!(!keeps(), "changed");
 }
 
 #[test]

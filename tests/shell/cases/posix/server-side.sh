@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # TIMEOUT: 40
-# S-20: what changes on the server by another hand is seen when the lifetimes of what is cached end.
+# S-20: what changes on the server by another hand is seen, without a lease, when
+# the lifetimes of what is cached end.
 . "$TEST_LIB/common.sh"
 mkdir "$TEST_DIR/back"
 echo one >"$TEST_DIR/back/f"
-mount_rdr "local:$TEST_DIR/back"
+mount_rdr "local:$TEST_DIR/back" -o lease=no
 assert_eq "$(cat "$TEST_MNT/f")" one
 echo three >"$TEST_DIR/back/f"
 shows() { [ "$(cat "$TEST_MNT/f")" = three ]; }
