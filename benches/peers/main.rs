@@ -1,7 +1,8 @@
 //! What programs feel, on several file systems side by side: each workload runs on each of them in
 //! every round, the order turned by one from round to round, so that a noisy machine disturbs all
 //! alike. Prints, for each workload, the median time on the first, and of every other one the
-//! median of its ratio to the first of the same round; and the ratios of the second to those after it.
+//! median of its ratio to the first of the same round; and the ratios of the second to those after
+//! it.
 //!
 //! Starts no server: `benches/peers/run.sh` does. Arguments: `NAME=DIR` each, `--rounds N`, `--only
 //! PREFIX`. A workload that fails on one file system is shown as `-` there, with its reason below.

@@ -110,12 +110,6 @@ pub trait MiniRedirector: Send + Sync {
         name: &Name,
     ) -> Result<Found, Status>;
 
-    /// Will the server say when a name appears in this directory (`Attributes::leased`)? Then it
-    /// may be remembered for long that there is none.
-    fn is_leased(&self, directory: FileRef<'_>) -> bool {
-        false
-    }
-
     /// Makes a directory, symlink or special file.
     fn make_node(
         &self,

@@ -128,7 +128,7 @@ impl Device {
         for (at, name) in path.iter().enumerate() {
             let found = match self.lookup(context, &node, name)? {
                 Answer::Node(found) => found,
-                Answer::Absent => return Err(Status::ObjectNameNotFound),
+                Answer::Absent => return Err(Status::Posix(Errno::ENOENT)),
                 _ => return Err(Status::Unsuccessful),
             };
             if found.attributes.kind == FileKind::Directory {

@@ -245,11 +245,6 @@ impl MiniRedirector for Faulty {
         self.inner.open(context, file, options)
     }
 
-    fn is_leased(&self, directory: FileRef<'_>) -> bool {
-        let _inside = self.meet(Callout::IsLeased, None);
-        self.inner.is_leased(directory)
-    }
-
     fn should_try_to_collapse_this_open(&self, open: OpenRef<'_>) -> bool {
         let _inside = self.meet(Callout::ShouldTryToCollapseThisOpen, None);
         self.inner.should_try_to_collapse_this_open(open)

@@ -162,12 +162,6 @@ impl MiniRedirector for Local {
         self.tree()?.lookup(&file(parent)?, name)
     }
 
-    fn is_leased(&self, directory: FileRef<'_>) -> bool {
-        let device = file(directory).map(|directory| directory.key.device);
-        let epoch = |tree: &Tree| tree.lease.epoch(device.ok()?);
-        self.tree.get().and_then(epoch).is_some()
-    }
-
     fn make_node(
         &self,
         _context: Context<'_>,

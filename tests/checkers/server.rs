@@ -83,6 +83,7 @@ impl Server {
             modified: Timestamp::default(),
             changed: Timestamp::default(),
             created: Timestamp::default(),
+            leased: false,
         };
         let identity = FileIdentity { number, generation };
         Found { identity, attributes, extension: Arc::new(()) }

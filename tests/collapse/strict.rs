@@ -84,6 +84,7 @@ impl Strict {
             modified: Timestamp::default(),
             changed: Timestamp::default(),
             created: Timestamp::default(),
+            leased: false,
         };
         let identity = FileIdentity { number, generation: 0 };
         Found { identity, attributes, extension: Arc::new(()) }

@@ -206,6 +206,7 @@ impl Null {
             modified: Timestamp::default(),
             changed: Timestamp::default(),
             created: Timestamp::default(),
+            leased: false,
         }
     }
 

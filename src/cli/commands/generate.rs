@@ -122,6 +122,11 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
         "entry_timeout=T, attr_timeout=T, negative_timeout=T",
         "how long the kernel keeps names (1s), attributes (1s), and the absence of names (0)",
     ),
+    (
+        "lease_timeout=T",
+        "how long it keeps all three where the server says what others change (10s; where one of \
+         the three is given, those)",
+    ),
     ("control_dir=NAME|off", "the hidden directory of the control file (.minirdr)"),
     (
         "control_group=NAME|GID",

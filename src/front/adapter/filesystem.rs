@@ -3,13 +3,13 @@
 //! No method answers ENOSYS but those the kernel should never ask again (`bmap`): the kernel
 //! remembers it for ever (fuse.md 2.2).
 
-use crate::base::ids::{Caller, HandleNumber, NodeNumber};
+use crate::base::ids::{HandleNumber, NodeNumber};
 use crate::base::status::{Errno, Status};
 use crate::front::adapter::control;
 use crate::front::adapter::data::CopySide;
 use crate::front::adapter::directory::Directory;
 use crate::front::adapter::finish;
-use crate::front::adapter::front::{Call, Front, Refusable};
+use crate::front::adapter::front::Front;
 use crate::front::adapter::locks::{self, RawLock};
 use crate::front::control_dir::directory::Read;
 use crate::front::translate::{self, RawSetAttributes};
@@ -28,49 +28,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What waits for a disk, or may move any number of bytes.
-const TAKE_LONG: [&str; 3] = ["fsync", "fallocate", "copy_file_range"];
-
 /// The front as fuser takes it; each worker has a clone.
 #[derive(Clone)]
 pub struct Adapter(pub Arc<Front>);
-
-impl Adapter {
-    /// Lets a request in and handles it under guard; leaves it unanswered when the door is closed.
-    fn handle<R: Refusable>(
-        &self,
-        word: &'static str,
-        request: &Request,
-        reply: R,
-        body: impl FnOnce(&Arc<Front>, Call, R),
-    ) {
-        self.0.door.readers.took();
-        if TAKE_LONG.contains(&word) {
-            self.0.door.readers.will_take_long();
-        }
-        match self.0.enter(request, word) {
-            Some(call) => self.0.guard(word, || body(&self.0, call, reply)),
-            // Dropped, it would answer EIO.
-            None => mem::forget(reply),
-        }
-        self.0.door.served();
-    }
-
-    /// Handles a request that becomes one operation.
-    fn serve<'a, R: Refusable>(
-        &self,
-        word: &'static str,
-        request: &Request,
-        reply: R,
-        make: impl FnOnce(&Front, Caller) -> Result<Operation<'a>, Status>,
-        finish: impl FnOnce(&Arc<Front>, Call, R, Result<Answer, Status>) + Send + 'static,
-    ) {
-        self.handle(word, request, reply, |front, call, reply| {
-            let made = make(front, call.caller);
-            front.run(call, made, reply, finish);
-        });
-    }
-}
 
 impl Filesystem for Adapter {
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {

@@ -14,3 +14,4 @@ pub mod front;
 pub mod info;
 pub mod locks;
 pub mod names;
+pub mod serve;

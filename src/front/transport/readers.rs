@@ -186,9 +186,10 @@ impl Readers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::{Clock, SystemClock};
     use crate::base::threads::{self, Thread};
     use std::sync::mpsc::{Receiver, Sender, channel};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     const LIMIT: Duration = Duration::from_secs(20);
 
@@ -230,9 +231,10 @@ mod tests {
     }
 
     fn await_spares(readers: &Readers, wanted: usize) {
-        let until = Instant::now() + LIMIT;
+        let clock = SystemClock::new();
+        let until = clock.now().after(LIMIT);
         while readers.spares.lock().waiting != wanted {
-            assert!(Instant::now() < until, "{wanted} spare workers");
+            assert!(clock.now() < until, "{wanted} spare workers");
             std::thread::yield_now();
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::base::ids::{Generation, NodeNumber};
 use crate::base::name::Name;
-use crate::base::sync::atomic::{AtomicU32, Ordering};
+use crate::base::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::{Extension, FileIdentity, FileRef};
 use crate::rdbss::objects::fcb_table::FcbTable;
@@ -52,6 +52,7 @@ pub struct Fcb {
     place: Mutex<Place>,
     binding: Mutex<Arc<Binding>>,
     opens: AtomicU32,
+    leased: AtomicBool,
 }
 
 impl Fcb {
@@ -70,6 +71,7 @@ impl Fcb {
             place: Mutex::new(Rank::Fcb, Place { at: parent, removed: false }),
             binding: Mutex::new(Rank::Fcb, binding),
             opens: AtomicU32::new(0),
+            leased: AtomicBool::new(false),
         }
     }
 
@@ -123,6 +125,17 @@ impl Fcb {
     pub fn parent(&self) -> Option<(Arc<Self>, Name)> {
         let place = self.place.lock();
         if place.removed { None } else { place.at.clone() }
+    }
+
+    /// Did the server say, when it was asked last, that it tells what others change here
+    /// (`Attributes::leased`)? Of a directory: then it will say when a name appears in it.
+    pub(in crate::rdbss) fn is_leased(&self) -> bool {
+        self.leased.load(Ordering::Relaxed)
+    }
+
+    /// What the server says of that now.
+    pub(in crate::rdbss) fn set_leased(&self, leased: bool) {
+        self.leased.store(leased, Ordering::Relaxed);
     }
 
     /// Is its last known name this one?

@@ -91,6 +91,7 @@ impl FcbTable {
             Some(fcb) => fcb,
             None => self.make(number, view, found, parent),
         };
+        fcb.set_leased(found.attributes.leased);
         let binding = fcb.binding();
         let older = binding.generation() < view.instance().generation;
         if older || (parent.is_none() && !Arc::ptr_eq(&binding.view, view)) {

@@ -44,13 +44,11 @@ impl Device {
         name: &Name,
     ) -> Result<Answer, Status> {
         let above = self.bound(context, parent)?;
-        let redirector = above.view.redirector();
-        let found = call(context, "lookup", || redirector.lookup(context, above.file(), name));
+        let found =
+            call(context, "lookup", || above.view.redirector().lookup(context, above.file(), name));
         match found {
             Ok(found) => Ok(Answer::Node(self.node_of(&above.view, parent, name, &found))),
-            Err(status)
-                if status.errno() == Errno::ENOENT && redirector.is_leased(above.file()) =>
-            {
+            Err(status) if status.errno() == Errno::ENOENT && parent.is_leased() => {
                 Ok(Answer::Absent)
             }
             Err(status) => Err(status),

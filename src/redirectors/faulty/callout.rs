@@ -44,7 +44,6 @@ callouts! {
     CreateVNetRoot = "create_v_net_root";
     FinalizeVNetRoot = "finalize_v_net_root", quiet;
     Lookup = "lookup";
-    IsLeased = "is_leased", quiet;
     MakeNode = "make_node";
     Link = "link";
     Unlink = "unlink";

