@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Outside suites on mounts of their own: pjdfstest and fsx, on memory: and on local:, and fsx with a
-# stop and a start in its middle. It ends with 0 only if everything passed.
+# Outside suites on mounts of their own: pjdfstest, fsx, fio's verification and the file stressors of
+# stress-ng, on memory: and on local:, and fsx with a stop and a start in its middle. It ends with 0
+# only if everything passed.
 #
-#   tests/outside.sh                  all of it, 10 seeds of 10,000 operations
+#   tests/outside.sh                  pjdfstest, fsx with 10 seeds of 10,000 operations, restart, fio
 #   OPS=1000000 SEEDS=1 tests/outside.sh fsx
-#   tests/outside.sh pjdfstest | fsx | restart
+#   SECS=12 MOUNTS=local tests/outside.sh stress      each stressor for so long (4)
+#   tests/outside.sh pjdfstest | fsx | restart | fio | stress
 #
 # Needs root, FUSE and the programs pjdfstest and fsx in $PATH or ~/.cargo/bin:
 #   cargo install --locked pjdfstest@0.2.2 fsx@0.3.2     (pjdfstest: libacl1-dev)
-# The mounts are below /tmp, in a runtime directory of their own.
+# and Debian's fio and stress-ng. The mounts are below /tmp, in a runtime directory of their own. With
+# NATIVE=DIR the suites run in that directory instead, to see whose a failure is.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 : "${MINIRDR:=$root/target/release/minirdr}" "${OPS:=10000}"
-: "${SEEDS:=1 2 3 4 5 6 7 8 9 10}"
+: "${SEEDS:=1 2 3 4 5 6 7 8 9 10}" "${SECS:=4}" "${MOUNTS:=memory local}"
 PATH=$PATH:$HOME/.cargo/bin
 work=$(mktemp -d /tmp/minirdr-outside.XXXXXX)
 mkdir "$work"/{run,back,memory,local} && chmod 755 "$work"
@@ -23,12 +26,17 @@ rdr() { timeout 60 "$MINIRDR" "$@"; }
 fails() { echo "FAIL  $*" && failures=$((failures + 1)); }
 end() {
   for name in memory local; do rdr umount "$name" --deadline 5s --on-deadline abort; done >/dev/null
+  # Interrupted, a suite may still be inside: then the daemon needs its directory.
+  grep -q " $work/" /proc/self/mountinfo && echo "still in use: $work" >&2 && return
   rm -rf --one-file-system "$work"
 }
 trap end EXIT
 [ -x "$MINIRDR" ] || { echo "no $MINIRDR: cargo build --release" >&2; exit 2; }
 rdr mount memory: "$work/memory" --name memory -o allow_other || exit 2
 rdr mount "local:$work/back" "$work/local" --name local -o allow_other || exit 2
+if [ -n "${NATIVE:-}" ]; then
+  MOUNTS=native && mkdir -p "$NATIVE" && ln -s "$(realpath "$NATIVE")" "$work/native"
+fi
 
 # What fsx does, and how often: all it knows, mapped reads and writes among them.
 cat >"$work/fsx.toml" <<'TOML'
@@ -93,11 +101,74 @@ restart_on() {
   [ "$rounds" -gt 0 ] || fails "no stop came while fsx ran on $1: give it more OPS"
 }
 
-for what in ${*:-pjdfstest fsx restart}; do
-  for mount in memory local; do
+# One job of fio: what it writes has a checksum in every block, and is read back and compared.
+fio_job() { # fio_job MOUNT NAME OPTION...
+  local mount=$1 name=$2
+  shift 2
+  mkdir -p "$work/$mount/fio"
+  timeout 300 fio --name="$name" --directory="$work/$mount/fio" --size=32m --verify=crc32c \
+    --verify_fatal=1 --verify_dump=0 --do_verify=1 --minimal "$@" >"$work/fio.log" 2>&1
+  code=$?
+  rm -rf "$work/$mount/fio"
+  if [ "$code" = 0 ] && ! grep -q 'verify: bad' "$work/fio.log"; then passed=$((passed + 1)); else
+    grep -v '^3;' "$work/fio.log" | tail -n 3 && fails "fio $name on $mount"; fi
+}
+fio_on() {
+  local passed=0 mount=$1
+  j() { fio_job "$mount" "$@"; }
+  j in-order --rw=write --bs=128k
+  j at-random --rw=randwrite --bs=4k
+  j unaligned --rw=randwrite --bsrange=512-70001 --bs_unaligned=1 --verify_interval=512
+  j mixed --rw=randrw --rwmixread=40 --bs=4k
+  j fsync --rw=randwrite --bs=8k --fsync=16 --size=8m
+  j o-sync --rw=randwrite --bs=4k --sync=1 --size=4m
+  j allocated --rw=randwrite --bs=32k --fallocate=keep
+  j backlog --rw=randwrite --bs=8k --verify_backlog=128
+  j four-at-once --numjobs=4 --rw=randwrite --bs=8k --size=8m
+  j many-files --nrfiles=200 --rw=randwrite --bs=4k
+  j o-direct --direct=1 --rw=randwrite --bs=64k
+  for engine in mmap vsync splice; do j "$engine" --ioengine=$engine --rw=write --bs=64k; done
+  j mmap-at-random --ioengine=mmap --rw=randwrite --bs=4k
+  for engine in libaio io_uring; do
+    for direct in 0 1; do
+      j "$engine-$direct" --ioengine=$engine --direct=$direct --iodepth=16 --rw=randwrite --bs=16k
+    done
+  done
+  echo "fio on $mount: $passed jobs passed"
+}
+
+# Stressors of stress-ng's class of file systems that touch no file of ours, or (io) every mount there
+# is; and those of other classes that do.
+others='bind-mount binderfs dup eventfd fanotify io ioprio procfs'
+besides='aio aiol flock msync readahead revio seek sendfile splice truncate umask unlink'
+stress_on() {
+  local mount=$1 dir=$work/$1/stress one passed=0 cannot='' class
+  class=$(stress-ng --class 'filesystem?' 2>&1 | sed 's/.*: //')
+  for one in $class $besides; do
+    case " $others " in *" $one "*) continue ;; esac
+    mkdir -m 777 "$dir"
+    timeout $((SECS + 120)) stress-ng "--$one" 2 --timeout "$SECS" --verify --temp-path "$dir" \
+      >"$work/stress.log" 2>&1
+    code=$?
+    case $code in
+      0) if grep -q 'skipping stressor' "$work/stress.log"; then cannot+=" $one"; else
+           passed=$((passed + 1)); fi ;;
+      # It says itself that what it needs is not there.
+      3 | 4) cannot+=" $one" ;;
+      *) grep -i fail "$work/stress.log" | head -n 3 && fails "stress-ng $one on $mount ($code)" ;;
+    esac
+    rm -rf "$dir"
+  done
+  echo "stress-ng on $mount: $passed stressors of $SECS s passed; not possible:${cannot:- none}"
+}
+
+for what in ${*:-pjdfstest fsx restart fio}; do
+  for mount in $MOUNTS; do
     case $what in
       pjdfstest) pjdfstest_on "$mount" ;;
       restart) restart_on "$mount" ;;
+      fio) fio_on "$mount" ;;
+      stress) stress_on "$mount" ;;
       fsx)
         for seed in $SEEDS; do
           if fsx_on "$mount" "$seed" "$OPS"; then echo "fsx on $mount, seed $seed: passed"; else

@@ -3,6 +3,7 @@
 
 use crate::app::control::HostControl;
 use crate::base::ids::{Caller, TicketNumber};
+use crate::base::limits::CONTROL_FILE_LISTED_MAX;
 use crate::base::status::{Status, wire};
 use crate::base::stop::{Answer, CallResult, OnDeadline, Report, State, StopMode, StopOptions};
 use crate::base::units::parse_duration;
@@ -19,8 +20,6 @@ use std::time::Duration;
 
 /// Events handed out in one read.
 const EVENTS_A_READ: usize = 256;
-/// Handles listed in the text.
-const HANDLES_LISTED_MAX: usize = 10_000;
 
 /// The host behind the control files.
 pub struct ControlFiles {
@@ -279,7 +278,7 @@ impl ControlDevice for ControlFiles {
         let mut text = String::from("PID\tUID\tKIND\tMODE\tAGE_S\tUNSENT\tPATH\n");
         let (mut listed, mut more) = (0, 0_u64);
         self.control.handles(&mut |handle| {
-            if listed == HANDLES_LISTED_MAX {
+            if listed == CONTROL_FILE_LISTED_MAX {
                 more += 1;
                 return true;
             }

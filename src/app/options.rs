@@ -3,7 +3,9 @@
 //! Three groups: ours, the generic ones every mount(8) helper must take, and everything else, which
 //! is handed to the mini-redirector: it knows its own options, and refuses what it does not know.
 
-use crate::base::limits::{FUSE_THREADS, LEASE_LIFETIME, REQUEST_DEADLINE, SIGNAL_STOP_DEADLINE};
+use crate::base::limits::{
+    FUSE_THREADS, FUSE_THREADS_MAX, LEASE_LIFETIME, REQUEST_DEADLINE, SIGNAL_STOP_DEADLINE,
+};
 use crate::base::stop::OnDeadline;
 use crate::base::units::{parse_bound, parse_duration};
 use crate::mgmt::overrides::Overrides;
@@ -317,9 +319,6 @@ impl MountOptions {
         Ok(())
     }
 }
-
-/// Most threads `fuse_threads=` takes.
-const FUSE_THREADS_MAX: usize = 64;
 
 /// Words of mount(8), fstab, systemd and libmount that mean nothing to a helper.
 fn is_ignored(key: &str) -> bool {

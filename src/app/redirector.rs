@@ -9,6 +9,7 @@ use crate::mrx::calldown::MiniRedirector;
 use crate::rdbss::register::RedirectorFactory;
 use crate::redirectors::faulty::{FaultPlan, Faulty, FaultyOptions};
 use crate::redirectors::local::{Local, LocalOptions};
+use crate::redirectors::mapped::{Mapped, Mapping, Names};
 use crate::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
 use crate::redirectors::options::OptionError;
 use std::sync::Arc;
@@ -25,17 +26,20 @@ pub fn factory(
     options: &Options,
     clock: &Arc<dyn Clock>,
 ) -> Result<RedirectorFactory, AppError> {
-    match source {
-        Source::Memory => memory(options, clock),
-        Source::Local(root) => local(root, options),
+    let (mapping, options) =
+        Mapping::split(options, SYSTEM).map_err(|error| of(source.scheme(), error))?;
+    let inner = match source {
+        Source::Memory => memory(&options, clock)?,
+        Source::Local(root) => local(root, &options)?,
         Source::Faulty(inner) => {
             let (plan, rest) =
-                FaultyOptions::split(options).map_err(|error| of("faulty", &error))?;
+                FaultyOptions::split(&options).map_err(|error| of("faulty", error))?;
             let inner = factory(inner, &rest, clock)?;
-            Ok(faulty(inner, plan))
+            faulty(inner, plan)
         }
-        Source::Namespace(_) => Err(not_one(source).into()),
-    }
+        Source::Namespace(_) => return Err(not_one(source).into()),
+    };
+    Ok(if mapping.is_identity() { inner } else { mapped(inner, mapping) })
 }
 
 /// Checks options alone: nothing is made, and no directory looked at.
@@ -43,12 +47,13 @@ pub fn factory(
 /// # Errors
 /// One line that says whose option is wrong, and what would be right.
 pub fn check_options(source: &Source, options: &[(String, String)]) -> Result<(), UsageError> {
-    let refused = |error| UsageError(of(source.scheme(), &error).message);
+    let refused = |error| UsageError(of(source.scheme(), error).message);
+    let (_, options) = Mapping::split(options, SYSTEM).map_err(refused)?;
     match source {
-        Source::Memory => MemoryOptions::parse(options).map(drop).map_err(refused),
-        Source::Local(_) => LocalOptions::parse(options).map(drop).map_err(refused),
+        Source::Memory => MemoryOptions::parse(&options).map(drop).map_err(refused),
+        Source::Local(_) => LocalOptions::parse(&options).map(drop).map_err(refused),
         Source::Faulty(inner) => {
-            let (_, rest) = FaultyOptions::split(options).map_err(refused)?;
+            let (_, rest) = FaultyOptions::split(&options).map_err(refused)?;
             check_options(inner, &rest)
         }
         Source::Namespace(_) => Err(not_one(source)),
@@ -60,13 +65,37 @@ fn not_one(source: &Source) -> UsageError {
     UsageError(format!("{source} is no source of one mini-redirector"))
 }
 
-/// Whose option it was: a source may be two mini-redirectors, one inside the other.
-fn of(redirector: &str, error: &OptionError) -> AppError {
+/// Whose option it was: a source may be two mini-redirectors, one inside the other. Each has the
+/// options of a mapping besides its own.
+fn of(redirector: &str, error: OptionError) -> AppError {
+    let error = match error {
+        OptionError::Unknown { key, mut known } => {
+            known.extend(Mapping::KEYS);
+            known.sort_unstable();
+            OptionError::Unknown { key, known }
+        }
+        other => other,
+    };
     AppError::usage(format!("{redirector}: {error}"))
 }
 
+/// Users and groups as the system's name service has them.
+const SYSTEM: Names<'static> = Names { user: &user_number, group: &group_number };
+
+fn user_number(name: &str) -> Option<u32> {
+    let found = nix::unistd::User::from_name(name);
+    let found = found.inspect_err(|error| log::warn!("looking for a user {name:?}: {error}"));
+    found.ok().flatten().map(|user| user.uid.as_raw())
+}
+
+fn group_number(name: &str) -> Option<u32> {
+    let found = nix::unistd::Group::from_name(name);
+    let found = found.inspect_err(|error| log::warn!("looking for a group {name:?}: {error}"));
+    found.ok().flatten().map(|group| group.gid.as_raw())
+}
+
 fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory, AppError> {
-    let options = MemoryOptions::parse(options).map_err(|error| of("memory", &error))?;
+    let options = MemoryOptions::parse(options).map_err(|error| of("memory", error))?;
     let server = MemoryServer::new(clock.clone());
     Ok(Box::new(move || {
         let made: Arc<dyn MiniRedirector> = Arc::new(Memory::new(server.clone(), options));
@@ -75,13 +104,20 @@ fn memory(options: &Options, clock: &Arc<dyn Clock>) -> Result<RedirectorFactory
 }
 
 fn local(root: &std::path::Path, options: &Options) -> Result<RedirectorFactory, AppError> {
-    let options = LocalOptions::parse(options).map_err(|error| of("local", &error))?;
+    let options = LocalOptions::parse(options).map_err(|error| of("local", error))?;
     Local::probe(root).map_err(|error| AppError::failed(error.to_string()))?;
     let root = root.to_owned();
     Ok(Box::new(move || {
         let made: Arc<dyn MiniRedirector> = Arc::new(Local::new(root.clone(), options.clone()));
         made
     }))
+}
+
+fn mapped(inner: RedirectorFactory, mapping: Mapping) -> RedirectorFactory {
+    Box::new(move || {
+        let made: Arc<dyn MiniRedirector> = Arc::new(Mapped::new(inner(), mapping.clone()));
+        made
+    })
 }
 
 fn faulty(inner: RedirectorFactory, plan: FaultPlan) -> RedirectorFactory {

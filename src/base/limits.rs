@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Threads that read `/dev/fuse` (reference fuse.md 5.6: 2 to 4 on 2 cores).
 pub const FUSE_THREADS: usize = 4;
+/// Most threads `fuse_threads=` takes.
+pub const FUSE_THREADS_MAX: usize = 64;
 /// Largest WRITE the kernel may send, in bytes (kernel cap: 256 pages).
 pub const WRITE_BYTES_MAX: u32 = 1024 * 1024;
 /// Background requests the kernel may queue (readahead, asynchronous direct I/O, RELEASE).
@@ -191,6 +193,10 @@ pub const LISTED_MAX: usize = 1024;
 pub const MERGED_MAX: usize = 65_536;
 /// Descriptors and mappings on the mount that one scan of `/proc` looks at.
 pub const FOUND_MAX: usize = 65_536;
+/// Handles listed in the control file `handles`.
+pub const CONTROL_FILE_LISTED_MAX: usize = 10_000;
+/// Survivors listed in a report; the count is exact whatever their number.
+pub const SURVIVORS_LISTED_MAX: usize = 1000;
 /// Scans of `/proc` at once.
 pub const SCANS_MAX: usize = 4;
 /// Handles or holders in one page of a reply.

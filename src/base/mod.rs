@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod name;
 pub mod programs;
 pub mod queue;
+pub mod shrink;
 pub mod status;
 pub mod stop;
 pub mod sync;

@@ -18,6 +18,7 @@
 
 use crate::base::ids::NodeNumber;
 use crate::base::name::Name;
+use crate::base::shrink::room_to_keep;
 use crate::base::sync::{Rank, RwLock};
 use crate::rdbss::objects::fcb::Fcb;
 use crate::rdbss::operation::Node;
@@ -115,7 +116,13 @@ impl<N: KernelNode> Inodes<N> {
                 known.lookups -= lookups;
                 None
             }
-            Some(_) => shard.remove(&number),
+            Some(_) => {
+                let known = shard.remove(&number);
+                if let Some(room) = room_to_keep(shard.len(), shard.capacity()) {
+                    shard.shrink_to(room);
+                }
+                known
+            }
             None => None,
         };
         drop(shard);

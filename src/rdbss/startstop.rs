@@ -13,6 +13,7 @@
 
 use crate::base::clock::Moment;
 use crate::base::ids::{Caller, TicketNumber};
+use crate::base::limits::SURVIVORS_LISTED_MAX;
 use crate::base::stop::{
     Answer, CallKind, CallResult, Notice, Report, State, StopOptions, unix_seconds,
 };
@@ -24,7 +25,6 @@ use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event, Refused, step, with_waiting};
 use crate::rdbss::notice::Ask;
 use crate::rdbss::precedence::{outranks, room};
-use crate::rdbss::stop_order::SURVIVORS_LISTED_MAX;
 use crate::rdbss::terms::Terms;
 use std::collections::VecDeque;
 use std::sync::Arc;

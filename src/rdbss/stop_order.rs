@@ -1,7 +1,9 @@
 //! The order of a stop, step by step (stop.md §4). Runs on the control thread and nowhere else.
 
 use crate::base::clock::Moment;
-use crate::base::limits::{CANCEL_GRACE, RELEASE_GRACE, UNMOUNT_WAIT, WRITE_BACK_WAIT};
+use crate::base::limits::{
+    CANCEL_GRACE, RELEASE_GRACE, SURVIVORS_LISTED_MAX, UNMOUNT_WAIT, WRITE_BACK_WAIT,
+};
 use crate::base::status::Status;
 use crate::base::stop::{
     CallResult, ConfigScope, Notice, OnDeadline, REDIRECTOR_FAILED, REDIRECTOR_TIMEOUT, Report,
@@ -22,8 +24,6 @@ use std::time::Duration;
 
 /// The control thread looks so often whether the stop was tightened while the kernel writes back.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Survivors listed in a report; the count is exact whatever their number.
-pub(in crate::rdbss) const SURVIVORS_LISTED_MAX: usize = 1000;
 
 impl Device {
     /// The control thread takes a stop (stop.md §3).

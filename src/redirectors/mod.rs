@@ -7,6 +7,7 @@
 mod changes;
 pub mod faulty;
 pub mod local;
+pub mod mapped;
 pub mod memory;
 pub mod options;
 mod parked;

@@ -43,6 +43,7 @@ macro_rules! conformance {
         over!(memory, $($cases)+);
         over!(local, $($cases)+);
         over!(faulty, $($cases)+);
+        over!(mapped, $($cases)+);
         over!(posted, $($cases)+);
     };
 }

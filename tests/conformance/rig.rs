@@ -19,6 +19,7 @@ use minirdr::rdbss::operation::{
 use minirdr::rdbss::register::{DeviceOptions, RedirectorFactory};
 use minirdr::redirectors::faulty::{FaultPlan, Faulty};
 use minirdr::redirectors::local::{Local, LocalOptions};
+use minirdr::redirectors::mapped::{Mapped, Mapping, Names};
 use minirdr::redirectors::memory::{Memory, MemoryOptions, MemoryServer};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -35,6 +36,8 @@ enum Behind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Straight,
+    /// Through `mapped`, which shows every id as another one.
+    Mapped,
     /// Through `faulty`, which does nothing; `true`: its callouts count as blocking, so that every
     /// request is posted.
     Faulty(bool),
@@ -65,6 +68,11 @@ impl Rig {
     /// `faulty` without faults over `memory`.
     pub fn faulty() -> Self {
         Self::on(Behind::memory(), Way::Faulty(false), DeviceOptions::default())
+    }
+
+    /// `mapped` over `memory`: users and groups have changed places with others.
+    pub fn mapped() -> Self {
+        Self::on(Behind::memory(), Way::Mapped, DeviceOptions::default())
     }
 
     /// `local` whose callouts are said to block, so that every request goes through the file system
@@ -99,6 +107,12 @@ impl Rig {
         };
         let claims = Claims { capabilities: host.device.capabilities(), notifies, server };
         Self { host, claims, latest, behind, way }
+    }
+
+    /// Does whoever makes a file say what set-id bits it has? Not where he may be another on the
+    /// server.
+    pub fn lets_set_id(&self) -> bool {
+        self.way != Way::Mapped
     }
 
     /// The served directory, of a redirector that serves one.
@@ -142,6 +156,7 @@ fn factory(behind: &Behind, way: Way, latest: Latest) -> RedirectorFactory {
         };
         let made = match way {
             Way::Straight => made,
+            Way::Mapped => Arc::new(Mapped::new(made, exchanged())),
             Way::Faulty(blocking) => {
                 let plan = FaultPlan { blocking, ..FaultPlan::none() };
                 Arc::new(Faulty::new(made, plan))
@@ -150,6 +165,15 @@ fn factory(behind: &Behind, way: Way, latest: Latest) -> RedirectorFactory {
         *latest.lock().expect("no test panics in here") = Some(made.clone());
         made
     })
+}
+
+/// Users and groups 1 to 9999 have changed places with 20001 and on.
+fn exchanged() -> Mapping {
+    let nobody = |_: &str| None;
+    let map = "1-9999/20001:20001-29999/1:@1-9999/@20001:@20001-29999/@1";
+    let words = [("map".to_owned(), map.to_owned())];
+    let names = Names { user: &nobody, group: &nobody };
+    Mapping::split(&words, names).expect("a good map").0
 }
 
 /// A name.

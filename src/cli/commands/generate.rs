@@ -149,6 +149,20 @@ const MOUNT_OPTIONS: &[(&str, &str)] = &[
     ("fuse_threads=N", "threads that serve the kernel (4)"),
     ("fsname=TEXT", "the source column of df and findmnt"),
     ("x-*, auto, noauto, nofail, _netdev, defaults, user, …", "accepted as for mount(8)"),
+    (
+        "uid=USER, gid=GROUP",
+        "show every file as this user's, this group's; on the server it stays whose it was, and \
+         what is made is its maker's",
+    ),
+    (
+        "map=FROM/TO[:@FROM/@TO…]",
+        "show the server's user FROM as TO, its group @FROM as @TO, and tell the server of TO as \
+         FROM; names, numbers, or a range as 1000-1999/5000",
+    ),
+    (
+        "umask=M, fmask=M, dmask=M",
+        "permission bits, octal, that nothing has, no file, no directory",
+    ),
     ("anything else", "goes to the mini-redirector, which refuses what it does not know"),
 ];
 

@@ -250,7 +250,8 @@ fn sources_are_refused_where_they_are() {
 #[test]
 fn options_are_refused_where_they_are() {
     let unknown = |key: &str| {
-        format!("5: memory: unknown option {key:?}: known are delayed_closes, files, latency, size")
+        let known = "delayed_closes, dmask, files, fmask, gid, latency, map, size, uid, umask";
+        format!("5: memory: unknown option {key:?}: known are {known}")
     };
     let (sise, max_fds) = (unknown("sise"), unknown("max_fds"));
     refuses(&[

@@ -5,19 +5,32 @@
 
 use crate::base::ids::NodeNumber;
 use crate::base::name::Name;
+use crate::base::shrink::room_to_keep;
 use crate::base::sync::{Rank, RwLock};
 use crate::mrx::request::Found;
 use crate::rdbss::objects::fcb::{Binding, Fcb};
 use crate::rdbss::objects::number_space::Tag;
 use crate::rdbss::objects::v_net_root::VNetRoot;
-use std::collections::HashMap;
+use hashbrown::{Equivalent, HashMap};
+use std::hash::{Hash, RandomState};
 use std::sync::{Arc, Weak};
 
 const SHARDS: usize = 16;
 
-type Shard = RwLock<HashMap<NodeNumber, Weak<Fcb>>>;
+type Shard = RwLock<Table<NodeNumber>>;
+type Table<K> = HashMap<K, Weak<Fcb>, RandomState>;
 /// Last known names, so that a rename or removal finds the file it moves without asking the server.
-type Names = RwLock<HashMap<(NodeNumber, Name), Weak<Fcb>>>;
+type Names = RwLock<Table<(NodeNumber, Name)>>;
+
+/// A name that is looked for: a key of [`Names`] without a copy of the name.
+#[derive(Hash)]
+struct Sought<'a>(NodeNumber, &'a Name);
+
+impl Equivalent<(NodeNumber, Name)> for Sought<'_> {
+    fn equivalent(&self, key: &(NodeNumber, Name)) -> bool {
+        self.0 == key.0 && *self.1 == key.1
+    }
+}
 
 /// The files of a share.
 pub struct FcbTable {
@@ -37,8 +50,8 @@ impl FcbTable {
             this: this.clone(),
             tag,
             shown_at,
-            shards: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
-            names: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, HashMap::new())),
+            shards: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, Table::default())),
+            names: std::array::from_fn(|_| RwLock::new(Rank::FcbTable, Table::default())),
         })
     }
 
@@ -182,8 +195,7 @@ impl FcbTable {
 
     /// The file last known under a name.
     pub(in crate::rdbss) fn named(&self, parent: NodeNumber, name: &Name) -> Option<Arc<Fcb>> {
-        let key = (parent, name.clone());
-        self.names(parent, name).read().get(&key).and_then(Weak::upgrade)
+        self.names(parent, name).read().get(&Sought(parent, name)).and_then(Weak::upgrade)
     }
 
     /// The files last known in a directory. Looks at every name of the share.
@@ -199,14 +211,14 @@ impl FcbTable {
 
     /// Takes a name out of the index, if it still leads to that file or to none.
     fn forget_name(&self, parent: NodeNumber, name: &Name, file: NodeNumber) {
-        let key = (parent, name.clone());
+        let key = Sought(parent, name);
         let other = {
             let mut names = self.names(parent, name).write();
             let leads_to = names.get(&key).and_then(Weak::upgrade);
             match leads_to {
                 Some(other) if other.number() != file => Some(other),
                 this => {
-                    names.remove(&key);
+                    take_out(&mut names, &key);
                     this
                 }
             }
@@ -262,14 +274,14 @@ impl FcbTable {
         {
             let mut shard = self.shard(number).write();
             if shard.get(&number).is_some_and(|entry| entry.strong_count() == 0) {
-                shard.remove(&number);
+                take_out(&mut shard, &number);
             }
         }
         if let Some((parent, name)) = place {
-            let key = (parent.number(), name.clone());
+            let key = Sought(parent.number(), name);
             let mut names = self.names(key.0, name).write();
             if names.get(&key).is_some_and(|entry| entry.strong_count() == 0) {
-                names.remove(&key);
+                take_out(&mut names, &key);
             }
         }
     }
@@ -282,5 +294,13 @@ impl FcbTable {
             all.extend(shard.read().values().filter_map(Weak::upgrade));
         }
         all
+    }
+}
+
+/// Takes an entry out, and gives room back when the table is mostly empty.
+fn take_out<K: Eq + Hash>(table: &mut Table<K>, key: &(impl Hash + Equivalent<K>)) {
+    table.remove(key);
+    if let Some(room) = room_to_keep(table.len(), table.capacity()) {
+        table.shrink_to(room);
     }
 }

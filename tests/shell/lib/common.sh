@@ -103,14 +103,15 @@ mount_rdr() {
   run rdr mount "$source" "$TEST_MNT" --name "$NAME" --log "$TEST_DIR/daemon.log" "$@"
   [ "$code" = 0 ] || fail "mount ended with $code"
 }
-# each_source FUNCTION : runs it on a mount of memory: and on one of local:, with $each_options.
+# each_source FUNCTION : runs it on a mount of memory: and on one of local:, with $each_options. It
+# is told which in $SOURCE.
 each_source() {
   local source
   mkdir -p "$TEST_DIR/back"
   for source in memory: "local:$TEST_DIR/back"; do
     say "on $source"
     mount_rdr "$source" ${each_options:+-o "$each_options"}
-    (cd "$TEST_MNT" && "$@")
+    (cd "$TEST_MNT" && SOURCE=$source "$@")
     expect 0 rdr umount "$NAME"
   done
 }

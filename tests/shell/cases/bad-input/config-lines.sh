@@ -11,10 +11,13 @@ wrong() { # MESSAGE LINE... : a good provider, and then these lines.
 }
 second=('[[provider]]' 'name = "b"' 'source = "memory:"')
 wrong '5: there is no key "optoins"; did you mean "options"?' 'optoins = {}'
-wrong '5: memory: unknown option "latancy": known are delayed_closes, files, latency, size' \
+known="delayed_closes, dmask, files, fmask, gid, latency, map, size, uid, umask"
+wrong "5: memory: unknown option \"latancy\": known are $known" \
   'options = { latancy = "5ms" }'
 wrong '7: memory: option size=lots: expected a number of bytes such as 64M' \
   '[provider.options]' 'files = 3' 'size = "lots"'
+# S-152: a mapping is a provider's own.
+wrong '5: memory: option umask=9: expected an octal number up to 0777' 'options = { umask = 9 }'
 wrong '5: credentials: memory: takes none; leave them out' 'credentials = "secret"'
 wrong '5: provider "b" has no prefix; write prefix = ["/srv1/docs"]' "${second[@]}"
 wrong '8: prefix "b": it is not absolute; write "/b"' "${second[@]}" 'prefix = ["b"]'
