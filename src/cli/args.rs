@@ -8,6 +8,7 @@ use crate::base::stop::{OnDeadline, StopMode, StopOptions};
 use crate::base::units::{parse_bound, parse_duration};
 pub use crate::cli::commands::watch_path::WatchArgs;
 use crate::cli::exit::Trouble;
+pub use crate::cli::helper::install::InstallArgs;
 pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -75,6 +76,8 @@ pub enum Verb {
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory
     Man(ManArgs),
+    /// Put in place what mount(8), umount(8), systemd, man and shells look for; or take it away
+    InstallHelpers(InstallArgs),
 }
 
 /// `--json`, alone.
@@ -147,6 +150,9 @@ pub struct MountArgs {
     /// by [`READY_ON_STDOUT`], never by a user.
     #[arg(skip)]
     pub ready_on_stdout: bool,
+    /// Only look whether it could be mounted, as `mount -f` of mount(8): change nothing.
+    #[arg(skip)]
+    pub rehearsal: bool,
 }
 
 /// `minirdr list`.
@@ -472,7 +478,7 @@ fn stop_mode() -> impl TypedValueParser<Value = StopMode> {
 }
 
 /// How long `umount -f` gives what it cancels (cli.md, mount helpers).
-const FORCED_DEADLINE: Duration = Duration::from_secs(5);
+pub(in crate::cli) const FORCED_DEADLINE: Duration = Duration::from_secs(5);
 
 impl StopArgs {
     /// What the daemon is asked.
@@ -572,7 +578,7 @@ pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
 }
 
 /// Clap's several lines as one: what was wrong, its tips, and where to read on.
-fn one_line(rendered: &str) -> String {
+pub(in crate::cli) fn one_line(rendered: &str) -> String {
     let mut parts = Vec::new();
     let mut read_on = String::new();
     for line in rendered.lines().map(str::trim) {
