@@ -12,6 +12,7 @@
 use crate::app::MountOptions;
 use crate::app::utab;
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::limits::CONTROL_REPLY_TIMEOUT;
 use crate::base::stop::{OnDeadline, State, StopMode, StopOptions};
 use crate::base::units::count;
 use crate::cli::args::{FORCED_DEADLINE, TableArgs};
@@ -90,7 +91,10 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
     let shown = printable(place.as_os_str().as_bytes());
     let request = Request { name: called(words), args, mount, place, shown };
     let directories = locate::socket_directories(&environment);
-    let exit = match locate::find_by_mount_point(&request.place, &mounts, &directories) {
+    // Who forces does not wait for a daemon that hangs.
+    let patience = if request.args.force { FORCED_DEADLINE } else { CONTROL_REPLY_TIMEOUT };
+    let places = (&*request.place, &*mounts, &*directories);
+    let exit = match locate::find_within(places, patience) {
         Some(target) => request.served(&target)?,
         None => request.unserved()?,
     };
@@ -142,7 +146,7 @@ impl Request {
         }
         let check = settled(&mut client).map_err(failed)?;
         if check.holders.iter().any(|holder| self.is_elsewhere(holder)) {
-            return self.here_alone(&inside(&check.holders));
+            return self.here_alone(&check);
         }
         let asked = configured(&status);
         let check = match (check.holders_total, self.args.lazy, asked.stop_grace) {
@@ -151,11 +155,10 @@ impl Request {
             }
             _ => check,
         };
-        let holders = inside(&check.holders);
-        match (holders.is_empty(), self.args.lazy) {
+        match (inside(&check.holders).is_empty(), self.args.lazy) {
             (true, _) => self.orderly(target, &status, &asked),
-            (false, true) => self.detach(&holders),
-            (false, false) => Ok(self.busy(&holders, check.holders_total)),
+            (false, true) => self.detach(&check),
+            (false, false) => Ok(self.busy(&check.holders, check.holders_total)),
         }
     }
 
@@ -228,7 +231,7 @@ impl Request {
     }
 
     /// Mounted elsewhere too: this place is unmounted, and nothing stopped.
-    fn here_alone(&self, holders: &[Holder]) -> Result<Exit, Trouble> {
+    fn here_alone(&self, check: &CheckReply) -> Result<Exit, Trouble> {
         let hand = if self.args.lazy { Hand::Lazy } else { Hand::Plain };
         match take_away(&self.place, hand) {
             Ok(()) => {
@@ -236,16 +239,16 @@ impl Request {
                 Ok(Exit::DONE)
             }
             Err(trouble) if trouble.exit == Exit::BUSY => {
-                Ok(self.busy(holders, holders.len() as u64))
+                Ok(self.busy(&check.holders, check.holders_total))
             }
             Err(trouble) => Err(trouble),
         }
     }
 
     /// Out of sight, although somebody is inside.
-    fn detach(&self, holders: &[Holder]) -> Result<Exit, Trouble> {
+    fn detach(&self, check: &CheckReply) -> Result<Exit, Trouble> {
         take_away(&self.place, Hand::Lazy)?;
-        let number = count(holders.len() as u64, "holder");
+        let number = count(number_inside(&check.holders, check.holders_total), "holder");
         self.note(&format!("detached; its daemon serves {number} still: `minirdr list`"));
         Ok(Exit::DONE)
     }
@@ -277,9 +280,9 @@ impl Request {
 
     /// Somebody is inside, and named.
     fn busy(&self, holders: &[Holder], total: u64) -> Exit {
-        let total = total.max(holders.len() as u64);
+        let total = number_inside(holders, total);
         self.note(&format!("target is busy: {}", count(total, "holder")));
-        self.table(holders, total);
+        self.table(&inside(holders), total);
         MOUNT_FAILED
     }
 
@@ -331,6 +334,12 @@ fn configured(status: &MountStatus) -> MountOptions {
 /// Those who are inside, without other mounts.
 fn inside(holders: &[Holder]) -> Vec<Holder> {
     holders.iter().filter(|holder| holder.kind != "mount").cloned().collect()
+}
+
+/// How many these are, of all that hold it.
+fn number_inside(holders: &[Holder], total: u64) -> u64 {
+    let others = holders.iter().filter(|holder| holder.kind == "mount").count() as u64;
+    total.saturating_sub(others)
 }
 
 /// Who holds it, when what was closed just now has been released.

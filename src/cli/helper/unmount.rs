@@ -1,6 +1,7 @@
 //! Taking a mount out of the namespace from outside its daemon: umount2(2), or `fusermount3` for
 //! users other than root.
 
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::programs::program;
 use crate::cli::exit::{Exit, Trouble, plain};
 use crate::cli::table::printable;
@@ -9,6 +10,11 @@ use rustix::mount::UnmountFlags;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
+
+/// Requests of an aborted connection end within this time.
+const ABORT_WAIT: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How hard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +36,17 @@ pub fn take_away(place: &Path, hand: Hand) -> Result<(), Trouble> {
     flags.set(UnmountFlags::DETACH, hand == Hand::Lazy);
     flags.set(UnmountFlags::FORCE, hand == Hand::Forced);
     let shown = printable(place.as_os_str().as_bytes());
-    match rustix::mount::unmount(place, flags) {
+    let mut unmounted = rustix::mount::unmount(place, flags);
+    if hand == Hand::Forced {
+        // The requests it has just ended held it: who made them is on his way out.
+        let clock = SystemClock::new();
+        let until = clock.now().after(ABORT_WAIT);
+        while unmounted == Err(Errno::BUSY) && clock.now() < until {
+            std::thread::park_timeout(LOOK_EVERY);
+            unmounted = rustix::mount::unmount(place, flags);
+        }
+    }
+    match unmounted {
         Ok(()) => Ok(()),
         Err(Errno::BUSY) => Err(busy(&shown)),
         Err(Errno::PERM) if hand != Hand::Forced => by_helper(place, hand, &shown),
