@@ -545,6 +545,7 @@ fn front_config(
             devices: !has(MountFlags::NODEV),
             no_execute: has(MountFlags::NOEXEC),
             no_access_times: has(MountFlags::NOATIME),
+            no_symlinks: has(MountFlags::NOSYMFOLLOW),
             synchronous: has(MountFlags::SYNCHRONOUS),
             directory_synchronous: has(MountFlags::DIRSYNC),
         },

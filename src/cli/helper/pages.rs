@@ -33,18 +33,22 @@ pub fn helper_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     Ok(vec![
         (
             "mount.minirdr.8".to_owned(),
-            page(MountHelperArgs::command(), MOUNT_DESCRIPTION, (mount, MOUNT_SEE))?,
+            page(MountHelperArgs::command(), (MOUNT_LINE, MOUNT_DESCRIPTION), (mount, MOUNT_SEE))?,
         ),
         (
             "umount.minirdr.8".to_owned(),
-            page(UmountHelperArgs::command(), UMOUNT_DESCRIPTION, (umount, UMOUNT_SEE))?,
+            page(
+                UmountHelperArgs::command(),
+                (UMOUNT_LINE, UMOUNT_DESCRIPTION),
+                (umount, UMOUNT_SEE),
+            )?,
         ),
     ])
 }
 
 fn page(
     command: clap::Command,
-    description: &[&str],
+    (synopsis, description): (&str, &[&str]),
     (sections, see_also): (&[(&str, Terms)], &str),
 ) -> io::Result<Vec<u8>> {
     let man = Man::new(command).section("8").manual("System Administration");
@@ -52,7 +56,8 @@ fn page(
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    // Clap's own shows options of one letter with a blank for the long name they do not have.
+    paragraphs("SYNOPSIS", &[synopsis]).to_writer(&mut text)?;
     paragraphs("DESCRIPTION", description).to_writer(&mut text)?;
     man.render_options_section(&mut text)?;
     for (title, terms) in sections {
@@ -71,6 +76,9 @@ fn paragraphs(title: &str, texts: &[&str]) -> Roff {
     }
     roff
 }
+
+const MOUNT_LINE: &str = "mount.minirdr SOURCE DIR [-sfnv] [-N NAMESPACE] [-t TYPE] [-o OPTS]";
+const UMOUNT_LINE: &str = "umount.minirdr DIR [-flnrv] [-N NAMESPACE] [-t TYPE]";
 
 const MOUNT_DESCRIPTION: &[&str] = &[
     "mount(8) runs this program for the types minirdr and fuse.minirdr: from a command line, from a \

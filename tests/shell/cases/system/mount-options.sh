@@ -40,7 +40,7 @@ is_gone || fail "-f has mounted it"
 expect 2 mount.minirdr memory: "$TEST_MNT" -f -o frob
 
 say "what findmnt shows is so"
-options=ro,noexec,nosuid,nodev,noatime,allow_other,sync,dirsync
+options=ro,noexec,nosuid,nodev,noatime,nosymfollow,allow_other,sync,dirsync
 expect 0 mount -t fuse.minirdr -o "name=t,nofail,comment=x,$options,x-y=1" memory: "$TEST_MNT"
 shown=$(findmnt -no FSTYPE,OPTIONS "$TEST_MNT")
 for word in fuse.minirdr ${options//,/ }; do assert_has "$shown" "$word"; done
