@@ -2,6 +2,7 @@
 
 pub mod provider;
 mod remote;
+mod tools;
 
 use crate::app::options::{on_deadline_word, parse_on_deadline};
 use crate::base::stop::{OnDeadline, StopMode, StopOptions};
@@ -20,6 +21,7 @@ pub use remote::{RpcAction, RpcVerbArgs};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use tools::{CompletionsArgs, DemoArgs, ManArgs};
 
 /// The network mount that tells the truth when it stops.
 #[derive(Debug, Parser)]
@@ -403,30 +405,6 @@ pub struct UmountArgs {
     /// How to answer.
     #[command(flatten)]
     pub json: JsonArgs,
-}
-
-/// `minirdr demo`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct DemoArgs {
-    /// Keep each step on the screen for a moment, to read along
-    #[arg(long)]
-    pub slowly: bool,
-}
-
-/// `minirdr completions`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_name = "SHELL", value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
-/// `minirdr man`.
-#[derive(Clone, Debug, Args)]
-pub struct ManArgs {
-    /// The directory; it is made if it is missing
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
 }
 
 /// What `mount` mounts.

@@ -1,9 +1,10 @@
 //! The program by its other names: what mount(8) and umount(8) run for mounts of our type (cli.md,
 //! mount helpers).
 //!
-//! `mount.minirdr` and `mount.fuse.minirdr` mount, `umount.minirdr` and `umount.fuse.minirdr` stop in
-//! the orderly way and unmount; the names are links to this program, which [`install`] makes. They
-//! are silent when all went well, as mount(8) is, and their exit codes are mount(8)'s.
+//! `mount.minirdr` and `mount.fuse.minirdr` mount, `umount.minirdr` and `umount.fuse.minirdr` stop
+//! in the orderly way and unmount; the names are links to this program, which [`install`] makes.
+//! They are silent when all went well, as mount(8) is, and their exit codes are those of decision
+//! 30.
 
 pub mod install;
 pub mod ledger;

@@ -2,8 +2,8 @@
 //! they look for it.
 //!
 //! All of it is looked at before anything is written, and what was not put there by this verb is
-//! never overwritten. What was is on a list (`share/minirdr/helpers.list`), directories too, so that
-//! `--uninstall` leaves nothing. Doing it again changes what has changed, and no more.
+//! never overwritten. What was is on a list (`share/minirdr/helpers.list`), directories too, so
+//! that `--uninstall` leaves nothing. Doing it again changes what has changed, and no more.
 
 use crate::cli::args::CommandLine;
 use crate::cli::commands::generate;

@@ -81,18 +81,19 @@ const MOUNT_LINE: &str = "mount.minirdr SOURCE DIR [-sfnv] [-N NAMESPACE] [-t TY
 const UMOUNT_LINE: &str = "umount.minirdr DIR [-flnrv] [-N NAMESPACE] [-t TYPE]";
 
 const MOUNT_DESCRIPTION: &[&str] = &[
-    "mount(8) runs this program for the types minirdr and fuse.minirdr: from a command line, from a \
-     line of fstab(5), and for a mount unit of systemd. It is minirdr under another name, installed \
-     by minirdr install-helpers; mount.fuse.minirdr is the same.",
-    "It returns when the mount answers, and a daemon serves it in the background. When it fails, \
-     one line says why, and nothing is left behind. It is silent when all went well; -v says what \
-     was done.",
-    "Every option is looked at before anything is started. Options of mount(8) that a file system \
-     has nothing to do with are accepted; one that nobody knows is refused with its place, or left \
-     out with -s. remount is refused, and so is credentials, because no mini-redirector takes any.",
-    "As root it mounts by itself, and has libmount's table name minirdr as the helper of umount(8). \
-     Other users, who may mount a line of fstab with the option user or users, mount by \
-     fusermount3(1).",
+    "mount(8) runs this program for the types minirdr and fuse.minirdr: from a command line, \
+     from a line of fstab(5), and for a mount unit of systemd. It is minirdr under another \
+     name, installed by minirdr install-helpers; mount.fuse.minirdr is the same.",
+    "It returns when the mount answers, and a daemon serves it in the background. When it \
+     fails, one line says why, and nothing is left behind. It is silent when all went well; \
+     -v says what was done.",
+    "Every option is looked at before anything is started. Options of mount(8) that a file \
+     system has nothing to do with are accepted; one that nobody knows is refused with its \
+     place, or left out with -s. remount is refused, and so is credentials, because no mini- \
+     redirector takes any.",
+    "As root it mounts by itself, and has libmount's table name minirdr as the helper of \
+     umount(8). Other users, who may mount a line of fstab with the option user or users, \
+     mount by fusermount3(1).",
 ];
 
 const MOUNT_EXIT: Terms = &[
@@ -117,20 +118,22 @@ const MOUNT_SEE: &str = "minirdr(1), minirdr-mount(1), umount.minirdr(8), mount(
                          fusermount3(1)";
 
 const UMOUNT_DESCRIPTION: &[&str] = &[
-    "umount(8) runs this program for a mount of minirdr, and so does systemd when a mount unit is \
-     stopped. It is minirdr under another name, installed by minirdr install-helpers; \
-     umount.fuse.minirdr is the same. It never touches the mount point to find out about it.",
-    "When nobody is inside, the mount is stopped in the orderly way, with the deadline and policy \
-     of its options stop_deadline and on_deadline, and it is unmounted when all is saved. Then the \
-     daemon has ended, too.",
-    "When somebody is inside, nothing is changed, and each holder is named on standard error: its \
-     process, user, and path. With the option stop_grace new opens are refused for that long, and \
-     open files may be closed first. -l detaches: open files work on, and the daemon stays until \
-     the last one is closed; minirdr list shows it with its place in parentheses. -f cancels what \
-     waits and gives up after 5 seconds: what is open then is cut off.",
-    "Of a file system that is mounted elsewhere too, by mount --bind or in another namespace, only \
-     this place is unmounted, and nothing is stopped. A mount whose daemon is gone is unmounted by \
-     the kernel alone.",
+    "umount(8) runs this program for a mount of minirdr, and so does systemd when a mount \
+     unit is stopped. It is minirdr under another name, installed by minirdr install-helpers; \
+     umount.fuse.minirdr is the same. It touches the mount point only when no daemon is found \
+     for it, and gives up on that after 2 seconds.",
+    "When nobody is inside, the mount is stopped in the orderly way, with the deadline and \
+     policy of its options stop_deadline and on_deadline, and it is unmounted when all is \
+     saved. Then the daemon has ended, too.",
+    "When somebody is inside, nothing is changed, and each holder is named on standard error: \
+     its process, user, and path. With the option stop_grace new opens are refused for that \
+     long, and open files may be closed first. -l detaches: open files work on, and the \
+     daemon stays until the last one is closed; minirdr list shows it with its place in \
+     parentheses. -f cancels what waits and gives up after 5 seconds: what is open then is \
+     cut off.",
+    "Of a file system that is mounted elsewhere too, by mount --bind or in another namespace, \
+     only this place is unmounted, and nothing is stopped. A mount whose daemon is gone is \
+     unmounted by the kernel alone.",
     "fusermount3 -u runs no helper. The daemon notices that, finishes what it owes, and ends.",
 ];
 

@@ -100,7 +100,7 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
     };
     // What counts is whether it is there.
     let there = mountinfo::at(&locate::read_mounts()?, &request.place) == Some(&request.mount);
-    Ok(if there && exit == Exit::FAILED { MOUNT_FAILED } else { exit })
+    Ok(if there && exit != Exit::DONE { MOUNT_FAILED } else { exit })
 }
 
 /// The mount at a place, if it is one of ours.

@@ -31,7 +31,7 @@ is_gone || fail "something of the mount is still there"
 assert_eq "$(cat "$TEST_DIR/back/f")" text
 
 say "in another namespace"
-unshare -m --propagation private sleep 60 &
+unshare -m --propagation private tail -f /dev/null &
 sleeper=$!
 own=$(readlink /proc/self/ns/mnt)
 elsewhere() { [ "$(readlink "/proc/$sleeper/ns/mnt")" != "$own" ]; }
