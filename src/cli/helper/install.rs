@@ -16,6 +16,7 @@ use crate::cli::table::printable;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// `minirdr install-helpers`.
@@ -90,8 +91,24 @@ pub fn install(args: &InstallArgs, environment: &Environment) -> Result<Exit, Tr
         _ => format!("{changed} of {} files put in place", items.len()),
     };
     let shown = printable(root.as_os_str().as_bytes());
-    print::answer(&format!("{shown}: {line}, for {}", printable(program.as_os_str().as_bytes())))?;
+    let named = printable(program.as_os_str().as_bytes());
+    print::answer(&format!("{shown}: {line}, for {named}"))?;
+    if !everybody_may_run(&root, &program) {
+        print::note(&format!(
+            "minirdr: users other than root cannot run {named}: put it into /usr/local/bin, and do \
+             this again from there"
+        ));
+    }
     Ok(Exit::DONE)
+}
+
+/// May everybody run the program? The helpers of a user's mounts are run as that user. One that is
+/// not there yet is a package's.
+fn everybody_may_run(root: &Path, program: &Path) -> bool {
+    let place = root.join(program.strip_prefix("/").unwrap_or(program));
+    let ways = place.ancestors().take_while(|way| way.starts_with(root));
+    let may_pass = |way: &Path| std::fs::metadata(way).map_or(true, |it| it.mode() & 0o001 != 0);
+    ways.into_iter().all(may_pass)
 }
 
 fn uninstall(root: &Path) -> Result<Exit, Trouble> {

@@ -6,7 +6,7 @@
 use crate::cli::exit::Trouble;
 use crate::cli::table::printable;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
@@ -46,9 +46,9 @@ impl Item {
 
     /// Puts it in place in one step: whoever looks finds the old or the new.
     fn put(&self) -> io::Result<()> {
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let new = PathBuf::from(new);
+        let mut name = OsString::from(".minirdr-new-");
+        name.push(self.path.file_name().unwrap_or_default());
+        let new = self.path.with_file_name(name);
         // Of an installation that was interrupted.
         remove(&new)?;
         match &self.content {

@@ -89,7 +89,8 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
     let place = locate::resolve(&args.directory, &mounts)?;
     let mount = ours(&mounts, &place)?.clone();
     let shown = printable(place.as_os_str().as_bytes());
-    let request = Request { name: called(words), args, mount, place, shown };
+    let covered = covering(&mounts, &place);
+    let request = Request { name: called(words), args, mount, place, shown, covered };
     let directories = locate::socket_directories(&environment);
     // Who forces does not wait for a daemon that hangs.
     let patience = if request.args.force { FORCED_DEADLINE } else { CONTROL_REPLY_TIMEOUT };
@@ -116,6 +117,13 @@ fn ours<'a>(mounts: &'a [Mount], place: &Path) -> Result<&'a Mount, Trouble> {
     }
 }
 
+/// What is mounted inside of a place, later than what is mounted there.
+fn covering(mounts: &[Mount], place: &Path) -> Option<String> {
+    let own = mounts.iter().rposition(|mount| mount.mount_point == place)?;
+    let inner = mounts[own + 1..].iter().find(|mount| mount.mount_point.starts_with(place))?;
+    Some(printable(inner.mount_point.as_os_str().as_bytes()))
+}
+
 /// One unmount that was asked for.
 struct Request {
     /// What this program was called as.
@@ -125,6 +133,8 @@ struct Request {
     place: PathBuf,
     /// The place, for people.
     shown: String,
+    /// What is mounted inside, if anything is.
+    covered: Option<String>,
 }
 
 impl Request {
@@ -143,6 +153,10 @@ impl Request {
                 ..reasoned()
             };
             return Ok(self.tell(&for_helper(target, options)?));
+        }
+        if let Some(inner) = self.covered.as_ref().filter(|_| !self.args.lazy) {
+            self.note(&format!("target is busy: {inner} is mounted inside"));
+            return Ok(MOUNT_FAILED);
         }
         let check = settled(&mut client).map_err(failed)?;
         if check.holders.iter().any(|holder| self.is_elsewhere(holder)) {
@@ -393,6 +407,8 @@ mod tests {
 ",
         );
         assert!(ours(&mounts, Path::new("/mnt/bk")).is_ok());
+        assert_eq!(covering(&mounts, Path::new("/mnt/bk")), None);
+        assert_eq!(covering(&mounts, Path::new("/")).as_deref(), Some("/mnt/bk"));
         for (place, part) in [("/mnt/t", "of type tmpfs, not of minirdr"), ("/x", "not mounted")] {
             let trouble = ours(&mounts, Path::new(place)).expect_err(place);
             assert!(trouble.message.contains(part), "{trouble}");

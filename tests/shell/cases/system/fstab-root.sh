@@ -33,6 +33,7 @@ textmore"
 
 say "as at shutdown"
 expect 0 mount -a
+expect 0 mount -a
 mkdir "$TEST_DIR/other"
 expect 0 mount -t fuse.minirdr -o name=other memory: "$TEST_DIR/other"
 expect 0 umount -a -t fuse.minirdr
