@@ -92,8 +92,9 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
     let covered = covering(&mounts, &place);
     let request = Request { name: called(words), args, mount, place, shown, covered };
     let directories = locate::socket_directories(&environment);
-    // Who forces does not wait for a daemon that hangs.
-    let patience = if request.args.force { FORCED_DEADLINE } else { CONTROL_REPLY_TIMEOUT };
+    // Who forces, or wants it out of sight, does not wait long for a daemon that hangs.
+    let hurried = request.args.force || request.args.lazy;
+    let patience = if hurried { FORCED_DEADLINE } else { CONTROL_REPLY_TIMEOUT };
     let places = (&*request.place, &*mounts, &*directories);
     let exit = match locate::find_within(places, patience) {
         Some(target) => request.served(&target)?,
