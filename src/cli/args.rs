@@ -78,7 +78,7 @@ pub enum Verb {
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory
     Man(ManArgs),
-    /// Put in place what mount(8), umount(8), systemd, man and shells look for; or take it away
+    /// Put in place what mount(8), umount(8), systemd and man look for
     InstallHelpers(InstallArgs),
 }
 
