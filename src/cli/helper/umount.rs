@@ -13,7 +13,7 @@ use crate::app::MountOptions;
 use crate::app::utab;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::limits::CONTROL_REPLY_TIMEOUT;
-use crate::base::stop::{OnDeadline, State, StopMode, StopOptions};
+use crate::base::stop::{CallResult, OnDeadline, Report, State, StopMode, StopOptions};
 use crate::base::units::count;
 use crate::cli::args::{FORCED_DEADLINE, TableArgs};
 use crate::cli::commands::answer::Answer;
@@ -101,8 +101,7 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
         None => request.unserved()?,
     };
     // What counts is whether it is there.
-    let there = mountinfo::at(&locate::read_mounts()?, &request.place) == Some(&request.mount);
-    Ok(if there && exit != Exit::DONE { MOUNT_FAILED } else { exit })
+    Ok(if request.is_there()? && exit != Exit::DONE { MOUNT_FAILED } else { exit })
 }
 
 /// The mount at a place, if it is one of ours.
@@ -177,6 +176,11 @@ impl Request {
         }
     }
 
+    /// Is what was to be unmounted mounted still?
+    fn is_there(&self) -> Result<bool, Trouble> {
+        Ok(mountinfo::at(&locate::read_mounts()?, &self.place) == Some(&self.mount))
+    }
+
     /// Is this another mount of the same file system?
     fn is_elsewhere(&self, holder: &Holder) -> bool {
         let here = holder.pid.is_none() && OsStr::new(&holder.path) == self.place.as_os_str();
@@ -200,9 +204,13 @@ impl Request {
             ..reasoned()
         };
         let answer = for_helper(target, options)?;
-        let came_between = answer.verdict.result == "unmount_busy";
-        if came_between && matches!(status.state, State::Started | State::Paused) {
-            // Who came between the question and the stop is not to be cut off.
+        let stays = |report: &Report| report.result == CallResult::Success && !report.unmounted;
+        let came_between = status.mounted && answer.report.as_ref().is_some_and(stays);
+        if came_between
+            && self.is_there()?
+            && matches!(status.state, State::Started | State::Paused)
+        {
+            // Who came between the question and the stop, or cannot be seen, is not to be cut off.
             let mut client = target.connect()?;
             let started = client.start_streaming(&mut |_| ControlFlow::Continue(()));
             started.map_err(|error| explain(&target.name, &error))?;
@@ -295,9 +303,13 @@ impl Request {
 
     /// Somebody is inside, and named.
     fn busy(&self, holders: &[Holder], total: u64) -> Exit {
-        let total = number_inside(holders, total);
-        self.note(&format!("target is busy: {}", count(total, "holder")));
-        self.table(&inside(holders), total);
+        match number_inside(holders, total) {
+            0 => self.note("target is busy; who is inside cannot be seen from here"),
+            total => {
+                self.note(&format!("target is busy: {}", count(total, "holder")));
+                self.table(&inside(holders), total);
+            }
+        }
         MOUNT_FAILED
     }
 
