@@ -17,6 +17,7 @@ pub mod saved;
 mod signals;
 pub mod source;
 pub mod unsent;
+pub mod utab;
 mod watches;
 
 pub use config::{ConfigReader, MountConfig};
@@ -27,6 +28,6 @@ pub use namespace::check::{Part, Refused, parse_prefix, parse_provider_options};
 pub use namespace::{NamespaceConfig, NetName, ProviderConfig};
 pub use notify::{NotifyConfig, NotifyError, hand_over};
 pub use options::{MountOptions, UsageError};
-pub use redirector::check_options;
+pub use redirector::{check_options, unknown_option};
 pub use rpc::{RpcOptions, RpcStop};
 pub use source::Source;

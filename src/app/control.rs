@@ -13,6 +13,7 @@ use crate::app::saved::MountRecord;
 use crate::app::source::Source;
 use crate::app::unsent::keeper::Keeper;
 use crate::app::unsent::replay::{self, Destination, Replay};
+use crate::app::utab::Utab;
 use crate::app::watches::Watches;
 use crate::base::clock::{Clock, Moment};
 use crate::base::ids::{Caller, HandleNumber, TicketNumber};
@@ -21,6 +22,7 @@ use crate::base::stop::{
     StopOptions, unix_seconds,
 };
 use crate::base::unsent::{UnsentEntry, UnsentOutcome};
+use crate::front::transport::mountinfo;
 use crate::mgmt::control::{Control, ControlError, Part, WaitFor, wanted_state};
 use crate::mgmt::metrics::MountNumbers;
 use crate::mgmt::proto::{MountStatus, ProviderWords, RunningCall};
@@ -43,6 +45,8 @@ use std::time::Duration;
 pub struct Mounted {
     /// `major:minor`.
     pub device: String,
+    /// The mount's number, where the kernel told it.
+    pub number: Option<u64>,
 }
 
 /// One running host.
@@ -71,6 +75,8 @@ pub struct HostControl {
     pub(in crate::app) unmounting: AtomicBool,
     /// Remote management, once the mount is up.
     pub(in crate::app) remote: OnceLock<Remote>,
+    /// What libmount was told of the mount.
+    pub(in crate::app) utab: OnceLock<Utab>,
     /// Defects of the front: panics in handlers, replaced workers.
     pub(in crate::app) front_defects: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -100,6 +106,7 @@ impl HostControl {
             gone: AtomicBool::new(false),
             unmounted: AtomicBool::new(false),
             unmounting: AtomicBool::new(false),
+            utab: OnceLock::new(),
             front_defects: OnceLock::new(),
             remote: OnceLock::new(),
         }
@@ -161,12 +168,32 @@ impl HostControl {
         std::iter::once(self.device.clone()).chain(shares.map(|shown| shown.device.clone()))
     }
 
-    /// Is the mount in the namespace still?
+    /// Has libmount forget the mount, which is not there any more.
+    pub(in crate::app) fn forget_helper(&self) {
+        if let Some(utab) = self.utab.get() {
+            utab.forget();
+        }
+    }
+
+    /// Is the mount in the namespace still, or in another?
     #[must_use]
     pub fn is_mounted(&self) -> bool {
         self.mounted.get().is_some()
             && !self.unmounted.load(Ordering::Acquire)
             && !self.gone.load(Ordering::Acquire)
+    }
+
+    /// Is the mount in our namespace still? Somebody else may have detached it while files are open
+    /// (`umount -l`), or while it is mounted elsewhere.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        let number = self.mounted.get().and_then(|mounted| mounted.number);
+        let is_there = |number: u64| match mountinfo::read() {
+            Ok(table) => table.iter().any(|entry| entry.id == number && entry.is_fuse()),
+            // Then what is known otherwise has to do.
+            Err(_) => true,
+        };
+        self.is_mounted() && number.is_none_or(is_there)
     }
 }
 
@@ -202,6 +229,7 @@ impl FileSystemRegistration for Place {
         // Ours or another's hand: it is not there any more.
         if let Some(control) = control {
             control.unmounted.store(true, Ordering::Release);
+            control.forget_helper();
         }
         Ok(by_us)
     }
@@ -232,7 +260,7 @@ impl HostControl {
             source: self.config.source.to_string(),
             redirector: self.config.source.scheme().to_owned(),
             mount_point: self.config.mount_point.to_string_lossy().into_owned(),
-            mounted: self.is_mounted(),
+            mounted: self.is_seen(),
             device: self.mounted.get().map(|mounted| mounted.device.clone()).unwrap_or_default(),
             state: status.state,
             generation: status.generation,
@@ -407,7 +435,7 @@ impl Control for HostControl {
             began_unix_s,
             // Reckoned from one look at the calendar: the same number at every scrape.
             state_since_unix_s: began_unix_s + device.state_since.since(began).as_secs_f64(),
-            mounted: self.is_mounted(),
+            mounted: self.is_seen(),
             unsent_files: unsent.files,
             unsent_files_bytes: unsent.bytes,
             front_defects: self.front_defects(),
@@ -605,7 +633,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         let (control, devices) = host(&state);
         assert!(!control.status().mounted, "not yet");
-        let mounted = Mounted { device: "0:52".to_owned() };
+        let mounted = Mounted { device: "0:52".to_owned(), number: None };
         control.mounted.set(mounted).expect("the first time");
         let place = Place {
             registration: Arc::new(Namespace { busy: true }),

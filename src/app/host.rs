@@ -14,6 +14,7 @@ use crate::app::rpc::{self, Remote};
 use crate::app::saved::Saver;
 use crate::app::signals::{self, SignalThread};
 use crate::app::unsent::keeper::Keeper;
+use crate::app::utab::Utab;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::ids::TicketNumber;
 use crate::base::limits::{EVENTS_COALESCED_FOR, LOSSES_SETTLE_WAIT, SIGNAL_STOP_DEADLINE};
@@ -321,6 +322,8 @@ impl Host {
             drop(watchdog);
             remote.stop();
             self.finish_what_is_owed();
+            // While the name is ours still: the next mount of it may be of this place.
+            self.control.forget_helper();
             // While the name is ours still: its next daemon writes a record of its own.
             let kept = self.control.keeper.settle(LOSSES_SETTLE_WAIT);
             self.saver.close(kept && self.device.state() == State::Startable);
@@ -392,7 +395,12 @@ impl Host {
             Place { registration: mount.registration(), control: Arc::downgrade(&self.control) };
         self.devices.attach_kernel(&mount, Arc::new(place));
         let _ = self.control.front_defects.set(mount.defect_counter());
-        let _ = self.control.mounted.set(Mounted { device: mount.device().unwrap_or_default() });
+        let known = Utab::register(mount.mount_point(), mount.device(), &config.options);
+        if let Some(registered) = known {
+            let _ = self.control.utab.set(registered);
+        }
+        let (device, number) = (mount.device().unwrap_or_default(), mount.mount_id());
+        let _ = self.control.mounted.set(Mounted { device, number });
         Ok(mount)
     }
 
@@ -477,6 +485,8 @@ impl Host {
 
     /// Takes the device off the books and says how it went.
     fn take_down(self) -> ExitReport {
+        // Of a mount that never became ready.
+        self.control.forget_helper();
         // A start that failed half-way has left it Startable; a mount that failed, Started.
         self.last_stop("not mounted");
         if let Some(providers) = &self.control.providers {
@@ -535,6 +545,7 @@ fn front_config(
             devices: !has(MountFlags::NODEV),
             no_execute: has(MountFlags::NOEXEC),
             no_access_times: has(MountFlags::NOATIME),
+            no_symlinks: has(MountFlags::NOSYMFOLLOW),
             synchronous: has(MountFlags::SYNCHRONOUS),
             directory_synchronous: has(MountFlags::DIRSYNC),
         },

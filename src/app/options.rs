@@ -38,6 +38,8 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// The kernel checks owner and mode bits.
     pub default_permissions: bool,
+    /// It needs the network (`_netdev`), which libmount and systemd are told again.
+    pub network: bool,
     /// Flags of mount(2) but `MS_RDONLY`, which is [`Self::read_only`].
     pub flags: MountFlags,
     /// How long the kernel may keep a name.
@@ -80,6 +82,7 @@ impl Default for MountOptions {
             read_only: false,
             allow_other: false,
             default_permissions: true,
+            network: false,
             flags: MountFlags::NOSUID | MountFlags::NODEV,
             entry_timeout: Duration::from_secs(1),
             attr_timeout: Duration::from_secs(1),
@@ -130,6 +133,9 @@ impl MountOptions {
         }
         if !self.default_permissions {
             words.push("no_default_permissions".to_owned());
+        }
+        if self.network {
+            words.push("_netdev".to_owned());
         }
         let mut changed = |key: &str, value: String, usual: String| {
             if value != usual {
@@ -223,6 +229,10 @@ impl MountOptions {
             }
             "default_permissions" | "no_default_permissions" => {
                 self.default_permissions = word == "default_permissions";
+                return true;
+            }
+            "_netdev" => {
+                self.network = true;
                 return true;
             }
             // As mount(8): these imply the next three, unless a later word takes them back.
@@ -334,7 +344,6 @@ fn is_ignored(key: &str) -> bool {
                 | "noowner"
                 | "nogroup"
                 | "nofail"
-                | "_netdev"
                 | "comment"
                 | "helper"
                 | "uhelper"
@@ -418,14 +427,18 @@ pub fn flag_words(flags: MountFlags) -> Vec<&'static str> {
     always.into_iter().chain(set).collect()
 }
 
-/// A value as [`split_words`] reads it back.
-fn quoted(value: &str) -> String {
+/// A value, or a whole word, as [`split_words`] reads it back.
+#[must_use]
+pub fn quoted(value: &str) -> String {
     value.replace('\\', "\\\\").replace(',', "\\,").replace('"', "\\\"")
 }
 
 /// Splits at commas outside quotes; takes quotes and backslashes away. Empty words are skipped, as
 /// mount(8) does.
-pub(in crate::app) fn split_words(text: &str) -> Result<Vec<String>, UsageError> {
+///
+/// # Errors
+/// A quote that is not closed.
+pub fn split_words(text: &str) -> Result<Vec<String>, UsageError> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut in_quotes = false;
@@ -457,7 +470,7 @@ mod tests {
 
     #[test]
     fn nothing_means_the_defaults() {
-        for text in ["", ",", "defaults", "rw", "auto,nofail,_netdev,x-systemd.automount,X-y=1"] {
+        for text in ["", ",", "defaults", "rw", "auto,nofail,x-systemd.automount,X-y=1"] {
             assert_eq!(parse(text), MountOptions::default(), "{text}");
         }
         let default = MountOptions::default();
@@ -577,7 +590,7 @@ mod tests {
     #[test]
     fn the_options_in_force_are_short_and_read_back() {
         assert_eq!(MountOptions::default().words(), ["rw", "nosuid", "nodev"]);
-        let text = "ro,suid,noexec,allow_other,no_default_permissions,entry_timeout=0.25,\
+        let text = "ro,suid,noexec,allow_other,_netdev,no_default_permissions,entry_timeout=0.25,\
                     control_dir=off,stop_deadline=off,on_deadline=resume,survivors=stale,\
                     fuse_threads=2,fsname=a\\,b\\\\c,name=bk,latency=40ms,verbose,control_group=50,\
                     control_allow=group:settle,control_allow=other:stop,control_deny=group:read";

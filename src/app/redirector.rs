@@ -47,17 +47,41 @@ pub fn factory(
 /// # Errors
 /// One line that says whose option is wrong, and what would be right.
 pub fn check_options(source: &Source, options: &[(String, String)]) -> Result<(), UsageError> {
-    let refused = |error| UsageError(of(source.scheme(), error).message);
-    let (_, options) = Mapping::split(options, SYSTEM).map_err(refused)?;
-    match source {
-        Source::Memory => MemoryOptions::parse(&options).map(drop).map_err(refused),
-        Source::Local(_) => LocalOptions::parse(&options).map(drop).map_err(refused),
-        Source::Faulty(inner) => {
-            let (_, rest) = FaultyOptions::split(&options).map_err(refused)?;
-            check_options(inner, &rest)
-        }
-        Source::Namespace(_) => Err(not_one(source)),
+    match wrong_option(source, options)? {
+        Some((scheme, error)) => Err(UsageError(of(scheme, error).message)),
+        None => Ok(()),
     }
+}
+
+/// The first option that the source's mini-redirector does not know at all, if that is what is
+/// wrong with them.
+#[must_use]
+pub fn unknown_option(source: &Source, options: &[(String, String)]) -> Option<String> {
+    match wrong_option(source, options) {
+        Ok(Some((_, OptionError::Unknown { key, .. }))) => Some(key),
+        Ok(Some((_, OptionError::Invalid { .. })) | None) | Err(_) => None,
+    }
+}
+
+/// Whose option is wrong, and why.
+fn wrong_option(
+    source: &Source,
+    options: &[(String, String)],
+) -> Result<Option<(&'static str, OptionError)>, UsageError> {
+    let options = match Mapping::split(options, SYSTEM) {
+        Ok((_, options)) => options,
+        Err(error) => return Ok(Some((source.scheme(), error))),
+    };
+    let wrong = match source {
+        Source::Memory => MemoryOptions::parse(&options).err(),
+        Source::Local(_) => LocalOptions::parse(&options).err(),
+        Source::Faulty(inner) => match FaultyOptions::split(&options) {
+            Ok((_, rest)) => return wrong_option(inner, &rest),
+            Err(error) => Some(error),
+        },
+        Source::Namespace(_) => return Err(not_one(source)),
+    };
+    Ok(wrong.map(|error| (source.scheme(), error)))
 }
 
 /// Several providers are several mini-redirectors.

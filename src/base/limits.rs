@@ -94,6 +94,9 @@ pub const WRITE_BACK_WAIT: Duration = Duration::from_secs(30);
 /// A stop asked by a signal or an unmount (stop.md S1).
 pub const SIGNAL_STOP_DEADLINE: Duration = Duration::from_secs(90);
 
+/// libmount's programs, which write down what a mount's helper is, get this long.
+pub const UTAB_WAIT: Duration = Duration::from_secs(2);
+
 /// S-55: a stop whose deadline passed has ended 6 s later; on a loaded machine it is given more.
 pub const STOP_OVERRUN: Duration = Duration::from_secs(10);
 

@@ -5,8 +5,16 @@
 //! cannot be taken out of this process's environment: since edition 2024 that is unsafe, because
 //! another thread may be reading it.
 
+use crate::base::clock::{Clock, SystemClock};
 use std::ffi::OsStr;
-use std::process::Command;
+use std::io;
+use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
+
+/// How often a program that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// A program that was killed is gone within this time, or is never waited for.
+const KILL_WAIT: Duration = Duration::from_millis(500);
 
 /// What the service manager says to its service, and to nobody else (`sd_notify(3)`,
 /// `sd_watchdog_enabled(3)`).
@@ -22,9 +30,50 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Runs a program to its end, for `limit` at most; one that takes longer is killed, and its answer
+/// is none.
+///
+/// # Errors
+/// It cannot be started, or not be waited for.
+pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let mut child = command.spawn()?;
+    let ended = await_end(&mut child, limit)?;
+    if ended.is_none() {
+        child.kill()?;
+        // One that the kernel does not let go yet is not worth more of our time.
+        await_end(&mut child, KILL_WAIT)?;
+    }
+    Ok(ended)
+}
+
+fn await_end(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let clock = SystemClock::new();
+    let until = clock.now().after(limit);
+    loop {
+        match child.try_wait()? {
+            None if clock.now() < until => std::thread::park_timeout(LOOK_EVERY),
+            ended => return Ok(ended),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_run_to_its_end_or_killed() {
+        let code = |command: &mut Command, limit| {
+            run_within(command, limit).map(|ended| ended.and_then(|status| status.code()))
+        };
+        let long = Duration::from_secs(20);
+        assert_eq!(code(program("sh").args(["-c", "exit 7"]), long).ok(), Some(Some(7)));
+        let begun = SystemClock::new();
+        let (from, never) = (begun.now(), code(program("sleep").arg("60"), LOOK_EVERY));
+        assert_eq!(never.ok(), Some(None));
+        assert!(begun.now().since(from) < long, "it is not waited for");
+        assert!(run_within(&mut program("/no/such/program"), long).is_err());
+    }
 
     #[test]
     fn a_helper_is_told_nothing_of_the_service_manager() {

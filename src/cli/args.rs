@@ -2,12 +2,14 @@
 
 pub mod provider;
 mod remote;
+mod tools;
 
 use crate::app::options::{on_deadline_word, parse_on_deadline};
 use crate::base::stop::{OnDeadline, StopMode, StopOptions};
 use crate::base::units::{parse_bound, parse_duration};
 pub use crate::cli::commands::watch_path::WatchArgs;
 use crate::cli::exit::Trouble;
+pub use crate::cli::helper::install::InstallArgs;
 pub use crate::cli::unsent::UnsentArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
@@ -19,6 +21,7 @@ pub use remote::{RpcAction, RpcVerbArgs};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+pub use tools::{CompletionsArgs, DemoArgs, ManArgs};
 
 /// The network mount that tells the truth when it stops.
 #[derive(Debug, Parser)]
@@ -75,6 +78,8 @@ pub enum Verb {
     Completions(CompletionsArgs),
     /// Write the manual pages into a directory
     Man(ManArgs),
+    /// Put in place what mount(8), umount(8), systemd and man look for
+    InstallHelpers(InstallArgs),
 }
 
 /// `--json`, alone.
@@ -147,6 +152,9 @@ pub struct MountArgs {
     /// by [`READY_ON_STDOUT`], never by a user.
     #[arg(skip)]
     pub ready_on_stdout: bool,
+    /// Only look whether it could be mounted, as `mount -f` of mount(8): change nothing.
+    #[arg(skip)]
+    pub rehearsal: bool,
 }
 
 /// `minirdr list`.
@@ -399,30 +407,6 @@ pub struct UmountArgs {
     pub json: JsonArgs,
 }
 
-/// `minirdr demo`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct DemoArgs {
-    /// Keep each step on the screen for a moment, to read along
-    #[arg(long)]
-    pub slowly: bool,
-}
-
-/// `minirdr completions`.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    #[arg(value_name = "SHELL", value_enum)]
-    pub shell: clap_complete::Shell,
-}
-
-/// `minirdr man`.
-#[derive(Clone, Debug, Args)]
-pub struct ManArgs {
-    /// The directory; it is made if it is missing
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
-}
-
 /// What `mount` mounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What<'a> {
@@ -472,7 +456,7 @@ fn stop_mode() -> impl TypedValueParser<Value = StopMode> {
 }
 
 /// How long `umount -f` gives what it cancels (cli.md, mount helpers).
-const FORCED_DEADLINE: Duration = Duration::from_secs(5);
+pub(in crate::cli) const FORCED_DEADLINE: Duration = Duration::from_secs(5);
 
 impl StopArgs {
     /// What the daemon is asked.
@@ -572,7 +556,7 @@ pub fn parse(words: &[OsString]) -> Result<Parsed, Trouble> {
 }
 
 /// Clap's several lines as one: what was wrong, its tips, and where to read on.
-fn one_line(rendered: &str) -> String {
+pub(in crate::cli) fn one_line(rendered: &str) -> String {
     let mut parts = Vec::new();
     let mut read_on = String::new();
     for line in rendered.lines().map(str::trim) {

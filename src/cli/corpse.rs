@@ -5,6 +5,7 @@
 //! and `mount` or `doctor` has to know: on a thread that is given up on if the mount turns out to
 //! hang.
 
+use crate::app::utab;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::programs::program;
 use crate::base::threads;
@@ -13,6 +14,7 @@ use crate::cli::mountinfo::{self, Mount};
 use crate::mgmt::dying::{Holder, holder_of, is_dying as is_dying_process};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
@@ -107,7 +109,11 @@ pub fn clear(dead: &Mount) -> bool {
     if top().as_ref() == Some(dead) {
         detach(&dead.mount_point);
     }
-    top().as_ref() != Some(dead)
+    let gone = top().as_ref() != Some(dead);
+    if gone {
+        utab::forget(OsStr::new(&dead.source), &dead.mount_point);
+    }
+    gone
 }
 
 /// Was its daemon killed, and cannot end?

@@ -89,7 +89,11 @@ impl Environment {
         let executable = std::env::current_exe()
             .map_err(|error| Trouble::system("find this program's own file", &error))?;
         let uid = rustix::process::getuid().as_raw();
-        Ok(Self::from_lookup(uid, executable, |name| std::env::var_os(name)))
+        Ok(Self::from_lookup(uid, executable, |name| match std::env::var_os(name) {
+            // mount(8) takes it away from the helpers of a user's mounts.
+            None if name == "HOME" => home_of(uid),
+            found => found,
+        }))
     }
 
     /// The same from any set of variables.
@@ -127,6 +131,12 @@ impl Environment {
             manager: Manager::from_lookup(lookup),
         }
     }
+}
+
+/// A user's home directory, as the system's name service has it.
+fn home_of(uid: u32) -> Option<OsString> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok()??;
+    Some(user.dir.into_os_string())
 }
 
 /// The words this process was started with, program name first.

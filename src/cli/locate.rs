@@ -4,6 +4,7 @@
 //! `readlink` inside one asks its daemon, and that daemon may hang.
 
 use crate::base::clock::{Clock, SystemClock};
+use crate::base::limits::CONTROL_REPLY_TIMEOUT;
 use crate::base::name::{PLAIN_NAME_RULE, is_plain_name};
 use crate::cli::environment::Environment;
 use crate::cli::exit::Trouble;
@@ -13,6 +14,7 @@ use crate::mgmt::client::{Client, ClientError, FoundSocket, socket_path, sockets
 use crate::mgmt::proto::MountStatus;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -241,6 +243,15 @@ pub fn find_by_mount_point(
     mounts: &[Mount],
     directories: &[PathBuf],
 ) -> Option<Target> {
+    find_within((path, mounts, directories), CONTROL_REPLY_TIMEOUT)
+}
+
+/// The same, giving each daemon this long for its answer.
+#[must_use]
+pub fn find_within(
+    (path, mounts, directories): (&Path, &[Mount], &[PathBuf]),
+    patience: Duration,
+) -> Option<Target> {
     let device = mountinfo::at(mounts, path).filter(|mount| mount.is_ours());
     let device = device.map(|mount| mount.device.as_str());
     let likely = path.file_name();
@@ -251,7 +262,15 @@ pub fn find_by_mount_point(
         Some(status.device.as_str()) == device || status.mount_point == path.to_string_lossy()
     };
     let socket = found.into_iter().find(|socket| {
-        let status = Client::connect(&socket.path).and_then(|mut client| client.status());
+        let clock = SystemClock::new();
+        let until = clock.now().after(patience);
+        let status = Client::connect(&socket.path).and_then(|mut client| {
+            client.while_waiting(move || match clock.now() < until {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            });
+            client.status()
+        });
         status.is_ok_and(|status| is_it(&status))
     })?;
     Some(Target { name: socket.name, socket: socket.path, provider: None })

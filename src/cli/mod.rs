@@ -14,6 +14,7 @@ pub mod demo;
 pub mod doctor;
 pub mod environment;
 pub mod exit;
+pub mod helper;
 pub mod holders;
 pub mod judge;
 pub mod locate;

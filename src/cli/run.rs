@@ -7,6 +7,7 @@ use crate::cli::commands::{
 };
 use crate::cli::environment::{self, Environment};
 use crate::cli::exit::{Exit, Trouble};
+use crate::cli::helper::{self, Role};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
 
@@ -15,6 +16,9 @@ use std::ffi::OsString;
 #[must_use]
 pub fn run() -> Exit {
     let words = environment::words();
+    if let Some(role) = Role::of(&words) {
+        return helper::run(role, &words);
+    }
     match run_words(&words) {
         Ok(exit) => exit,
         Err(trouble) => {
@@ -57,5 +61,6 @@ fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
         Verb::Doctor(args) => doctor::doctor(*args, &environment),
         Verb::Completions(args) => generate::completions(args),
         Verb::Man(args) => generate::man(args),
+        Verb::InstallHelpers(args) => helper::install::install(args, &environment),
     }
 }

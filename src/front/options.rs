@@ -90,6 +90,8 @@ pub struct MountFlags {
     pub no_execute: bool,
     /// `noatime`.
     pub no_access_times: bool,
+    /// `nosymfollow`.
+    pub no_symlinks: bool,
     /// `sync`.
     pub synchronous: bool,
     /// `dirsync`.
@@ -104,6 +106,7 @@ impl Default for MountFlags {
             default_permissions: true,
             set_id: false,
             devices: false,
+            no_symlinks: false,
             no_execute: false,
             no_access_times: false,
             synchronous: false,

@@ -2,6 +2,7 @@
 
 use crate::cli::args::{CommandLine, CompletionsArgs, ManArgs};
 use crate::cli::exit::{EXIT_TABLE, Exit, Trouble};
+use crate::cli::helper::pages::helper_pages;
 use crate::cli::print;
 use clap::CommandFactory;
 use clap_mangen::Man;
@@ -44,7 +45,7 @@ fn write_page(directory: &Path, name: &str, text: &[u8]) -> Result<(), Trouble> 
 }
 
 /// Every page: file name and text.
-fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+pub(in crate::cli) fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut whole = CommandLine::command();
     whole.build();
     let mut pages = vec![("minirdr.1".to_owned(), page(&whole, "minirdr", EXAMPLES)?)];
@@ -58,6 +59,7 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
             pages.push((format!("{name}.1"), page(word, &name, examples)?));
         }
     }
+    pages.extend(helper_pages()?);
     Ok(pages)
 }
 
@@ -88,7 +90,7 @@ fn page(command: &clap::Command, name: &str, examples: &[(&str, &str)]) -> io::R
 }
 
 /// A section of terms, each with its sentence.
-fn section(title: &str, terms: &[(&str, &str)]) -> Roff {
+pub(in crate::cli) fn section(title: &str, terms: &[(&str, &str)]) -> Roff {
     let mut roff = Roff::default();
     roff.control("SH", [title]);
     for (term, sentence) in terms {
@@ -110,7 +112,7 @@ fn exit_status() -> Roff {
     roff
 }
 
-const MOUNT_OPTIONS: &[(&str, &str)] = &[
+pub(in crate::cli) const MOUNT_OPTIONS: &[(&str, &str)] = &[
     (
         "ro, rw, exec, noexec, suid, nosuid, dev, nodev, sync, noatime, …",
         "as for mount(8); nosuid and nodev unless told otherwise",
@@ -179,7 +181,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ("USR2", "toggles debug logging"),
 ];
 
-const ENVIRONMENT: &[(&str, &str)] = &[
+pub(in crate::cli) const ENVIRONMENT: &[(&str, &str)] = &[
     ("MINIRDR_LOG", "how much is logged: error, warn, info, debug, trace"),
     (
         "XDG_RUNTIME_DIR",
@@ -287,6 +289,12 @@ fn verb_examples(verb: &str) -> Examples {
             ("minirdr umount /mnt/bk", "returns when all is saved"),
             ("minirdr umount -f bk", "cancels what waits, and gives up after 5 s"),
         ],
+        _ => tool_examples(verb),
+    }
+}
+
+fn tool_examples(verb: &str) -> Examples {
+    match verb {
         "rpc" => &[
             ("minirdr rpc bk status", "does it listen, where, how many calls were there?"),
             ("minirdr rpc bk listen", "listens again after a stop of its listening"),
@@ -302,6 +310,14 @@ fn verb_examples(verb: &str) -> Examples {
             "minirdr completions bash > /etc/bash_completion.d/minirdr",
             "for every user of bash",
         )],
+        "install-helpers" => &[
+            ("minirdr install-helpers", "as root: for this machine, and this program"),
+            (
+                "minirdr install-helpers --root debian/minirdr --program /usr/bin/minirdr",
+                "into the tree of a package",
+            ),
+            ("minirdr install-helpers --uninstall", "takes away what was put there, and no more"),
+        ],
         _ => &[("minirdr man /usr/local/share/man/man1", "then: man minirdr-stop")],
     }
 }
@@ -317,15 +333,20 @@ mod tests {
             .get_subcommands()
             .map(|verb| 1 + verb.get_subcommands().count())
             .sum();
-        assert_eq!(pages.len(), 1 + words);
+        let helpers = 2;
+        assert_eq!(pages.len(), 1 + words + helpers);
         for (name, text) in &pages {
             let text = String::from_utf8(text.clone()).expect("pages are text");
+            let text = text.replace("\\-", "-");
             for part in ["SH NAME", "SH SYNOPSIS", "SH \"EXIT STATUS\"", "SH EXAMPLES", "SH FILES"]
             {
                 assert!(text.contains(part), "{name} lacks {part}");
             }
-            let verb = name.trim_end_matches(".1").replace('-', " ");
-            assert!(text.contains(&verb), "{name} shows {verb}");
+            let page = name.trim_end_matches(".1").trim_end_matches(".8");
+            // A verb of two words is a page with a hyphen; one with a hyphen is, too.
+            let spaced = page.replace('-', " ").replace("install helpers", "install-helpers");
+            let verb = if name.ends_with(".8") { page } else { &spaced };
+            assert!(text.contains(verb), "{name} shows {verb}");
         }
     }
 }

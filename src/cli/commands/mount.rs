@@ -47,15 +47,32 @@ pub fn mount(
             serve(args, environment, prepare(args, environment)?, ready)
         });
     }
+    if !args.foreground {
+        print::answer(&in_background(args, words, environment)?)?;
+        return Ok(Exit::DONE);
+    }
     let config = prepare(args, environment)?;
     let answer = mounted(args, &config);
-    if args.foreground {
-        let ready = Box::new(|| print::answer(&answer).map(|_| ()));
-        return serve(args, environment, config, ready);
+    let ready = Box::new(|| print::answer(&answer).map(|_| ()));
+    serve(args, environment, config, ready)
+}
+
+/// Mounts with a daemon in the background; returns what there is to tell when it answers. A
+/// rehearsal starts none.
+///
+/// # Errors
+/// One line; nothing was left behind.
+pub(in crate::cli) fn in_background(
+    args: &MountArgs,
+    words: &[OsString],
+    environment: &Environment,
+) -> Result<String, Trouble> {
+    let config = prepare(args, environment)?;
+    let answer = mounted(args, &config);
+    if !args.rehearsal {
+        daemon::launch(words, environment, &config)?;
     }
-    daemon::launch(words, environment, &config)?;
-    print::answer(&answer)?;
-    Ok(Exit::DONE)
+    Ok(answer)
 }
 
 /// The service manager, and what this process has to do with it.
@@ -139,7 +156,7 @@ fn prepare(args: &MountArgs, environment: &Environment) -> Result<MountConfig, T
     };
     let rpc = args.rpc.options()?;
     let policy = policy(&options)?;
-    let mount_point = check_mount_point(args.mount_point(), environment)?;
+    let mount_point = check_mount_point(args, environment)?;
     let name = choose_name(args, &options, named, &mount_point)?;
     if let Some(file) = &config_file {
         let config = NamespaceConfig { name: None, providers: providers.clone() };
@@ -273,7 +290,8 @@ fn is_descriptor(path: &Path) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
-fn check_mount_point(path: &Path, environment: &Environment) -> Result<PathBuf, Trouble> {
+fn check_mount_point(args: &MountArgs, environment: &Environment) -> Result<PathBuf, Trouble> {
+    let path = args.mount_point();
     if is_descriptor(path) {
         return Ok(path.to_owned());
     }
@@ -291,6 +309,10 @@ fn check_mount_point(path: &Path, environment: &Environment) -> Result<PathBuf, 
         corpse::let_end(mount);
         if let Some(refusal) = in_use(mount, &mounts, environment) {
             return Err(Trouble::failed(format!("{shown} is a mount point in use: {refusal}")));
+        }
+        if args.rehearsal {
+            print::note(&format!("minirdr: would take a dead mount away from {shown}"));
+            return Ok(resolved);
         }
         if !corpse::clear(mount) {
             return Err(Trouble::failed(format!(

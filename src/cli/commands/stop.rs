@@ -24,6 +24,8 @@ struct Asking {
     target: Target,
     options: StopOptions,
     strict: bool,
+    /// Say nothing of the wait before it is long.
+    quiet: bool,
     /// The mount as it was before.
     before: MountStatus,
 }
@@ -42,7 +44,11 @@ pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble>
     if args.check {
         return check(&target, args.strict, json, &layout);
     }
-    run("stop", target, args.options(), args.wait, args.strict)?.print(json, &layout)
+    let mut client = target.connect()?;
+    let asking = Asking::of("stop", target, args.options(), &mut client)?;
+    let asking = Asking { strict: args.strict, ..asking };
+    let answer = if args.wait { asking.wait(&mut client) } else { asking.post(&mut client) };
+    answer?.print(json, &layout)
 }
 
 /// `minirdr umount`.
@@ -52,7 +58,19 @@ pub fn stop(args: &StopArgs, environment: &Environment) -> Result<Exit, Trouble>
 pub fn umount(args: &UmountArgs, environment: &Environment) -> Result<Exit, Trouble> {
     let layout = holders::layout(&args.table)?;
     let target = locate::find(&args.name, environment)?;
-    run("umount", target, args.options(), true, false)?.print(args.json.json, &layout)
+    let mut client = target.connect()?;
+    let asking = Asking::of("umount", target, args.options(), &mut client)?;
+    asking.wait(&mut client)?.print(args.json.json, &layout)
+}
+
+/// The stop of an unmount that umount(8) asks for, waited for; it is silent where that is.
+///
+/// # Errors
+/// The daemon cannot be asked, or refuses.
+pub(in crate::cli) fn for_helper(target: &Target, options: StopOptions) -> Result<Answer, Trouble> {
+    let mut client = target.connect()?;
+    let asking = Asking::of("umount", target.clone(), options, &mut client)?;
+    Asking { quiet: true, ..asking }.wait(&mut client)
 }
 
 fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<Exit, Trouble> {
@@ -71,19 +89,6 @@ fn check(target: &Target, strict: bool, json: bool, layout: &Layout) -> Result<E
     answer.print(json, layout)
 }
 
-fn run(
-    verb: &'static str,
-    target: Target,
-    options: StopOptions,
-    wait: bool,
-    strict: bool,
-) -> Result<Answer, Trouble> {
-    let mut client = target.connect()?;
-    let before = before(&mut client, &target)?;
-    let asking = Asking { verb, target, options, strict, before };
-    if wait { asking.wait(&mut client) } else { asking.post(&mut client) }
-}
-
 /// How it is before. Where there is no such provider the stop is to be refused, not this: who may
 /// not stop is told that, and no more.
 fn before(client: &mut Client, target: &Target) -> Result<MountStatus, Trouble> {
@@ -100,6 +105,16 @@ fn before(client: &mut Client, target: &Target) -> Result<MountStatus, Trouble> 
 }
 
 impl Asking {
+    fn of(
+        verb: &'static str,
+        target: Target,
+        options: StopOptions,
+        client: &mut Client,
+    ) -> Result<Self, Trouble> {
+        let before = before(client, &target)?;
+        Ok(Self { verb, target, options, strict: false, quiet: false, before })
+    }
+
     /// Asks, and says how it stands.
     fn post(&self, client: &mut Client) -> Result<Answer, Trouble> {
         let failed = |error: ClientError| explain(&self.target.name, &error);
@@ -168,6 +183,9 @@ impl Asking {
     }
 
     fn say_waiting(&self, ticket: TicketNumber, running: Option<TicketNumber>) {
+        if self.quiet {
+            return;
+        }
         let name = self.target.label();
         print::note(&match running {
             Some(running) => format!("{name}: already stopping (ticket {running}), waiting"),

@@ -169,6 +169,7 @@ fn attributes(flags: MountFlags) -> MountAttrFlags {
     attributes.set(MountAttrFlags::MOUNT_ATTR_NODEV, !flags.devices);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOEXEC, flags.no_execute);
     attributes.set(MountAttrFlags::MOUNT_ATTR_NOATIME, flags.no_access_times);
+    attributes.set(MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW, flags.no_symlinks);
     attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, flags.read_only);
     attributes
 }

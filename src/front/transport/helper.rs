@@ -106,6 +106,8 @@ fn options(config: &MountConfig) -> OsString {
         (",ro", flags.read_only),
         (",noexec", flags.no_execute),
         (",noatime", flags.no_access_times),
+        // One that does not know the word refuses: it means something for safety.
+        (",nosymfollow", flags.no_symlinks),
         (",sync", flags.synchronous),
         (",dirsync", flags.directory_synchronous),
         (",suid", flags.set_id),
