@@ -64,7 +64,7 @@ const WORKLOADS: &[Workload] = &[
     workload("git clone", |dir| shell(dir, "rm -rf clone", "git clone -q \"$REPO\" clone")),
     workload("git status", |dir| shell(dir, "true", "git -C clone status --porcelain >/dev/null")),
     workload("build", |dir| shell(dir, "make -s -C tree clean", "make -s -C tree -j2")),
-    workload("rm -rf", |dir| shell(dir, "true", "rm -rf copy")),
+    workload("rm -rf", |dir| shell(dir, "rm -rf copy; cp -r tree copy", "rm -rf copy")),
 ];
 
 fn open(path: &Path, flags: OFlags) -> Result<OwnedFd, Error> {
@@ -202,15 +202,22 @@ fn stat_many(dir: &Path) -> Took {
     Ok(from.elapsed())
 }
 
+/// There, and in the next round back again.
 fn rename_many(dir: &Path) -> Took {
+    let there = many(dir).next().is_some_and(|first| first.exists());
     let from = Instant::now();
-    many(dir).try_for_each(|path| std::fs::rename(&path, path.with_extension("new")))?;
+    for path in many(dir) {
+        let other = path.with_extension("new");
+        let (old, new) = if there { (&path, &other) } else { (&other, &path) };
+        std::fs::rename(old, new)?;
+    }
     Ok(from.elapsed())
 }
 
 fn unlink_many(dir: &Path) -> Took {
+    create_many(dir)?;
     let from = Instant::now();
-    many(dir).try_for_each(|path| std::fs::remove_file(path.with_extension("new")))?;
+    many(dir).try_for_each(std::fs::remove_file)?;
     Ok(from.elapsed())
 }
 

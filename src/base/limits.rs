@@ -118,6 +118,11 @@ pub const NAME_BYTES_MAX: usize = 255;
 pub const CHANGES_KEPT: usize = 256;
 /// What is read of an inotify queue at once; one event takes up to 272 bytes.
 pub const INOTIFY_BUFFER_BYTES: usize = 64 * 1024;
+/// How often a lone reader that has served a request looks for the next one before it sleeps; a
+/// look takes about half a microsecond.
+pub const LINGER_LOOKS: usize = 40;
+/// Where nothing comes, it looks again after at most so many requests.
+pub const LINGER_SKIPS_MAX: u32 = 1024;
 /// How often a spare worker looks whether requests are taken.
 pub const DEPUTY_TICK: Duration = Duration::from_millis(1);
 /// A lone reader looks at every so many requests whether the next one is there already.

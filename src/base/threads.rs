@@ -24,6 +24,12 @@ pub fn abandoned() -> usize {
     ABANDONED.load(Ordering::SeqCst)
 }
 
+/// Processors this process may run on; 1 where the system does not say.
+#[must_use]
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
 }

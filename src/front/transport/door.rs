@@ -6,15 +6,23 @@
 
 use crate::base::clock::Clock;
 use crate::base::sync::{Condvar, Mutex, Rank};
+use crate::base::threads;
 use crate::front::transport::abi::error_reply;
+use crate::front::transport::linger::Linger;
 use crate::front::transport::readers::Readers;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+thread_local! {
+    /// What this worker has learned.
+    static LINGER: Cell<Linger> = const { Cell::new(Linger::NEW) };
+}
 
 /// The door.
 pub struct Door {
@@ -25,6 +33,8 @@ pub struct Door {
     inside: AtomicUsize,
     gate: Mutex<()>,
     empty: Condvar,
+    /// A reader may look for the next request while the one that asks runs on another processor.
+    lingers: bool,
     /// Which workers wait for requests.
     pub readers: Arc<Readers>,
 }
@@ -46,6 +56,7 @@ impl Door {
             inside: AtomicUsize::new(0),
             gate: Mutex::new(Rank::Leaf, ()),
             empty: Condvar::new(),
+            lingers: threads::processors() > 1,
             readers: Arc::new(Readers::default()),
         })
     }
@@ -67,6 +78,9 @@ impl Door {
             poll(&mut polled, Some(&AT_ONCE)) != Ok(0)
         };
         self.readers.served(is_more);
+        if self.lingers && self.readers.is_alone() {
+            LINGER.set(LINGER.get().look(is_more));
+        }
     }
 
     /// Is it closed?
@@ -147,7 +161,6 @@ impl Drop for Inside {
 mod tests {
     use super::*;
     use crate::base::clock::SystemClock;
-    use crate::base::threads;
 
     #[test]
     fn a_closed_door_lets_nobody_in_and_waits_for_those_inside() {

@@ -17,6 +17,7 @@ pub mod device;
 pub mod door;
 pub mod handshake;
 pub mod helper;
+pub mod linger;
 pub mod mountinfo;
 pub mod readers;
 pub mod redirect;

@@ -72,6 +72,12 @@ impl Default for Readers {
 }
 
 impl Readers {
+    /// Is there only one that reads?
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.reading.load(Ordering::SeqCst) == 1
+    }
+
     /// The calling worker goes to read.
     fn join(self: &Arc<Self>) {
         self.reading.fetch_add(1, Ordering::SeqCst);
@@ -94,7 +100,7 @@ impl Readers {
 
     /// The calling worker has served its request. Returns when it is to read again; `is_more` asks
     /// whether a request is there.
-    pub fn served(self: &Arc<Self>, is_more: impl Fn() -> bool) {
+    pub fn served(self: &Arc<Self>, is_more: impl Fn() -> bool + Copy) {
         if self.reading.load(Ordering::SeqCst) == 0 {
             self.join();
             let looks = self.taken.load(Ordering::SeqCst).is_multiple_of(BACKLOG_LOOKS);
