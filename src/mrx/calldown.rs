@@ -13,9 +13,9 @@ use crate::base::name::Name;
 use crate::base::status::Status;
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    AllocateMode, Attributes, Change, DirectoryEntry, DirectoryQuery, Extension, FileRef, Found,
-    Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
-    SetExtendedAttributeMode, VolumeInformation,
+    AllocateMode, Attributes, Buffering, Change, DirectoryEntry, DirectoryQuery, Extension,
+    FileRef, Found, Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo,
+    SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
 use std::sync::Arc;
@@ -194,9 +194,14 @@ pub trait MiniRedirector: Send + Sync {
         false
     }
 
-    /// MRxCollapseOpen: a new handle was put on an existing open.
-    fn collapse_open(&self, context: Context<'_>, open: OpenRef<'_>) -> Result<(), Status> {
-        Ok(())
+    /// MRxCollapseOpen: a new handle is put on an existing open. What may be cached for it now;
+    /// none: what was said for the open.
+    fn collapse_open(
+        &self,
+        context: Context<'_>,
+        open: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
+        Ok(None)
     }
 
     /// MRxCreate after a restart: opens again what `old` was in an earlier generation, by identity

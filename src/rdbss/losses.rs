@@ -189,10 +189,14 @@ impl Device {
     /// Kept data has been put on the server by a replay: behind the back of the kernel, whose pages
     /// of the file go.
     pub fn replayed(&self, file: &Node, bytes: u64) {
+        self.announce(Notice::Arrived { path: file.path(), bytes });
+    }
+
+    /// Bytes of a replay went to this file, or may have: the kernel has not seen them.
+    pub fn written_past_the_kernel(&self, file: &Node) {
         if let Some(kernel) = self.kernel.get() {
             kernel.cache.flush_file(file.number());
         }
-        self.announce(Notice::Arrived { path: file.path(), bytes });
     }
 
     /// What is written through this handle is kept already: no loss is named for it.

@@ -77,7 +77,6 @@ impl Upcalls for DeviceUpcalls {
         let Some(kernel) = device.kernel.get() else { return };
         kernel.cache.forget_names();
         for fcb in device.fcbs.snapshot() {
-            fcb.set_leased(false);
             kernel.cache.flush_file(fcb.number());
         }
     }

@@ -44,9 +44,9 @@ use crate::base::threads::{self, Thread};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    AllocateMode, Attributes, Change, DirectoryEntry, DirectoryQuery, Extension, FileRef, Found,
-    Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
-    SetExtendedAttributeMode, VolumeInformation,
+    AllocateMode, Attributes, Buffering, Change, DirectoryEntry, DirectoryQuery, Extension,
+    FileRef, Found, Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo,
+    SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
 use passage::OwnedOpen;
@@ -250,7 +250,11 @@ impl MiniRedirector for Faulty {
         self.inner.should_try_to_collapse_this_open(open)
     }
 
-    fn collapse_open(&self, context: Context<'_>, open: OpenRef<'_>) -> Result<(), Status> {
+    fn collapse_open(
+        &self,
+        context: Context<'_>,
+        open: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
         let _inside = self.meet(Callout::CollapseOpen, Some(context))?;
         self.inner.collapse_open(context, open)
     }

@@ -50,9 +50,9 @@ use crate::base::status::{Errno, Status};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    Access, AllocateMode, Attributes, Change, DirectoryEntry, DirectoryQuery, Extension, FileRef,
-    Found, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo, SetAttributes,
-    SetExtendedAttributeMode, VolumeInformation,
+    Access, AllocateMode, Attributes, Buffering, Change, DirectoryEntry, DirectoryQuery, Extension,
+    FileRef, Found, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo,
+    SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
 use file::LocalFile;
@@ -249,6 +249,16 @@ impl MiniRedirector for Local {
     fn should_try_to_collapse_this_open(&self, open: OpenRef<'_>) -> bool {
         let of_file = open.extension.downcast_ref::<LocalOpen>().is_some_and(LocalOpen::is_file);
         of_file && open.options.access == Access::Read
+    }
+
+    /// The open is as good as a new one; what may be cached is not what it was then.
+    fn collapse_open(
+        &self,
+        _context: Context<'_>,
+        shared: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
+        let (file, open) = (file(shared.file)?, open(shared)?);
+        Ok(Some(self.tree()?.buffering(&file, open, shared.options)))
     }
 
     fn reclaim_open(

@@ -25,9 +25,9 @@ use crate::base::status::{Errno, Status};
 use crate::mrx::calldown::{Capabilities, MiniRedirector};
 use crate::mrx::low_io::{LowIo, Submission};
 use crate::mrx::request::{
-    AllocateMode, Attributes, Change, DirectoryEntry, DirectoryQuery, Extension, FileKind, FileRef,
-    Found, Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode, SeekTo,
-    SetAttributes, SetExtendedAttributeMode, VolumeInformation,
+    AllocateMode, Attributes, Buffering, Change, DirectoryEntry, DirectoryQuery, Extension,
+    FileKind, FileRef, Found, Lock, NewNode, OpenOptions, OpenRef, Opened, Ownership, RenameMode,
+    SeekTo, SetAttributes, SetExtendedAttributeMode, VolumeInformation,
 };
 use crate::mrx::upcall::{RequestContext, Upcalls};
 use ids::IdMap;
@@ -38,6 +38,8 @@ type Context<'a> = &'a dyn RequestContext;
 
 /// Set-user-id and set-group-id.
 const SET_ID: u16 = 0o6000;
+/// Execute permission, for anybody.
+const MAY_RUN: u16 = 0o111;
 
 /// The mini-redirector; one value serves one generation, like the one it wraps.
 pub struct Mapped {
@@ -120,7 +122,8 @@ impl Mapped {
             return Ok(permissions);
         }
         let is = self.inner.query_file_information(context, file, None)?;
-        let added = permissions & !is.permissions & SET_ID;
+        // Nor may who was not let run it be let run it as somebody else.
+        let added = permissions & !is.permissions & (SET_ID | MAY_RUN);
         if sets_id && is.kind != FileKind::Directory && added != 0 {
             return Err(Status::Posix(Errno::EPERM));
         }
@@ -298,7 +301,11 @@ impl MiniRedirector for Mapped {
         self.inner.should_try_to_collapse_this_open(open)
     }
 
-    fn collapse_open(&self, context: Context<'_>, open: OpenRef<'_>) -> Result<(), Status> {
+    fn collapse_open(
+        &self,
+        context: Context<'_>,
+        open: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
         self.inner.collapse_open(context, open)
     }
 
@@ -340,6 +347,9 @@ impl MiniRedirector for Mapped {
         kill_privileges: bool,
         submission: Submission<'_, usize>,
     ) -> LowIo<usize> {
+        // The pages of a shared mapping come without a word of whose they are: whoever it was must
+        // not leave a program that runs as somebody else.
+        let kill_privileges = kill_privileges || self.lends_identity();
         self.inner.write(context, open, offset, data, kill_privileges, submission)
     }
 

@@ -222,13 +222,17 @@ impl MiniRedirector for Server {
         true
     }
 
-    fn collapse_open(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
+    fn collapse_open(
+        &self,
+        _: &dyn RequestContext,
+        open: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
         self.inside("collapse", || {
             let changes = self.world.changes.load(Ordering::SeqCst);
             if standing(&self.world, "collapse", open).is_some_and(|o| o.changes_before < changes) {
                 self.world.wrong("an open from before a change is shared after it");
             }
-            Ok(())
+            Ok(None)
         })
     }
 

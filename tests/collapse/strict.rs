@@ -181,9 +181,13 @@ impl MiniRedirector for Redirector {
         !self.0.unwilling.load(Ordering::SeqCst) && !open.options.access.writes()
     }
 
-    fn collapse_open(&self, _: &dyn RequestContext, open: OpenRef<'_>) -> Result<(), Status> {
+    fn collapse_open(
+        &self,
+        _: &dyn RequestContext,
+        open: OpenRef<'_>,
+    ) -> Result<Option<Buffering>, Status> {
         self.0.called(format!("collapse {}", open.file.identity.number));
-        Ok(())
+        Ok(None)
     }
 
     fn reclaim_open(

@@ -193,9 +193,10 @@ impl Replay<'_> {
     /// came through or not.
     fn settle(&self, node: &Node, done: &[&UnsentEntry], left: &[&UnsentEntry], go_on: GoOn<'_>) {
         let numbers = |entries: &[&UnsentEntry]| entries.iter().map(|entry| entry.number).collect();
+        let device = self.device.device_of(Tag::of_node(node.number()));
+        device.written_past_the_kernel(node);
         if !done.is_empty() {
             self.keeper.remove(numbers(done));
-            let device = self.device.device_of(Tag::of_node(node.number()));
             device.replayed(node, done.iter().map(|entry| entry.bytes).sum());
         }
         if left.is_empty() {
@@ -222,6 +223,7 @@ impl Replay<'_> {
             let lookup = Operation::Lookup { parent: node, name };
             node = match self.call(lookup, go_on) {
                 Ok(Answer::Node(found)) => found.node,
+                Ok(Answer::Absent) => return Err(gone()),
                 Ok(_) => return Err(unexpected()),
                 Err(Failed::Status(status))
                     if matches!(status.errno(), Errno::ENOENT | Errno::ENOTDIR) =>

@@ -77,6 +77,7 @@ impl Device {
         if found.identity != child.identity() {
             return Err(Status::FileInvalid);
         }
+        child.set_leased(found.attributes.leased);
         child.bind(Arc::new(Binding {
             view: view.clone(),
             identity: found.identity,

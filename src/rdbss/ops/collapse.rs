@@ -9,7 +9,7 @@ use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
 use crate::base::stop::State;
 use crate::mrx::calldown::Capabilities;
-use crate::mrx::request::OpenOptions;
+use crate::mrx::request::{Buffering, OpenOptions};
 use crate::mrx::upcall::RequestContext;
 use crate::rdbss::calldown::{call, call_always};
 use crate::rdbss::context::Context;
@@ -52,31 +52,29 @@ impl Device {
         Some(CollapseKey { options, share: ShareAccess::POSIX, credentials })
     }
 
-    /// An open that the new handle shares (MRxShouldTryToCollapseThisOpen, MRxCollapseOpen). None:
-    /// open it on the server.
+    /// An open that the new handle shares (MRxShouldTryToCollapseThisOpen, MRxCollapseOpen), and
+    /// what may be cached for the handle. None: open it on the server.
     pub(in crate::rdbss) fn collapse(
         &self,
         context: &Context,
         binding: &Binding,
         node: &Node,
         key: &CollapseKey,
-    ) -> Option<Arc<SrvOpen>> {
+    ) -> Option<(Arc<SrvOpen>, Buffering)> {
         let table = &binding.view.net_root.srv_call.shared_opens;
         // Joined first: so nobody closes it while the mini-redirector is asked.
         let (_, srv_open) = table.join(node.number(), key)?;
         let redirector = binding.view.redirector();
         // Another file may have had the number: the table goes by numbers.
         let same = Arc::ptr_eq(&srv_open.fcb, node);
-        let collapsed = same
+        let willing = same
             && call(context, "should_try_to_collapse_this_open", || {
                 Ok(redirector.should_try_to_collapse_this_open(srv_open.open()))
-            }) == Ok(true)
-            && call(context, "collapse_open", || {
-                redirector.collapse_open(context, srv_open.open())
-            })
-            .is_ok();
-        if collapsed {
-            return Some(srv_open);
+            }) == Ok(true);
+        let collapse = || redirector.collapse_open(context, srv_open.open());
+        if willing && let Ok(fresh) = call(context, "collapse_open", collapse) {
+            let buffering = fresh.unwrap_or(srv_open.buffering);
+            return Some((srv_open, buffering));
         }
         // Its close, if this was the last handle, has nobody to be told to.
         let _ = self.leave_uncleaned(context, &srv_open, false);

@@ -45,7 +45,7 @@ impl Device {
         if let Some(key) = key {
             self.offer_to_share(&srv_open, key);
         }
-        self.handle_on(context, &srv_open)
+        self.handle_on(context, &srv_open, buffering)
     }
 
     /// A handle on an open. If the table is full the handle leaves the open again.
@@ -53,6 +53,7 @@ impl Device {
         &self,
         context: &Context,
         srv_open: &Arc<SrvOpen>,
+        buffering: Buffering,
     ) -> Result<OpenAnswer, Status> {
         let fobx = Arc::new(Fobx::new(srv_open.clone(), context.caller(), self.clock.now()));
         let Some(handle) = self.handles.insert(fobx) else {
@@ -62,7 +63,7 @@ impl Device {
         if srv_open.directory {
             self.directories.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(OpenAnswer { handle, buffering: narrowed(srv_open.buffering, srv_open.options) })
+        Ok(OpenAnswer { handle, buffering: narrowed(buffering, srv_open.options) })
     }
 
     pub(in crate::rdbss) fn open(
@@ -75,9 +76,9 @@ impl Device {
         let binding = self.bound(context, node)?;
         let key = if directory { None } else { self.collapse_key(context, &binding, options) };
         if let Some(key) = &key
-            && let Some(srv_open) = self.collapse(context, &binding, node, key)
+            && let Some((srv_open, buffering)) = self.collapse(context, &binding, node, key)
         {
-            return Ok(Answer::Opened(self.handle_on(context, &srv_open)?));
+            return Ok(Answer::Opened(self.handle_on(context, &srv_open, buffering)?));
         }
         if options.truncate {
             self.purge_file(context, node);
@@ -130,8 +131,11 @@ impl Device {
         place: (&Node, &Name),
         options: OpenOptions,
     ) -> Result<Answer, Status> {
-        let Answer::Node(node) = self.lookup(context, place.0, place.1)? else {
-            return Err(Status::Unsuccessful);
+        let node = match self.lookup(context, place.0, place.1)? {
+            Answer::Node(node) => node,
+            // Removed since.
+            Answer::Absent => return Err(Status::Posix(Errno::ENOENT)),
+            _ => return Err(Status::Unsuccessful),
         };
         let Answer::Opened(open) = self.open(context, &node.node, options, false)? else {
             return Err(Status::Unsuccessful);

@@ -12,13 +12,15 @@
 
 use super::node::FileKey;
 use super::registry::Registry;
+use crate::base::clock::Moment;
+use crate::base::limits::LEASE_LIFETIME;
 use crate::base::name::Name;
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::{FileIdentity, FileKind};
 use rustix::fd::OwnedFd;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The mini-redirector's half of an FCB.
 pub(super) struct LocalFile {
@@ -30,10 +32,17 @@ pub(super) struct LocalFile {
     pub(super) number: u64,
     /// Was its descriptor used since the cache last looked?
     pub(super) used: AtomicBool,
-    /// Which state of the file pages may be cached of ([`LocalFile::may_keep`]); 0: none.
-    cached: AtomicU64,
+    /// Of what pages may be in the kernel's cache ([`LocalFile::may_keep`]).
+    cached: Mutex<Option<Cached>>,
     pub(super) place: Mutex<Place>,
     registry: Arc<Registry>,
+}
+
+/// Since when which state of a file is cached.
+#[derive(Clone, Copy, Debug)]
+struct Cached {
+    state: NonZeroU64,
+    since: Moment,
 }
 
 /// A name of a file: the latest one seen, which others may have changed since.
@@ -98,20 +107,30 @@ impl LocalFile {
     ) -> Arc<Self> {
         let number = registry.numbers.number(key.device, key.inode);
         let place = Mutex::new(Rank::RedirectorInner, place);
-        let (used, cached) = (AtomicBool::new(false), AtomicU64::new(0));
+        let used = AtomicBool::new(false);
+        let cached = Mutex::new(Rank::RedirectorInner, None);
         Arc::new(Self { key, kind, number, used, cached, place, registry })
     }
 
-    /// It is opened, and this is its state: may pages stay that were cached since the last open? A
-    /// state is a number that never comes back when the content has changed; none: not known.
-    pub(super) fn may_keep(&self, state: Option<NonZeroU64>) -> bool {
-        let state = state.map_or(0, NonZeroU64::get);
-        self.cached.swap(state, Ordering::SeqCst) == state && state != 0
+    /// It is opened now, and this is its state: may pages stay that were cached since the last
+    /// open? A state is a number that never comes back when the content has changed; none: not
+    /// known. They never stay for longer than what nobody tells may be unseen: a write through a
+    /// shared mapping of the server's file changes no time that can be relied on.
+    pub(super) fn may_keep(&self, state: Option<NonZeroU64>, now: Moment) -> bool {
+        let mut cached = self.cached.lock();
+        if let (Some(state), Some(kept)) = (state, *cached)
+            && kept.state == state
+            && now.since(kept.since) < LEASE_LIFETIME
+        {
+            return true;
+        }
+        *cached = state.map(|state| Cached { state, since: now });
+        false
     }
 
     /// Others have changed it: no page of before may stay.
     pub(super) fn forget_cached(&self) {
-        self.cached.store(0, Ordering::SeqCst);
+        *self.cached.lock() = None;
     }
 
     /// As the core knows it.

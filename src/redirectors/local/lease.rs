@@ -36,12 +36,13 @@ use fanotify_fid::{EventReader, Fanotify, FidEvent};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
-use rustix::io::{retry_on_intr, write};
+use rustix::io::{Errno, retry_on_intr, write};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Changes of names in a directory.
 const NAMES: u64 = FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO;
@@ -55,17 +56,40 @@ const ITSELF: &[u8] = b".";
 /// Epoch of no lease.
 const NONE: u64 = 0;
 
-/// The leases of this process by file system. With more than one on it, what this process does is
-/// not to be passed over: the mount of the one has not heard of what the other does.
-static STANDING: LazyLock<Mutex<HashMap<u64, Standing>>> =
-    LazyLock::new(|| Mutex::new(Rank::Leaf, HashMap::new()));
+/// Directories served by this process, those of old generations that still do something included.
+/// With more than one, what this process does is not to be passed over: the mount of the one has
+/// not heard of what the other does, be it on the same file system or through a mount beneath it.
+static STANDING: LazyLock<Mutex<Standing>> =
+    LazyLock::new(|| Mutex::new(Rank::Leaf, Standing::default()));
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Standing {
-    /// Leases that are alive.
-    leases: usize,
-    /// Leases taken and given up so far.
+    /// There are now.
+    instances: usize,
+    /// So often one came or went.
     changes: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Instance(());
+
+impl Instance {
+    /// One more.
+    pub(super) fn new() -> Self {
+        let mut standing = STANDING.lock();
+        standing.instances += 1;
+        standing.changes += 1;
+        Self(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let mut standing = STANDING.lock();
+        standing.instances -= 1;
+        standing.changes += 1;
+    }
 }
 
 /// The lease of one served directory.
@@ -116,6 +140,9 @@ impl Lease {
     ) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mount = openat(root, ".", flags, Mode::empty())?;
+        if !is_of_this_machine(&mount)? {
+            return Err(io::Error::other("not known to be a file system of this machine alone"));
+        }
         // Handles that lead nowhere would tell nothing.
         open_by_handle_at(&mount, &handle_from_fd(&mount)?)?;
         let report = FAN_REPORT_FID | FAN_REPORT_DFID_NAME;
@@ -136,16 +163,11 @@ impl Lease {
             standing: Cell::new(Standing::default()),
         };
         let mut listener = self.listener.lock();
-        count(self.device, |leases| *leases += 1);
-        let thread = threads::spawn("local-lease", move || breaks.run());
-        match thread {
-            Ok(thread) => *listener = Some(Listener { end, thread }),
-            Err(error) => {
-                count(self.device, |leases| *leases -= 1);
-                return Err(error);
-            }
-        }
+        // Before the thread, which may find at once that there is none.
         self.epoch.store(1, Ordering::SeqCst);
+        let thread = threads::spawn("local-lease", move || breaks.run());
+        let thread = thread.inspect_err(|_| self.epoch.store(NONE, Ordering::SeqCst))?;
+        *listener = Some(Listener { end, thread });
         Ok(())
     }
 
@@ -157,7 +179,6 @@ impl Lease {
             log::error!("the thread of the lease cannot be woken: {errno}");
         }
         thread.join();
-        count(self.device, |leases| *leases -= 1);
     }
 
     /// The epoch in which something of a file on this device may be cached; none: nothing may.
@@ -174,35 +195,36 @@ impl Lease {
     }
 }
 
-fn standing(device: u64) -> Standing {
-    STANDING.lock().get(&device).copied().unwrap_or_default()
+fn standing() -> Standing {
+    *STANDING.lock()
 }
 
-fn count(device: u64, change: impl FnOnce(&mut usize)) {
-    let mut all = STANDING.lock();
-    let its = all.entry(device).or_default();
-    change(&mut its.leases);
-    its.changes += 1;
+/// Is this a file system that only this machine writes to? Others have handles, too, and changes
+/// by other machines that nobody tells.
+fn is_of_this_machine(directory: &OwnedFd) -> Result<bool, Errno> {
+    // As statfs(2) lists them: tmpfs, ext2 to ext4, xfs, btrfs, f2fs, bcachefs, zfs.
+    const KNOWN: [u32; 7] =
+        [0x0102_1994, 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0xca45_1a4e, 0x2fc1_2fc1];
+    let kind = rustix::fs::fstatfs(directory)?.f_type;
+    Ok(KNOWN.iter().any(|known| i64::from(*known) == kind))
 }
 
 /// Directories by handle, for one batch: changes come in runs.
-type Seen = HashMap<Vec<u8>, Option<Arc<LocalFile>>>;
+type Seen = HashMap<Vec<u8>, Arc<LocalFile>>;
 
 impl Breaks {
     fn run(self) {
         let mut reader = EventReader::new(&self.group, LEASE_BUFFER_BYTES);
-        loop {
-            match self.wait(None) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return self.lost(&error),
-            }
-            if let Err(error) = self.read_all(&mut reader) {
-                return self.lost(&error);
-            }
-            // What comes in the next moment is taken together: the system merges what is alike,
+        let mut next = || -> io::Result<bool> {
+            // What comes in the moment after is taken together: the system merges what is alike,
             // and a mount under load does not wake this thread for each of its own changes.
-            match self.wait(Some(LEASE_BATCH)) {
+            Ok(self
+                .goes_on(&[PollFd::from_borrowed_fd(self.group.as_fd(), PollFlags::IN)], None)?
+                && self.read_all(&mut reader)?
+                && self.goes_on(&[], Some(LEASE_BATCH))?)
+        };
+        loop {
+            match next() {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(error) => return self.lost(&error),
@@ -210,48 +232,53 @@ impl Breaks {
         }
     }
 
-    /// Waits for events, or, with a limit, for that time. False: the lease is given up.
-    fn wait(&self, limit: Option<std::time::Duration>) -> io::Result<bool> {
-        let end = PollFd::new(&*self.end, PollFlags::IN);
-        let mut ready = vec![end];
-        if limit.is_none() {
-            ready.push(PollFd::from_borrowed_fd(self.group.as_fd(), PollFlags::IN));
-        }
+    /// Waits for one of these or for so long. False: the lease is given up.
+    fn goes_on(&self, others: &[PollFd<'_>], limit: Option<Duration>) -> io::Result<bool> {
+        let mut ready = vec![PollFd::new(&*self.end, PollFlags::IN)];
+        ready.extend(others.iter().cloned());
         let limit = limit.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         retry_on_intr(|| poll(&mut ready, limit.as_ref()))?;
         Ok(ready[0].revents().is_empty())
     }
 
-    /// Reads what there is, and breaks what it says.
-    fn read_all(&self, reader: &mut EventReader<'_>) -> io::Result<()> {
+    /// Reads what there is, and breaks what it says. False: the lease is given up; others may make
+    /// more for ever.
+    fn read_all(&self, reader: &mut EventReader<'_>) -> io::Result<bool> {
         let mut seen = Seen::new();
-        let before = standing(self.lease.device);
+        let before = standing();
         let last = self.standing.replace(before);
         loop {
             let events = match reader.read() {
                 Ok(events) => events,
-                Err(error) if error.is_would_block() => return Ok(()),
+                Err(error) if error.is_would_block() => return Ok(true),
                 Err(error) => return Err(io::Error::other(error)),
             };
             if events.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             // Since all that came before was read, and until this was.
-            let alone =
-                before.leases == 1 && last == before && before == standing(self.lease.device);
+            let alone = before.instances == 1 && last == before && before == standing();
             for event in events.iter() {
                 if event.is_overflow() {
-                    self.overflow();
-                } else if !alone || event.pid() != self.own {
-                    self.break_for(event, &mut seen);
+                    self.break_all("too many changes to be told");
+                } else if (!alone || event.pid() != self.own)
+                    && let Err(error) = self.break_for(event, &mut seen)
+                {
+                    self.break_all(&format!("what others changed cannot be looked at: {error}"));
                 }
+            }
+            if !self.goes_on(&[], Some(Duration::ZERO))? {
+                return Ok(false);
             }
         }
     }
 
-    fn break_for(&self, event: &FidEvent<'_>, seen: &mut Seen) {
+    fn break_for(&self, event: &FidEvent<'_>, seen: &mut Seen) -> io::Result<()> {
         let mask = event.mask();
-        let directory = event.dfid_name_handle().and_then(|handle| self.directory(handle, seen));
+        let directory = match event.dfid_name_handle() {
+            Some(handle) => self.directory(handle, seen)?,
+            None => None,
+        };
         let name = event.dfid_name_raw();
         if mask & NAMES != 0
             && name != ITSELF
@@ -261,41 +288,67 @@ impl Breaks {
             self.upcalls.invalidate_name(directory.identity(), &name);
         }
         if mask & (CONTENT | FAN_ATTRIB) == 0 {
-            return;
+            return Ok(());
         }
         let changed = match event.self_handle() {
-            Some(handle) => self.known(handle),
+            Some(handle) => self.known(handle)?,
             None if name == ITSELF => directory,
             None => None,
         };
-        let Some(changed) = changed else { return };
-        if mask & CONTENT == 0 {
-            self.upcalls.invalidate_attributes(changed.identity());
-        } else {
-            changed.forget_cached();
-            self.upcalls.invalidate_file(changed.identity());
+        match changed {
+            Some(changed) if mask & CONTENT == 0 => {
+                self.upcalls.invalidate_attributes(changed.identity());
+            }
+            Some(changed) => {
+                changed.forget_cached();
+                self.upcalls.invalidate_file(changed.identity());
+            }
+            None => {}
         }
+        Ok(())
     }
 
-    fn directory(&self, handle: &[u8], seen: &mut Seen) -> Option<Arc<LocalFile>> {
+    /// One that is not known yet may be a moment later: only what is known is remembered.
+    fn directory(&self, handle: &[u8], seen: &mut Seen) -> io::Result<Option<Arc<LocalFile>>> {
         if let Some(known) = seen.get(handle) {
-            return known.clone();
+            return Ok(Some(known.clone()));
         }
-        let known = self.known(handle);
-        if seen.len() < LEASE_DIRECTORIES_MAX {
+        let known = self.known(handle)?;
+        if let Some(known) = &known
+            && seen.len() < LEASE_DIRECTORIES_MAX
+        {
             seen.insert(handle.to_vec(), known.clone());
         }
-        known
+        Ok(known)
     }
 
-    /// The known file of a handle. One that is gone has no name to be found by either.
-    fn known(&self, handle: &[u8]) -> Option<Arc<LocalFile>> {
-        let file = open_by_handle_at(&self.mount, handle).ok()?;
-        self.registry.known.get(&node_of(&file).ok()?.key)
+    /// The known file of a handle; none if it is not known, or gone: then it has no name to be
+    /// found by either.
+    ///
+    /// # Errors
+    /// It cannot be looked at: nobody knows what to break.
+    fn known(&self, handle: &[u8]) -> io::Result<Option<Arc<LocalFile>>> {
+        loop {
+            let looked = open_by_handle_at(&self.mount, handle)
+                .and_then(|file| node_of(&file).map_err(io::Error::from));
+            let errno = match looked {
+                Ok(node) => return Ok(self.registry.known.get(&node.key)),
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(errno) => errno,
+                    None => return Err(error),
+                },
+            };
+            match errno {
+                Errno::STALE | Errno::NOENT => return Ok(None),
+                Errno::INTR => {}
+                Errno::MFILE | Errno::NFILE if self.registry.fds.shed() > 0 => {}
+                errno => return Err(errno.into()),
+            }
+        }
     }
 
-    fn overflow(&self) {
-        log::warn!("too many changes to be told: everything cached is asked for again");
+    fn break_all(&self, why: &str) {
+        log::warn!("{why}: everything cached is asked for again");
         self.lease.next_epoch();
         self.upcalls.invalidate_all();
     }

@@ -6,7 +6,7 @@
 
 use super::error::LocalError;
 use super::file::{Hold, LocalFile, Location, Place, Whereabouts};
-use super::lease::Lease;
+use super::lease::{Instance, Lease};
 use super::node::{Node, node_at, node_of};
 use super::options::LocalOptions;
 use super::proc::ProcFds;
@@ -34,6 +34,8 @@ pub(super) struct Tree {
     pub(super) registry: Arc<Registry>,
     pub(super) proc: ProcFds,
     pub(super) root: Arc<LocalFile>,
+    /// Counted while anything is done here on its behalf.
+    _instance: Instance,
     /// What others change is told while it is alive.
     pub(super) lease: Arc<Lease>,
     /// Tells when a state is too fresh to be known by its times.
@@ -82,6 +84,7 @@ impl Tree {
             registry,
             proc,
             root,
+            _instance: Instance::new(),
             lease: Lease::new(node.key.device),
             clock,
             keep_cache: options.keep_cache,
