@@ -163,11 +163,6 @@ impl LocalFile {
         self.place.lock().location.as_ref().is_some_and(|at| at.is(parent, name))
     }
 
-    /// Does it have a name we know?
-    pub(super) fn has_name(&self) -> bool {
-        self.place.lock().location.is_some()
-    }
-
     /// The directory it was last seen in.
     pub(super) fn parent(&self) -> Option<Arc<Self>> {
         self.place.lock().location.as_ref().map(|at| Arc::clone(&at.parent))

@@ -155,9 +155,9 @@ impl Tree {
         let fd = self.fd(file)?;
         let directory = self.fd(parent)?;
         self.proc.link(&fd, &directory, name.as_bytes())?;
-        if !file.has_name() {
-            self.relocate(file, parent, name);
-        }
+        // By its new name from now on: who links is mostly about to remove the old one (git does so
+        // with every object it writes), and without a name it would keep its descriptor.
+        self.relocate(file, parent, name);
         Ok(self.leased(node_of(&fd)?))
     }
 

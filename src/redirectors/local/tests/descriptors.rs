@@ -110,6 +110,25 @@ fn a_new_name_makes_an_unlinked_hard_link_evictable_again() {
     assert!(served.descriptors() <= 3, "{}", served.descriptors());
 }
 
+/// As git writes an object: under a name of its own first, linked to the right one, and that one
+/// is never looked up.
+#[test]
+fn a_file_that_was_linked_is_known_by_its_new_name() {
+    let served = Served::with(LocalOptions { max_fds: Some(2), ..LocalOptions::default() });
+    let mut files = Vec::new();
+    for number in 0..20 {
+        let file = served.create(&served.root, &format!("a{number}")).expect("created").file;
+        let (context, new) = (TestContext::new(), name(format!("b{number}")));
+        served.local.link(&context, file.as_ref(), served.root.as_ref(), &new).expect("linked");
+        served.unlink(&served.root, &format!("a{number}")).expect("unlinked");
+        files.push(file);
+    }
+    assert!(served.descriptors() <= 3, "{}", served.descriptors());
+    for file in &files {
+        assert_eq!(served.attributes(file).expect("still there").links, 1);
+    }
+}
+
 #[test]
 fn moved_directories_take_what_is_in_them_along() {
     let served = Served::with(LocalOptions { max_fds: Some(1), ..LocalOptions::default() });
