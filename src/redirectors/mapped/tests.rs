@@ -28,6 +28,7 @@ impl OneFile {
             accessed: Default::default(),
             modified: Default::default(),
             changed: Default::default(),
+            leased: false,
             created: Default::default(),
         };
         Arc::new(Self {
