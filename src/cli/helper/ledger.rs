@@ -194,8 +194,8 @@ impl Ledger {
                 shown(&item.path)
             ))),
             Some(item) => Err(Trouble::failed(format!(
-                "{} is there and was not put there by install-helpers: nothing was changed; remove \
-                 it first",
+                "{} is there and was not put there by install-helpers, or is changed since: nothing \
+                 was changed; remove it first",
                 shown(&item.path)
             ))),
         }

@@ -36,7 +36,7 @@ use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A file that was closed just now is released at the daemon within this time. Whoever is inside
@@ -186,8 +186,9 @@ impl Request {
         match (inside(&check.holders).is_empty(), self.args.lazy) {
             (true, _) => {
                 let ended = self.orderly(target, &status, &asked);
-                self.unpaused(target, &status)?;
-                ended
+                let resumed = self.unpaused(target, &status);
+                let exit = ended?;
+                resumed.map(|()| exit)
             }
             (false, true) => self.detach(&check),
             (false, false) => Ok(self.busy(&check.holders, check.holders_total)),
@@ -268,10 +269,12 @@ impl Request {
     /// works on.
     fn wait_out(&self, client: &mut Client, grace: Duration) -> Result<CheckReply, ClientError> {
         let paused_before = client.status()?.state == State::Paused;
+        // Whoever ends this process is to leave the mount as it was.
+        let ended = end_flag().ok();
         if !paused_before {
             client.pause()?;
         }
-        let waited = self.await_holders(client, grace);
+        let waited = self.await_holders(client, grace, ended.as_deref());
         let stays = !waited.as_ref().is_ok_and(|check| check.holders_total == 0);
         if stays && !paused_before {
             client.resume()?;
@@ -283,10 +286,9 @@ impl Request {
         &self,
         client: &mut Client,
         grace: Duration,
+        ended: Option<&AtomicBool>,
     ) -> Result<CheckReply, ClientError> {
-        // Whoever ends this process is to leave the mount as it was.
-        let interrupted = end_flag().ok();
-        let stop = || interrupted.as_ref().is_some_and(|flag| flag.load(Ordering::SeqCst));
+        let stop = || ended.is_some_and(|flag| flag.load(Ordering::SeqCst));
         let clock = SystemClock::new();
         let until = clock.now().after(grace);
         let mut check = client.check()?;
@@ -310,7 +312,14 @@ impl Request {
         let hand = if self.args.lazy { Hand::Lazy } else { Hand::Plain };
         match take_away(&self.mount, hand) {
             Ok(()) => {
-                self.note("unmounted here; mounted elsewhere still, and served there");
+                // A directory above that was renamed makes one mount look like two.
+                let mounted = client.status().is_ok_and(|status| status.mounted);
+                let copied =
+                    |check: CheckReply| check.holders.iter().any(|one| one.kind == "mount");
+                match mounted || client.check().is_ok_and(copied) {
+                    true => self.note("unmounted here; mounted elsewhere still, and served there"),
+                    false => self.note("unmounted; its daemon finishes what it owes, and ends"),
+                }
                 Ok(Exit::DONE)
             }
             Err(trouble) if trouble.exit == Exit::BUSY => {
