@@ -12,8 +12,8 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Starts the allocator's own threads, which give back what has not been used for a while. Only a
-/// daemon has them, once it serves: `setns(2)` into a mount namespace, which `-N` of the helpers is,
-/// is refused to a process with more than one thread.
+/// daemon has them, once it serves: a process of several threads is refused `setns(2)` into a mount
+/// namespace, which `-N` of the helpers is.
 #[cfg(all(target_env = "gnu", not(any(loom, shuttle))))]
 fn give_memory_back() -> Result<(), String> {
     tikv_jemalloc_ctl::background_thread::write(true).map_err(|error| error.to_string())

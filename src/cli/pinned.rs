@@ -1,9 +1,9 @@
 //! Unmounting one certain mount, and no other that came under its name meanwhile.
 //!
-//! Whoever owns a directory above a mount point can rename it, and put a symbolic link in its place,
-//! while root waits for that user's daemon. So the directory above is opened without following any
-//! link, what is mounted in it is compared once more, and it is unmounted from there: a mount point
-//! itself cannot be renamed.
+//! Whoever owns a directory above a mount point can rename it, and put a symbolic link in its
+//! place, while root waits for that user's daemon. So the directory above is opened without
+//! following any link, what is mounted in it is compared once more, and it is unmounted from there:
+//! a mount point itself cannot be renamed.
 
 use crate::cli::mountinfo::Mount;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};

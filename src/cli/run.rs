@@ -14,8 +14,8 @@ use std::ffi::OsString;
 /// What a daemon does once it serves, besides serving: what of the program is not the library's.
 pub type Serving = fn() -> Result<(), String>;
 
-/// Runs this process's command; a daemon calls `serving` once it serves. What went wrong is one line on stderr, and with `--json` an object
-/// on stdout.
+/// Runs this process's command; a daemon calls `serving` once it serves. What went wrong is one
+/// line on stderr, and with `--json` an object on stdout.
 #[must_use]
 pub fn run(serving: Serving) -> Exit {
     let words = environment::words();

@@ -174,8 +174,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Is everything ours that is where these are to be? What is on another list, is of a program in
-    /// another place.
+    /// Is everything ours that is where these are to be? What is on another list, is of a program
+    /// in another place.
     ///
     /// # Errors
     /// The first that is not.
@@ -194,8 +194,8 @@ impl Ledger {
                 shown(&item.path)
             ))),
             Some(item) => Err(Trouble::failed(format!(
-                "{} is there and was not put there by install-helpers, or is changed since: nothing \
-                 was changed; remove it first",
+                "{} is there and was not put there by install-helpers, or is changed since: \
+                 nothing was changed; remove it first",
                 shown(&item.path)
             ))),
         }

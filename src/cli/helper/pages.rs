@@ -133,8 +133,8 @@ const UMOUNT_DESCRIPTION: &[&str] = &[
      parentheses. -f cancels what waits and gives up after 5 seconds: what is open then is \
      cut off.",
     "Of a file system that is mounted elsewhere too, by mount --bind or in another namespace, \
-     only this place is unmounted, and nothing is stopped; -f of a copy is as without it, and of the \
-     place that was mounted first it ends them all. A mount whose daemon is gone is \
+     only this place is unmounted, and nothing is stopped; -f of a copy is as without it, and of \
+     the place that was mounted first it ends them all. A mount whose daemon is gone is \
      unmounted by the kernel alone.",
     "fusermount3 -u runs no helper. The daemon notices that, finishes what it owes, and ends.",
 ];

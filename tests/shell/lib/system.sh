@@ -33,8 +33,8 @@ at_home() {
   echo "ana:x:60001:60001::$TEST_DIR/home:/bin/sh" >>/etc/passwd
   echo "ana:x:60001:" >>/etc/group
   # Root's, wherever the program under test is: nothing else may be installed.
-  install "$MINIRDR" "$own/minirdr"
-  rdr install-helpers --program "$own/minirdr"
+  install -D "$MINIRDR" "$own/bin/minirdr"
+  rdr install-helpers --program "$own/bin/minirdr"
 }
 # ana COMMAND... : as the user.
 ana() { setpriv --reuid 60001 --regid 60001 --clear-groups "$@"; }
