@@ -66,7 +66,7 @@ impl Utab {
     fn remove_lines(&self) {
         for _ in 0..LINES_MAX {
             let text = std::fs::read(TABLE).unwrap_or_default();
-            if !text.split(|&byte| byte == b'\n').any(|line| self.is_of(line)) {
+            if !self.is_next(&text) {
                 return;
             }
             let mut umount = quiet("umount");
@@ -75,6 +75,14 @@ impl Utab {
                 return;
             }
         }
+    }
+
+    /// Is it our line that goes next? `umount` names the place alone, and takes the last one of it:
+    /// of a mount that lies over ours, that is the other's.
+    fn is_next(&self, text: &[u8]) -> bool {
+        let target = [b"TARGET=", &*mangled(self.place.as_os_str().as_bytes())].concat();
+        let is_there = |line: &&[u8]| line.split(|&byte| byte == b' ').any(|word| word == target);
+        text.split(|&byte| byte == b'\n').rfind(is_there).is_some_and(|line| self.is_of(line))
     }
 
     /// Is this line of the table about this mount?
@@ -152,6 +160,11 @@ mod tests {
         assert!(!line("SRC=local:/a\\040b TARGET=/mnt/x ROOT=/ OPTS=helper=minirdr"));
         assert!(!line("SRC=memory: TARGET=/mnt/x\\134y ROOT=/ OPTS=helper=minirdr"));
         assert!(!line(""));
+        let ours = format!("{ours}helper=minirdr\n");
+        let other = "SRC=none TARGET=/mnt/x\\134y ROOT=/ OPTS=user=ana\n";
+        assert!(utab.is_next(format!("{other}{ours}SRC=a TARGET=/b ROOT=/\n").as_bytes()));
+        assert!(!utab.is_next(format!("{ours}{other}").as_bytes()), "one that lies over ours");
+        assert!(!utab.is_next(b""));
     }
 
     #[test]

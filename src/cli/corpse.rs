@@ -11,6 +11,7 @@ use crate::base::programs::program;
 use crate::base::threads;
 use crate::cli::locate;
 use crate::cli::mountinfo::{self, Mount};
+use crate::cli::pinned;
 use crate::mgmt::dying::{Holder, holder_of, is_dying as is_dying_process};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -106,8 +107,10 @@ pub fn clear(dead: &Mount) -> bool {
             .ok()
             .and_then(|mounts| mountinfo::at(&mounts, &dead.mount_point).cloned())
     };
-    if top().as_ref() == Some(dead) {
-        detach(&dead.mount_point);
+    if top().as_ref() == Some(dead)
+        && pinned::unmount(dead, UnmountFlags::DETACH) == Err(Errno::PERM)
+    {
+        detach_by_helper(&dead.mount_point);
     }
     let gone = top().as_ref() != Some(dead);
     if gone {
@@ -134,16 +137,21 @@ fn connection(mount: &Mount) -> Option<u32> {
     mount.device.strip_prefix("0:")?.parse().ok()
 }
 
+/// Ends a mount's connection, as root or whose mount it is may; was it ended? Not where the system
+/// has no fusectl.
+pub fn abort(mount: &Mount) -> bool {
+    let Some(number) = connection(mount).filter(|_| mount.is_ours()) else { return false };
+    std::fs::write(format!("/sys/fs/fuse/connections/{number}/abort"), "1").is_ok()
+}
+
 /// Lets a daemon that was killed end, by aborting its connection, which is then dead like any
 /// other. Does nothing where it is not dying.
 pub fn let_end(mount: &Mount) {
     let Some(number) = connection(mount).filter(|_| mount.is_ours()) else { return };
     let Some(pid) = dying(number) else { return };
-    let abort = format!("/sys/fs/fuse/connections/{number}/abort");
-    if std::fs::write(abort, "1").is_err() {
+    if !abort(mount) {
         // Root needs no fusectl. It aborts first, and then finds the mount busy or not.
-        let flags = UnmountFlags::FORCE | UnmountFlags::NOFOLLOW;
-        let _ = rustix::mount::unmount(&mount.mount_point, flags);
+        let _ = pinned::unmount(mount, UnmountFlags::FORCE);
     }
     // Its name is free when it has gone.
     let clock = SystemClock::new();
@@ -159,6 +167,10 @@ pub fn detach(mount_point: &Path) {
     if rustix::mount::unmount(mount_point, flags).is_ok() {
         return;
     }
+    detach_by_helper(mount_point);
+}
+
+fn detach_by_helper(mount_point: &Path) {
     let mut helper = program("fusermount3");
     helper.arg("-uz").arg(mount_point);
     helper.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -31,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const END_WAIT: Duration = Duration::from_secs(5);
 /// How long a child waits for its parent to hand the service over; it speaks for itself then.
 const HAND_OVER_WAIT: Duration = Duration::from_secs(5);
+/// Behind stdin, stdout and stderr.
+const FIRST_OF_OTHERS: i32 = 3;
 /// Longest line the child says, in bytes.
 const LINE_MAX: usize = 64 * 1024;
 
@@ -119,6 +121,8 @@ pub fn launch(
     let mut command = Command::new(&environment.executable);
     command.args(&daemon_words(words)[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
     let failed = |error: io::Error| Trouble::system("start the daemon", &error);
+    // A daemon lives long: whatever else the caller has open would be busy for as long.
+    close_fds::set_fds_cloexec_threadsafe(FIRST_OF_OTHERS, &named_descriptors(words));
     let mut child = command.spawn().map_err(failed)?;
     let Some(mut stdout) = child.stdout.take() else {
         return Err(Trouble::failed("start the daemon: it has no pipe"));
@@ -151,6 +155,19 @@ pub fn launch(
             Err(Trouble::failed(format!("{name}: the daemon ended before the mount answered{how}")))
         }
     }
+}
+
+/// The descriptors that a command line means by `/dev/fd/N` or the like, wherever it does.
+fn named_descriptors(words: &[OsString]) -> Vec<i32> {
+    let of_word = |word: &OsString| {
+        let word = word.to_string_lossy().into_owned();
+        let number = |rest: &str| {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest[..end].parse().ok()
+        };
+        word.split("/fd/").skip(1).filter_map(number).collect::<Vec<i32>>()
+    };
+    words.iter().flat_map(of_word).collect()
 }
 
 /// One line from the child, or as much as it said before it ended.
@@ -223,6 +240,17 @@ fn how_it_ended(status: ExitStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_descriptor_that_is_named_is_the_daemons_too() {
+        let named = |line: &str| {
+            named_descriptors(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+        };
+        assert_eq!(named("minirdr mount memory: /dev/fd/7"), [7]);
+        assert_eq!(named("minirdr mount --config=/proc/self/fd/63 /m --log /dev/fd/9"), [63, 9]);
+        assert_eq!(named("minirdr mount local:/fd/x/dev/fd/4/sub /m -o fd=3"), [4]);
+        assert!(named("minirdr mount memory: /m").is_empty());
+    }
 
     #[test]
     fn what_is_said_is_one_line_that_reads_back() {

@@ -504,6 +504,7 @@ mod tests {
     #[test]
     fn a_dead_mount_comes_with_the_command_that_clears_it() {
         let mount = Mount {
+            id: 41,
             device: "0:38".to_owned(),
             root: PathBuf::from("/"),
             mount_point: PathBuf::from("/mnt/it's"),

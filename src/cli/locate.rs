@@ -246,34 +246,79 @@ pub fn find_by_mount_point(
     find_within((path, mounts, directories), CONTROL_REPLY_TIMEOUT)
 }
 
-/// The same, giving each daemon this long for its answer.
+/// The same, within this time for all of them. Each is given a moment first, and those that were
+/// silent what is left: one that hangs does not hide the others.
+///
+/// What is mounted there is known by its device, whatever a daemon says of the place; and whoever
+/// did not mount it does not answer for it.
 #[must_use]
 pub fn find_within(
     (path, mounts, directories): (&Path, &[Mount], &[PathBuf]),
     patience: Duration,
 ) -> Option<Target> {
-    let device = mountinfo::at(mounts, path).filter(|mount| mount.is_ours());
-    let device = device.map(|mount| mount.device.as_str());
+    let mount = mountinfo::at(mounts, path).filter(|mount| mount.is_ours());
     let likely = path.file_name();
     let mut found: Vec<FoundSocket> =
         directories.iter().flat_map(|directory| sockets(directory).unwrap_or_default()).collect();
     found.sort_by_key(|socket| Some(OsStr::new(&socket.name)) != likely);
-    let is_it = |status: &MountStatus| {
-        Some(status.device.as_str()) == device || status.mount_point == path.to_string_lossy()
-    };
-    let socket = found.into_iter().find(|socket| {
-        let clock = SystemClock::new();
-        let until = clock.now().after(patience);
-        let status = Client::connect(&socket.path).and_then(|mut client| {
-            client.while_waiting(move || match clock.now() < until {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            });
-            client.status()
-        });
-        status.is_ok_and(|status| is_it(&status))
-    })?;
-    Some(Target { name: socket.name, socket: socket.path, provider: None })
+    let clock = SystemClock::new();
+    let last = clock.now().after(patience);
+    for moment in [FIRST_ANSWER_WAIT, patience] {
+        let mut silent = Vec::new();
+        for socket in found {
+            let left = last.since(clock.now());
+            match answer(&socket, (path, mount), moment.min(left)) {
+                Answer::It => {
+                    return Some(Target { name: socket.name, socket: socket.path, provider: None });
+                }
+                Answer::Another => {}
+                Answer::Silence => silent.push(socket),
+            }
+        }
+        found = silent;
+    }
+    None
+}
+
+/// How long each daemon is given when all are asked for the first time.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// What a daemon is, as far as was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    It,
+    Another,
+    Silence,
+}
+
+/// Asks one daemon whether it serves the mount, or the path where nothing of ours is mounted.
+fn answer(socket: &FoundSocket, asked: (&Path, Option<&Mount>), patience: Duration) -> Answer {
+    if patience.is_zero() {
+        return Answer::Silence;
+    }
+    let Ok(mut client) = Client::connect(&socket.path) else { return Answer::Another };
+    let owner = asked.1.and_then(|mount| mount.owner);
+    if owner.is_some() && client.owner() != owner {
+        return Answer::Another;
+    }
+    let clock = SystemClock::new();
+    let until = clock.now().after(patience);
+    client.while_waiting(move || match clock.now() < until {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    });
+    match client.status() {
+        Ok(status) if serves(&status, asked) => Answer::It,
+        Err(ClientError::Interrupted) => Answer::Silence,
+        Ok(_) | Err(_) => Answer::Another,
+    }
+}
+
+fn serves(status: &MountStatus, (path, mount): (&Path, Option<&Mount>)) -> bool {
+    match mount {
+        Some(mount) => status.device == mount.device,
+        None => status.mount_point == path.to_string_lossy(),
+    }
 }
 
 /// The absolute path without symlinks, `.` and `..`, resolved without entering a FUSE mount.

@@ -20,6 +20,7 @@ pub mod judge;
 pub mod locate;
 pub mod logging;
 pub mod mountinfo;
+pub mod pinned;
 pub mod print;
 pub mod progress;
 pub mod quote;

@@ -11,6 +11,8 @@ pub const OUR_TYPE: &str = "fuse.minirdr";
 /// One mount of this process's namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
+    /// The kernel's number of it: of this very mount, as long as it is there.
+    pub id: u32,
     /// `st_dev` as `major:minor`.
     pub device: String,
     /// Which directory of the file system is mounted here; not `/` for a bind mount of a part.
@@ -55,7 +57,8 @@ pub fn parse(text: &[u8]) -> Vec<Mount> {
 
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&byte| byte == b' ');
-    let device = text(fields.nth(2)?);
+    let id = text(fields.next()?).parse().ok()?;
+    let device = text(fields.nth(1)?);
     let root = path(fields.next()?);
     let mount_point = path(fields.next()?);
     // Options, then any number of optional fields, up to a lone hyphen.
@@ -64,7 +67,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let source = text(&unescape(fields.next().unwrap_or_default()));
     let options = text(fields.next().unwrap_or_default());
     let owner = options.split(',').find_map(|word| word.strip_prefix("user_id=")?.parse().ok());
-    Some(Mount { device, root, mount_point, kind, source, owner })
+    Some(Mount { id, device, root, mount_point, kind, source, owner })
 }
 
 fn text(field: &[u8]) -> String {
@@ -116,6 +119,7 @@ nonsense
         let mounts = parse(SAMPLE);
         assert_eq!(mounts.len(), 4);
         assert_eq!(mounts[1].device, "0:38");
+        assert_eq!((mounts[0].id, mounts[1].id), (22, 41));
         assert!(mounts[1].is_ours() && !mounts[0].is_ours());
         assert_eq!(mounts[1].source, "memory:");
         assert_eq!((mounts[0].owner, mounts[1].owner), (None, Some(0)));

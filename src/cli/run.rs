@@ -11,15 +11,18 @@ use crate::cli::helper::{self, Role};
 use crate::cli::{demo, doctor, print, view};
 use std::ffi::OsString;
 
-/// Runs this process's command. What went wrong is one line on stderr, and with `--json` an object
-/// on stdout.
+/// What a daemon does once it serves, besides serving: what of the program is not the library's.
+pub type Serving = fn() -> Result<(), String>;
+
+/// Runs this process's command; a daemon calls `serving` once it serves. What went wrong is one
+/// line on stderr, and with `--json` an object on stdout.
 #[must_use]
-pub fn run() -> Exit {
+pub fn run(serving: Serving) -> Exit {
     let words = environment::words();
     if let Some(role) = Role::of(&words) {
         return helper::run(role, &words);
     }
-    match run_words(&words) {
+    match run_words(&words, serving) {
         Ok(exit) => exit,
         Err(trouble) => {
             if args::wants_json(&words) {
@@ -33,14 +36,14 @@ pub fn run() -> Exit {
     }
 }
 
-fn run_words(words: &[OsString]) -> Result<Exit, Trouble> {
+fn run_words(words: &[OsString], serving: Serving) -> Result<Exit, Trouble> {
     let verb = match args::parse(words)? {
         Parsed::Text(text) => return print::answer(&text).map(|_| Exit::DONE),
         Parsed::Verb(verb) => *verb,
     };
     let environment = Environment::read()?;
     match &verb {
-        Verb::Mount(args) => mount::mount(args, words, &environment),
+        Verb::Mount(args) => mount::mount(args, words, &environment, serving),
         Verb::List(args) => show::list(args, &environment),
         Verb::Status(args) => show::status(args, &environment),
         Verb::Handles(args) => handles::handles(args, &environment),

@@ -33,6 +33,21 @@ pub fn interrupt_flag() -> Result<Arc<AtomicBool>, Trouble> {
     }
 }
 
+/// The same for all that is to end this process: SIGTERM and SIGHUP, too.
+///
+/// # Errors
+/// As [`interrupt_flag`].
+pub fn end_flag() -> Result<Arc<AtomicBool>, Trouble> {
+    use signal_hook::consts::{SIGHUP, SIGTERM};
+    let flag = interrupt_flag()?;
+    for signal in [SIGTERM, SIGHUP] {
+        let registered = signal_hook::flag::register_conditional_default(signal, flag.clone())
+            .and_then(|_| signal_hook::flag::register(signal, flag.clone()));
+        registered.map_err(|error| Trouble::system("listen for the end", &error))?;
+    }
+    Ok(flag)
+}
+
 /// One wait.
 #[derive(Debug)]
 pub struct Vigil {

@@ -115,6 +115,13 @@ impl Client {
         &self.path
     }
 
+    /// The user whose daemon it is, as the kernel knows it; none when there is no connection.
+    #[must_use]
+    pub fn owner(&self) -> Option<u32> {
+        let connection = self.connection.as_ref()?;
+        credentials(&connection.stream).map(|daemon| daemon.uid)
+    }
+
     /// Everything about the mount.
     ///
     /// # Errors

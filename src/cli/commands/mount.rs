@@ -16,6 +16,7 @@ use crate::cli::locate::{self, check_name, check_socket_length};
 use crate::cli::logging::{self, LogFile};
 use crate::cli::mountinfo::{self, Mount};
 use crate::cli::print;
+use crate::cli::run::Serving;
 use crate::cli::table::printable;
 use crate::cli::unsent;
 use crate::cli::view;
@@ -40,11 +41,12 @@ pub fn mount(
     args: &MountArgs,
     words: &[OsString],
     environment: &Environment,
+    serving: Serving,
 ) -> Result<Exit, Trouble> {
     if args.ready_on_stdout {
         let handed_over = notify(args, environment).is_some();
         return daemon::child(args.log.is_some(), handed_over, |ready| {
-            serve(args, environment, prepare(args, environment)?, ready)
+            serve(args, environment, prepare(args, environment)?, when(serving, ready))
         });
     }
     if !args.foreground {
@@ -54,7 +56,18 @@ pub fn mount(
     let config = prepare(args, environment)?;
     let answer = mounted(args, &config);
     let ready = Box::new(|| print::answer(&answer).map(|_| ()));
-    serve(args, environment, config, ready)
+    serve(args, environment, config, when(serving, ready))
+}
+
+/// What the program does when its daemon serves, and then what else is done.
+fn when(serving: Serving, ready: WhenReady<'_>) -> WhenReady<'_> {
+    Box::new(move || {
+        // The mount is as good without it.
+        if let Err(what) = serving() {
+            log::warn!("memory is not given back: {what}");
+        }
+        ready()
+    })
 }
 
 /// Mounts with a daemon in the background; returns what there is to tell when it answers. A
@@ -306,8 +319,12 @@ fn check_mount_point(args: &MountArgs, environment: &Environment) -> Result<Path
             return Ok(resolved);
         }
         // First: nobody else that looks at such a mount comes back.
-        corpse::let_end(mount);
-        if let Some(refusal) = in_use(mount, &mounts, environment) {
+        let is_dying = args.rehearsal && corpse::is_dying(mount);
+        if !args.rehearsal {
+            corpse::let_end(mount);
+        }
+        let refusal = if is_dying { None } else { in_use(mount, &mounts, environment) };
+        if let Some(refusal) = refusal {
             return Err(Trouble::failed(format!("{shown} is a mount point in use: {refusal}")));
         }
         if args.rehearsal {

@@ -84,7 +84,12 @@ pub fn install(args: &InstallArgs, environment: &Environment) -> Result<Exit, Tr
     let prefix = Prefix::of(&program);
     let items = items(&root, &program, prefix)?;
     let mut ledger = Ledger::read(&root, prefix.ledger(&root))?;
-    ledger.check(&items)?;
+    let other = match prefix {
+        Prefix::System => Prefix::Local,
+        Prefix::Local => Prefix::System,
+    };
+    ledger.check(&items, &Ledger::read(&root, other.ledger(&root))?)?;
+    check_owner(&root, &program)?;
     let changed = ledger.install(&items)?;
     let line = match changed {
         0 => format!("nothing to do: {} helpers and their files are in place", NAMES.len()),
@@ -100,6 +105,34 @@ pub fn install(args: &InstallArgs, environment: &Environment) -> Result<Exit, Tr
         ));
     }
     Ok(Exit::DONE)
+}
+
+/// Is it root's alone to change what `mount -a` is to run as root? In an image or a package others
+/// see to that.
+///
+/// # Errors
+/// Whose it is, or who may write there.
+fn check_owner(root: &Path, program: &Path) -> Result<(), Trouble> {
+    if root != Path::new("/") || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    // Where the name leads through links, what counts is each of both ways.
+    let real = std::fs::canonicalize(program).unwrap_or_else(|_| program.to_owned());
+    for way in program.ancestors().chain(real.ancestors()) {
+        let Ok(it) = way.symlink_metadata() else { continue };
+        let is_link = it.file_type().is_symlink();
+        if it.uid() == 0 && (is_link || it.mode() & 0o022 == 0 || it.mode() & 0o1000 != 0) {
+            continue;
+        }
+        let (way, named) = (way.as_os_str().as_bytes(), program.as_os_str().as_bytes());
+        return Err(Trouble::failed(format!(
+            "others than root can change {}, and mount(8) would run {} as root: nothing was \
+             changed; `install` it to /usr/local/bin, and do this again from there",
+            printable(way),
+            printable(named)
+        )));
+    }
+    Ok(())
 }
 
 /// May everybody run the program? The helpers of a user's mounts are run as that user. One that is
@@ -130,6 +163,13 @@ fn program(args: &InstallArgs, environment: &Environment, root: &Path) -> Result
     if !program.is_absolute() || program.components().any(|part| part == Component::ParentDir) {
         let shown = printable(program.as_os_str().as_bytes());
         return Err(Trouble::usage(format!("--program {shown}: an absolute path without ..")));
+    }
+    // What systemd's and a list's line cannot have, however it is quoted.
+    let is_odd = |c: char| c.is_control() || "\"'\\$;".contains(c);
+    if program.to_str().is_none_or(|text| text.contains(is_odd)) {
+        let shown = printable(program.as_os_str().as_bytes());
+        let line = "a unit of systemd cannot name it; install it to another place";
+        return Err(Trouble::usage(format!("--program {shown}: {line}")));
     }
     match program.strip_prefix(root) {
         Ok(inside) => Ok(Path::new("/").join(inside)),
@@ -180,6 +220,7 @@ fn helper_directory(root: &Path) -> PathBuf {
 /// The unit with the program's place: systemd looks in its own directories alone.
 fn unit(program: &Path) -> String {
     let program = program.to_string_lossy().replace('%', "%%");
+    let program = if program.contains(' ') { format!("\"{program}\"") } else { program };
     let line = |line: &str| match line.split_once("=minirdr ") {
         Some((key, rest)) if key.starts_with("Exec") => format!("{key}={program} {rest}\n"),
         _ => format!("{line}\n"),
@@ -209,7 +250,7 @@ mod tests {
     fn put(root: &Path) -> Result<usize, Trouble> {
         let items = items(root, Path::new("/usr/bin/minirdr"), Prefix::System)?;
         let mut ledger = Ledger::read(root, Prefix::System.ledger(root))?;
-        ledger.check(&items)?;
+        ledger.check(&items, &Ledger::read(root, Prefix::Local.ledger(root))?)?;
         ledger.install(&items)
     }
 
@@ -231,11 +272,13 @@ mod tests {
         let installed = tree(root);
         assert_eq!(put(root), Ok(0), "again");
         assert_eq!(tree(root), installed);
+        let ledger = || Ledger::read(root, Prefix::System.ledger(root)).expect("read");
         // An older version's.
         let page = root.join("usr/share/man/man1/minirdr.1");
-        std::fs::write(&page, "old").expect("written");
-        assert_eq!(put(root), Ok(1), "what has changed");
-        let ledger = || Ledger::read(root, Prefix::System.ledger(root)).expect("read");
+        let old = [Item { path: page.clone(), content: Content::File(b"old".to_vec()) }];
+        assert_eq!(ledger().install(&old), Ok(1));
+        assert_eq!(put(root), Ok(first), "what has changed, and what was gone");
+        assert_eq!(tree(root), installed);
         assert_eq!(ledger().uninstall(), Ok(first));
         assert_eq!(tree(root), before);
         assert_eq!(ledger().uninstall(), Ok(0));
@@ -254,10 +297,58 @@ mod tests {
         assert_eq!(tree(root), before);
     }
 
+    /// A package's, or whoever's, that took the place of ours.
+    #[test]
+    fn what_took_the_place_of_ours_is_left_alone() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        let first = put(root).expect("an empty tree");
+        let helper = root.join("usr/sbin/mount.minirdr");
+        std::fs::remove_file(&helper).expect("removed");
+        std::fs::write(&helper, "a package's").expect("written");
+        assert!(put(root).is_err(), "it is in the way");
+        let ledger = Ledger::read(root, Prefix::System.ledger(root)).expect("read");
+        assert_eq!(ledger.uninstall(), Ok(first - 1));
+        assert_eq!(std::fs::read(&helper).expect("there"), b"a package's");
+    }
+
+    /// A list in an image is of whoever made the image.
+    #[test]
+    fn a_list_reaches_nothing_outside_of_its_root() {
+        let top = tempfile::tempdir().expect("a directory");
+        let (victim, root) = (top.path().join("victim"), top.path().join("root"));
+        std::fs::write(&victim, "theirs").expect("written");
+        let list = Prefix::System.ledger(&root);
+        std::fs::create_dir_all(list.parent().expect("one")).expect("made");
+        let mark = "0".repeat(16);
+        let absolute = format!("f {mark} {}", victim.display());
+        let lines = [format!("f {mark} ../victim"), absolute, "d ..".into(), "f x".into()];
+        for line in lines {
+            std::fs::write(&list, &line).expect("written");
+            let trouble = Ledger::read(&root, list.clone()).expect_err(&line);
+            assert!(trouble.message.contains("nothing was changed"), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_out_of_the_root_is_refused() {
+        let top = tempfile::tempdir().expect("a directory");
+        let top = top.path().canonicalize().expect("there");
+        let (outside, root) = (top.join("outside"), top.join("root"));
+        std::fs::create_dir_all(&outside).expect("made");
+        std::fs::create_dir_all(&root).expect("made");
+        std::os::unix::fs::symlink(&outside, root.join("usr")).expect("linked");
+        let trouble = put(&root).expect_err("out of it");
+        assert!(trouble.message.contains("leads out of"), "{trouble}");
+        assert_eq!(tree(&outside), BTreeSet::new());
+    }
+
     #[test]
     fn the_unit_names_the_program() {
         let text = unit(Path::new("/opt/a%b/minirdr"));
         assert_eq!(text.matches("=/opt/a%%b/minirdr ").count(), 2, "{text}");
         assert!(!text.contains("Start=minirdr ") && !text.contains("Stop=minirdr "), "{text}");
+        let text = unit(Path::new("/opt/my dir/minirdr"));
+        assert_eq!(text.matches("=\"/opt/my dir/minirdr\" ").count(), 2, "{text}");
     }
 }

@@ -127,12 +127,14 @@ const UMOUNT_DESCRIPTION: &[&str] = &[
      saved. Then the daemon has ended, too.",
     "When somebody is inside, nothing is changed, and each holder is named on standard error: \
      its process, user, and path. With the option stop_grace new opens are refused for that \
-     long, and open files may be closed first. -l detaches: open files work on, and the \
+     long, and open files may be closed first; SIGINT, SIGTERM and SIGHUP end that, and nothing is \
+     changed. -l detaches: open files work on, and the \
      daemon stays until the last one is closed; minirdr list shows it with its place in \
      parentheses. -f cancels what waits and gives up after 5 seconds: what is open then is \
      cut off.",
     "Of a file system that is mounted elsewhere too, by mount --bind or in another namespace, \
-     only this place is unmounted, and nothing is stopped. A mount whose daemon is gone is \
+     only this place is unmounted, and nothing is stopped; -f of a copy is as without it, and of \
+     the place that was mounted first it ends them all. A mount whose daemon is gone is \
      unmounted by the kernel alone.",
     "fusermount3 -u runs no helper. The daemon notices that, finishes what it owes, and ends.",
 ];

@@ -28,7 +28,7 @@ use crate::cli::locate::{self, Target, explain};
 use crate::cli::mountinfo::{self, Mount};
 use crate::cli::print;
 use crate::cli::table::printable;
-use crate::cli::vigil::interrupt_flag;
+use crate::cli::vigil::end_flag;
 use crate::mgmt::client::{Client, ClientError};
 use crate::mgmt::proto::{CheckReply, Holder, MountStatus};
 use clap::Parser;
@@ -36,7 +36,7 @@ use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A file that was closed just now is released at the daemon within this time. Whoever is inside
@@ -96,12 +96,23 @@ pub fn umount(words: &[OsString], mut environment: Environment) -> Result<Exit, 
     let hurried = request.args.force || request.args.lazy;
     let patience = if hurried { FORCED_DEADLINE } else { CONTROL_REPLY_TIMEOUT };
     let places = (&*request.place, &*mounts, &*directories);
-    let exit = match locate::find_within(places, patience) {
-        Some(target) => request.served(&target)?,
-        None => request.unserved()?,
+    let done = match locate::find_within(places, patience) {
+        Some(target) => request.served(&target),
+        None => request.unserved(),
     };
-    // What counts is whether it is there.
-    Ok(if request.is_there()? && exit != Exit::DONE { MOUNT_FAILED } else { exit })
+    still_there(done, request.is_there()?)
+}
+
+/// What counts is whether it is there, however it was tried.
+fn still_there(done: Result<Exit, Trouble>, is_there: bool) -> Result<Exit, Trouble> {
+    match (done, is_there) {
+        (done, false) => done,
+        (Ok(_), true) => Ok(MOUNT_FAILED),
+        (Err(trouble), true) if trouble.exit != Exit::NOT_PERMITTED => {
+            Err(Trouble { exit: MOUNT_FAILED, ..trouble })
+        }
+        (Err(trouble), true) => Err(trouble),
+    }
 }
 
 /// The mount at a place, if it is one of ours.
@@ -143,6 +154,9 @@ impl Request {
         let failed = |error: ClientError| explain(&target.name, &error);
         let mut client = target.connect()?;
         let status = client.status().map_err(failed)?;
+        if self.is_copy(&status) {
+            return self.here_alone(&mut client, &target.name);
+        }
         if self.args.force {
             let options = StopOptions {
                 mode: StopMode::Cancel,
@@ -160,7 +174,7 @@ impl Request {
         }
         let check = settled(&mut client).map_err(failed)?;
         if check.holders.iter().any(|holder| self.is_elsewhere(holder)) {
-            return self.here_alone(&check);
+            return self.here_alone(&mut client, &target.name);
         }
         let asked = configured(&status);
         let check = match (check.holders_total, self.args.lazy, asked.stop_grace) {
@@ -170,15 +184,39 @@ impl Request {
             _ => check,
         };
         match (inside(&check.holders).is_empty(), self.args.lazy) {
-            (true, _) => self.orderly(target, &status, &asked),
+            (true, _) => {
+                let ended = self.orderly(target, &status, &asked);
+                let resumed = self.unpaused(target, &status);
+                let exit = ended?;
+                resumed.map(|()| exit)
+            }
             (false, true) => self.detach(&check),
             (false, false) => Ok(self.busy(&check.holders, check.holders_total)),
         }
     }
 
+    /// What the grace paused, and no stop has ended, goes on.
+    fn unpaused(&self, target: &Target, before: &MountStatus) -> Result<(), Trouble> {
+        if before.state == State::Paused || !self.is_there()? {
+            return Ok(());
+        }
+        let mut client = target.connect()?;
+        let paused = client.status().map(|status| status.state == State::Paused);
+        let resumed =
+            paused.and_then(|paused| if paused { client.resume().map(drop) } else { Ok(()) });
+        resumed.map_err(|error| explain(&target.name, &error))
+    }
+
     /// Is what was to be unmounted mounted still?
     fn is_there(&self) -> Result<bool, Trouble> {
         Ok(mountinfo::at(&locate::read_mounts()?, &self.place) == Some(&self.mount))
+    }
+
+    /// Is what was named another mount than the daemon's own, which is there, too?
+    fn is_copy(&self, status: &MountStatus) -> bool {
+        // One that was mounted for the daemon: it knows no place.
+        let has_place = !status.mount_point.starts_with("/dev/fd/");
+        status.mounted && has_place && status.mount_point != self.place.to_string_lossy()
     }
 
     /// Is this another mount of the same file system?
@@ -214,11 +252,14 @@ impl Request {
             let mut client = target.connect()?;
             let started = client.start_streaming(&mut |_| ControlFlow::Continue(()));
             started.map_err(|error| explain(&target.name, &error))?;
+            if status.state == State::Paused {
+                client.pause().map_err(|error| explain(&target.name, &error))?;
+            }
             return Ok(self.busy(&answer.holders, answer.holders_total));
         }
         let exit = self.tell(&answer);
         if !status.mounted && exit == Exit::DONE {
-            take_away(&self.place, Hand::Plain)?;
+            take_away(&self.mount, Hand::Plain)?;
             target.await_departure();
         }
         Ok(exit)
@@ -228,11 +269,26 @@ impl Request {
     /// works on.
     fn wait_out(&self, client: &mut Client, grace: Duration) -> Result<CheckReply, ClientError> {
         let paused_before = client.status()?.state == State::Paused;
+        // Whoever ends this process is to leave the mount as it was.
+        let ended = end_flag().ok();
         if !paused_before {
             client.pause()?;
         }
-        let interrupted = interrupt_flag().ok();
-        let stop = || interrupted.as_ref().is_some_and(|flag| flag.load(Ordering::SeqCst));
+        let waited = self.await_holders(client, grace, ended.as_deref());
+        let stays = !waited.as_ref().is_ok_and(|check| check.holders_total == 0);
+        if stays && !paused_before {
+            client.resume()?;
+        }
+        waited
+    }
+
+    fn await_holders(
+        &self,
+        client: &mut Client,
+        grace: Duration,
+        ended: Option<&AtomicBool>,
+    ) -> Result<CheckReply, ClientError> {
+        let stop = || ended.is_some_and(|flag| flag.load(Ordering::SeqCst));
         let clock = SystemClock::new();
         let until = clock.now().after(grace);
         let mut check = client.check()?;
@@ -247,21 +303,27 @@ impl Request {
             std::thread::park_timeout(GRACE_LOOK);
             check = client.check()?;
         }
-        if check.holders_total > 0 && !paused_before {
-            client.resume()?;
-        }
         Ok(check)
     }
 
     /// Mounted elsewhere too: this place is unmounted, and nothing stopped.
-    fn here_alone(&self, check: &CheckReply) -> Result<Exit, Trouble> {
+    /// -f would end the connection of all, so it is as if it were not there.
+    fn here_alone(&self, client: &mut Client, name: &str) -> Result<Exit, Trouble> {
         let hand = if self.args.lazy { Hand::Lazy } else { Hand::Plain };
-        match take_away(&self.place, hand) {
+        match take_away(&self.mount, hand) {
             Ok(()) => {
-                self.note("unmounted here; mounted elsewhere still, and served there");
+                // A directory above that was renamed makes one mount look like two.
+                let mounted = client.status().is_ok_and(|status| status.mounted);
+                let copied =
+                    |check: CheckReply| check.holders.iter().any(|one| one.kind == "mount");
+                match mounted || client.check().is_ok_and(copied) {
+                    true => self.note("unmounted here; mounted elsewhere still, and served there"),
+                    false => self.note("unmounted; its daemon finishes what it owes, and ends"),
+                }
                 Ok(Exit::DONE)
             }
             Err(trouble) if trouble.exit == Exit::BUSY => {
+                let check = client.check().map_err(|error| explain(name, &error))?;
                 Ok(self.busy(&check.holders, check.holders_total))
             }
             Err(trouble) => Err(trouble),
@@ -270,7 +332,7 @@ impl Request {
 
     /// Out of sight, although somebody is inside.
     fn detach(&self, check: &CheckReply) -> Result<Exit, Trouble> {
-        take_away(&self.place, Hand::Lazy)?;
+        take_away(&self.mount, Hand::Lazy)?;
         let number = count(number_inside(&check.holders, check.holders_total), "holder");
         self.note(&format!("detached; its daemon serves {number} still: `minirdr list`"));
         Ok(Exit::DONE)
@@ -289,7 +351,7 @@ impl Request {
             (_, true, false) => Hand::Forced,
             (Pulse::Dead | Pulse::Alive, false, false) => Hand::Plain,
         };
-        take_away(&self.place, hand)?;
+        take_away(&self.mount, hand)?;
         utab::forget(OsStr::new(&self.mount.source), &self.place);
         match pulse {
             Pulse::Dead if self.args.verbose => self.note("a dead mount, unmounted"),
@@ -409,6 +471,16 @@ mod tests {
             assert_eq!(trouble.exit, Exit::USAGE);
             assert!(!trouble.message.contains('\n'), "{trouble}");
         }
+    }
+
+    #[test]
+    fn what_is_still_there_is_a_failure_however_it_was_tried() {
+        let trouble = Trouble::failed("x");
+        assert_eq!(still_there(Ok(Exit::DONE), true), Ok(MOUNT_FAILED));
+        assert_eq!(still_there(Ok(Exit::LOST), false), Ok(Exit::LOST));
+        assert_eq!(still_there(Err(trouble.clone()), false), Err(trouble.clone()));
+        let there = Trouble { exit: MOUNT_FAILED, ..trouble.clone() };
+        assert_eq!(still_there(Err(trouble), true), Err(there));
     }
 
     #[test]

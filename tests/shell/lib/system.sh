@@ -14,11 +14,13 @@ at_home() {
   local own=$TEST_DIR/own file mount
   # Copies of what other cases and people have mounted: `umount -a` is not to find them.
   awk '$0 ~ / - fuse/ { print $5 }' /proc/self/mountinfo | while read -r mount; do
-    umount -i -l "$mount"
+    # shellcheck disable=SC2059 # The kernel's \040 for a blank is printf's.
+    umount -i -l "$(printf "${mount//%/%%}")"
   done
-  mkdir -p "$own" /run/mount
+  mkdir -p "$own"
   mount -t tmpfs none "$own"
-  mkdir "$own"/{usr,work,utab}
+  mkdir -p "$own"/{usr,work,utab,run/mount}
+  [ -d /run/mount ] || mount --bind "$own/run" /run
   mount -t overlay none -o "lowerdir=/usr,upperdir=$own/usr,workdir=$own/work" /usr 2>/dev/null ||
     skip "needs overlayfs"
   mount --bind "$own/utab" /run/mount
@@ -30,7 +32,9 @@ at_home() {
   done
   echo "ana:x:60001:60001::$TEST_DIR/home:/bin/sh" >>/etc/passwd
   echo "ana:x:60001:" >>/etc/group
-  rdr install-helpers
+  # Root's, wherever the program under test is: nothing else may be installed.
+  install -D "$MINIRDR" "$own/bin/minirdr"
+  rdr install-helpers --program "$own/bin/minirdr"
 }
 # ana COMMAND... : as the user.
 ana() { setpriv --reuid 60001 --regid 60001 --clear-groups "$@"; }

@@ -19,6 +19,25 @@ ask_ok holder close f
 wait "$asked"
 wait_until "nothing is left" is_gone
 
+say "ended while it waits"
+expect 0 mount "$TEST_MNT"
+for signal in TERM HUP INT; do
+  ask_ok holder open f c "$TEST_MNT/f"
+  # INT is ignored by what a shell starts in the background.
+  env --default-signal=INT umount.minirdr "$TEST_MNT" 2>"$TEST_DIR/said" &
+  asked=$!
+  wait_until "it waits" grep -q "given 20 s to end" "$TEST_DIR/said"
+  wait_until "it is paused" is_state paused
+  kill -"$signal" "$asked"
+  code=0
+  wait "$asked" || code=$?
+  assert_eq "$code" 32 "exit code after $signal"
+  is_state running || fail "it stays $(state)"
+  ask_ok holder close f
+done
+expect 0 umount "$TEST_MNT"
+wait_until "nothing is left" is_gone
+
 say "too long"
 expect 0 mount -o stop_grace=1s "$TEST_MNT"
 ask_ok holder open f c "$TEST_MNT/f"

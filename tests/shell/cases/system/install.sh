@@ -30,6 +30,16 @@ if command -v man >/dev/null; then
 fi
 
 say "another program, and back"
+expect 1 rdr install-helpers --root "$root" --program /opt/minirdr
+assert_has "$err" "for a program in another place: nothing was changed"
+assert_eq "$(tree)" "$installed"
+expect 0 rdr install-helpers --root "$root" --uninstall
+expect 0 rdr install-helpers --root "$root" --program "/opt/my dir/minirdr"
+assert_has "$(cat "$root"/usr/local/lib/systemd/system/*)" 'ExecStart="/opt/my dir/minirdr" mount'
+expect 0 rdr install-helpers --root "$root" --program /opt/minirdr
+assert_eq "$(readlink "$root/sbin/mount.minirdr")" /opt/minirdr
+expect 2 rdr install-helpers --root "$root" --program '/opt/a"b/minirdr'
+assert_one_line "$err"
 expect 0 rdr install-helpers --root "$root" --uninstall
 assert_eq "$(tree)" "$before"
 expect 0 rdr install-helpers --root "$root" --uninstall

@@ -20,6 +20,10 @@ expect 32 ana umount "$TEST_MNT"
 assert_has "$err" "$TEST_MNT: target is busy; who is inside cannot be seen from here"
 assert_eq "$(ana "$MINIRDR" status t --json | jq -r .mount.state)" running
 assert_eq "$(ana cat "$TEST_MNT/f")" hello
+expect 0 ana "$MINIRDR" pause t
+expect 32 ana umount "$TEST_MNT"
+assert_eq "$(ana "$MINIRDR" status t --json | jq -r .mount.state)" paused
+expect 0 ana "$MINIRDR" resume t
 echo >"$TEST_DIR/go"
 wait
 expect 0 ana umount "$TEST_MNT"
