@@ -207,9 +207,17 @@ macro_rules! take {
     };
 }
 
+/// That a name is not there is one answer, with a lease and without.
+fn or_absent(answer: Result<Answer, Status>) -> Result<Answer, Status> {
+    match answer {
+        Ok(Answer::Absent) => Err(Status::Posix(Errno::ENOENT)),
+        answer => answer,
+    }
+}
+
 impl Rig {
     pub fn call(&self, operation: Operation<'_>) -> Result<Answer, Status> {
-        self.host.call(operation)
+        or_absent(self.host.call(operation))
     }
 
     /// The same as somebody else.
@@ -221,7 +229,12 @@ impl Rig {
         let (sender, receiver) = std::sync::mpsc::channel();
         let caller = Caller::local(0, uid, gid);
         self.host.device.submit(caller, operation, Box::new(crate::common::Tell(sender)));
-        receiver.recv_timeout(crate::common::LIMIT).expect("every request is answered")
+        or_absent(receiver.recv_timeout(crate::common::LIMIT).expect("every request is answered"))
+    }
+
+    /// Does it show files as somebody's who is another one on the server?
+    pub fn lends_identities(&self) -> bool {
+        self.way == Way::Mapped
     }
 
     pub fn root(&self) -> Node {
