@@ -7,7 +7,7 @@ pub mod null;
 use minirdr::base::clock::{Clock, SystemClock};
 use minirdr::base::ids::{Caller, Generation, HandleNumber, NodeNumber, TicketNumber};
 use minirdr::base::name::Name;
-use minirdr::base::status::Status;
+use minirdr::base::status::{Errno, Status};
 use minirdr::base::stop::{Answer as Called, Notice, Report, StopOptions};
 use minirdr::mrx::calldown::MiniRedirector;
 use minirdr::rdbss::device::{Device, KernelSide};
@@ -192,6 +192,7 @@ impl Host {
         let name = Name::new(name.as_bytes())?;
         match self.call(Operation::Lookup { parent: parent.clone(), name })? {
             Answer::Node(found) => Ok(found.node),
+            Answer::Absent => Err(Status::Posix(Errno::ENOENT)),
             other => panic!("lookup answered {other:?}"),
         }
     }

@@ -175,11 +175,6 @@ impl Client {
         drop(self.child.stdin.take());
     }
 
-    /// Waits for its end, however it is.
-    pub fn reap(mut self) {
-        self.child.wait().expect("it is our child");
-    }
-
     /// Waits for its end.
     pub fn end(mut self) {
         drop(self.child.stdin.take());

@@ -10,6 +10,7 @@ mod fixture;
 mod handover;
 mod life;
 mod serving;
+mod workers;
 
 /// Can this machine run these tests?
 pub fn can_mount() -> bool {

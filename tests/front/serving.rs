@@ -6,7 +6,6 @@ use crate::fixture::{Fixture, LIMIT, client, memory_host, start};
 use minirdr::base::ids::Caller;
 use minirdr::front::options::MountConfig;
 use minirdr::front::session::Ended;
-use minirdr::front::transport::mountinfo;
 use minirdr::rdbss::operation::operand::{Lock, LockKind};
 use minirdr::rdbss::operation::{Answer, Dispatcher, Node, Operation, Responder};
 use std::sync::{Arc, Mutex};
@@ -249,38 +248,6 @@ fn locks_of_the_servers_own_are_given_up_at_the_close() {
     assert_eq!(got, "(2, 0, 0, 0, 0)\n", "the kernel's own: nobody else holds any");
     assert!(heard.iter().all(|what| what == "flush" || what == "release"), "{heard:?}");
     host.device.connection_gone();
-}
-
-/// fuser 0.18 panics while it decodes some times, outside any handler. Its thread dies; the
-/// caller is never answered. The worker is replaced and the others do not notice.
-#[test]
-fn a_dead_worker_is_replaced() {
-    if !can_mount() {
-        return;
-    }
-    let fixture = Fixture::new();
-    // Each in a file of its own: the kernel lets one caller at a time change a file's times.
-    fixture.shell("cd $M; for i in 0 1 2 3 4 5; do echo x > $i; done");
-    let poison = |file: u32| {
-        fixture.python_beside(&format!(
-            "import os\nos.utime(os.environ['M'] + '/{file}', ns=(-(2**63) * 10**9 + 1, 0))"
-        ))
-    };
-    let clients: Vec<_> = (0..6).map(poison).collect();
-    let counter = fixture.mount.defect_counter();
-    wait_until("six workers died", || fixture.mount.defects() == 6 && counter() == 6);
-    assert_eq!(fixture.shell("cat $M/3; ls $M | wc -l"), "x\n6\n", "the mount is served as before");
-    assert!(fixture.gone.try_recv().is_err());
-    assert!(fixture.mount.abort(), "this frees the callers");
-    assert_eq!(fixture.gone.recv_timeout(LIMIT), Ok(Ended::KernelGone));
-    for client in clients {
-        client.reap();
-    }
-    let path = fixture.path().to_owned();
-    fixture.mount.join();
-    let table = mountinfo::read().expect("/proc is mounted");
-    assert!(table.iter().all(|entry| entry.mount_point != path), "no dead mount is left");
-    fixture.host.device.connection_gone();
 }
 
 /// Dirty pages of a shared mapping reach the server when the core asks for it, although nobody
