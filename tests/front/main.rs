@@ -10,7 +10,6 @@ mod fixture;
 mod handover;
 mod life;
 mod serving;
-mod workers;
 
 /// Can this machine run these tests?
 pub fn can_mount() -> bool {

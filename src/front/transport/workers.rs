@@ -386,3 +386,108 @@ fn wake(door: &Arc<Door>, mount_point: &Path, sleepers: usize) -> std::io::Resul
     });
     wakers.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SystemClock;
+    use crate::front::transport::handshake::{Wishes, shake_hands};
+    use fuser::{FileAttr, FileType, INodeNo, ReplyAttr, ReplyStatfs, Request};
+    use rustix::fs::{Mode, OFlags};
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    use std::os::fd::AsRawFd;
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A root that can be looked at, and whose every `statfs` is the end of the thread that takes
+    /// it. No handler of the front's lets a panic out; what fuser does before and after it might.
+    #[derive(Clone)]
+    struct Poisoned;
+
+    impl Filesystem for Poisoned {
+        fn getattr(
+            &self,
+            _request: &Request,
+            number: INodeNo,
+            _handle: Option<fuser::FileHandle>,
+            reply: ReplyAttr,
+        ) {
+            let never = SystemTime::UNIX_EPOCH;
+            let root = FileAttr {
+                ino: number,
+                size: 0,
+                blocks: 0,
+                atime: never,
+                mtime: never,
+                ctime: never,
+                crtime: never,
+                kind: FileType::Directory,
+                perm: 0o755,
+                nlink: 2,
+                uid: 0,
+                gid: 0,
+                rdev: 0,
+                blksize: 4096,
+                flags: 0,
+            };
+            reply.attr(&Duration::ZERO, &root);
+        }
+
+        fn statfs(&self, _request: &Request, _number: INodeNo, _reply: ReplyStatfs) {
+            panic!("poison");
+        }
+    }
+
+    /// Asks the mount on a thread of its own: one that hangs must not hang the test.
+    fn ask<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, answer) = channel();
+        let asking = threads::spawn("t-ask", move || sender.send(ask()).expect("it is waited for"));
+        let answer = answer.recv_timeout(LIMIT).expect("answered in time");
+        asking.expect("room").join();
+        answer
+    }
+
+    /// Its caller gets an error, the others do not notice, and the mount is served as before.
+    #[test]
+    fn a_dead_worker_is_replaced() {
+        if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            println!("skipped: needs root and /dev/fuse");
+            return;
+        }
+        let place = tempfile::tempdir().expect("/tmp has room");
+        let path: PathBuf = place.path().to_owned();
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let device = rustix::fs::open("/dev/fuse", flags, Mode::empty()).expect("root may");
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+        let options = std::ffi::CString::new(options).expect("no NUL");
+        mount("poisoned", &path, "fuse", MountFlags::empty(), Some(options.as_c_str()))
+            .expect("root may");
+        let agreement = shake_hands(device.as_fd(), Wishes::default()).expect("agreed");
+        let door = Door::new(device::duplicate(device.as_fd()).expect("room"));
+        let (ended, end) = channel();
+        let tell = Box::new(move |how| ended.send(how).expect("the test waits"));
+        let mut workers =
+            Workers::prepare(device, agreement, door, &Poisoned, 3, tell).expect("prepared");
+        workers.go();
+        let clock = SystemClock::new();
+        for dead in 1..=6 {
+            let at = path.clone();
+            assert!(ask(move || rustix::fs::statfs(&at).is_err()), "nobody answers it");
+            let until = clock.now().after(LIMIT);
+            while workers.replaced() != dead {
+                assert!(clock.now() < until, "it is replaced");
+                std::thread::yield_now();
+            }
+            let at = path.clone();
+            let mode = ask(move || rustix::fs::stat(&at).map(|stat| stat.st_mode & 0o7777));
+            assert_eq!(mode, Ok(0o755), "after {dead}");
+        }
+        assert_eq!(workers.running(), 3);
+        unmount(&path, UnmountFlags::empty()).expect("nobody is inside");
+        assert!(workers.wait_ended(&clock, LIMIT));
+        assert_eq!(end.recv_timeout(LIMIT), Ok(Ended::KernelGone));
+        workers.join();
+    }
+}
