@@ -35,14 +35,11 @@ pub fn entry(front: &Arc<Front>, call: Call, reply: ReplyEntry, answer: Answered
 
 /// A name looked for: that it does not exist may be worth remembering.
 pub fn lookup(front: &Arc<Front>, call: Call, reply: ReplyEntry, answer: Answered) {
-    let leased = matches!(answer, Ok(Answer::Absent));
-    let absent = match &answer {
-        Ok(answer) => matches!(answer, Answer::Absent),
-        Err(status) => status.errno() == Errno::ENOENT,
+    let leased = match answer {
+        Ok(Answer::Absent) => true,
+        Err(status) if status.errno() == Errno::ENOENT => false,
+        answer => return entry(front, call, reply, answer),
     };
-    if !absent {
-        return entry(front, call, reply, answer);
-    }
     let lifetime = translate::lifetime(front.options.negative_lifetime(leased));
     if lifetime.is_zero() {
         return reply.error(translate::fuser_errno(Errno::ENOENT));

@@ -9,7 +9,7 @@
 use crate::base::limits::{LINGER_LOOKS, LINGER_SKIPS_MAX};
 
 /// What one reader has learned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linger {
     /// Times in a row that nothing came.
     misses: u32,
@@ -31,7 +31,7 @@ impl Linger {
             return Self { skips: self.skips - 1, ..self };
         }
         if (0..LINGER_LOOKS).any(|_| is_more()) {
-            return Self::default();
+            return Self::NEW;
         }
         let misses = self.misses.saturating_add(1);
         let skips = match misses.saturating_sub(TOLERATED) {
@@ -54,7 +54,7 @@ mod tests {
             looks.set(looks.get() + 1);
             looks.get() == 3
         };
-        assert_eq!(Linger::default().look(third), Linger::default());
+        assert_eq!(Linger::NEW.look(third), Linger::NEW);
         assert_eq!(looks.get(), 3);
     }
 
@@ -65,7 +65,7 @@ mod tests {
             looked.set(looked.get() + 1);
             false
         };
-        let mut linger = Linger::default();
+        let mut linger = Linger::NEW;
         for _ in 0..10_000 {
             linger = linger.look(nothing);
         }
@@ -76,6 +76,6 @@ mod tests {
         // One that comes makes it look each time again.
         let mut until = Linger { skips: 0, ..linger };
         until = until.look(|| true);
-        assert_eq!(until, Linger::default());
+        assert_eq!(until, Linger::NEW);
     }
 }

@@ -275,14 +275,14 @@ impl Breaks {
 
     fn break_for(&self, event: &FidEvent<'_>, seen: &mut Seen) -> io::Result<()> {
         let mask = event.mask();
-        let directory = match event.dfid_name_handle() {
-            Some(handle) => self.directory(handle, seen)?,
-            None => None,
-        };
         let name = event.dfid_name_raw();
+        let mut directory = || match event.dfid_name_handle() {
+            Some(handle) => self.directory(handle, seen),
+            None => Ok(None),
+        };
         if mask & NAMES != 0
             && name != ITSELF
-            && let (Some(directory), Ok(name)) = (&directory, Name::new(name))
+            && let (Some(directory), Ok(name)) = (directory()?, Name::new(name))
         {
             directory.forget_cached();
             self.upcalls.invalidate_name(directory.identity(), &name);
@@ -290,9 +290,10 @@ impl Breaks {
         if mask & (CONTENT | FAN_ATTRIB) == 0 {
             return Ok(());
         }
+        // Which directory it is in is of no interest to a change of the file.
         let changed = match event.self_handle() {
             Some(handle) => self.known(handle)?,
-            None if name == ITSELF => directory,
+            None if name == ITSELF => directory()?,
             None => None,
         };
         match changed {

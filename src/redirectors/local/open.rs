@@ -134,7 +134,7 @@ impl Tree {
             None if is_file => self.state_by_times(open),
             None => None,
         };
-        let keeps = file.may_keep(state, self.clock.now()) || self.keep_cache;
+        let keeps = self.keep_cache || file.may_keep(state, self.clock.now());
         Buffering {
             keep_cache: keeps,
             cache_directory: !is_file && (epoch.is_some() || self.keep_cache),
