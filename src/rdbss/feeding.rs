@@ -17,7 +17,7 @@ use crate::rdbss::device::Device;
 use crate::rdbss::feeds::{Fed, FeedNumber, Followed, Outcome, Task};
 use crate::rdbss::notice::KernelCache;
 use crate::rdbss::objects::number_space::Tag;
-use crate::rdbss::operation::{Answer, Node};
+use crate::rdbss::operation::Node;
 use crate::rdbss::ops::create::DIRECTORY_OPTIONS;
 use crate::rdbss::stop_run::{Ended, StopRun};
 use std::collections::BTreeMap;
@@ -126,11 +126,7 @@ impl Device {
         let mut node = self.known_root().ok_or(Status::RedirectorNotStarted)?;
         let mut only = None;
         for (at, name) in path.iter().enumerate() {
-            let found = match self.lookup(context, &node, name)? {
-                Answer::Node(found) => found,
-                Answer::Absent => return Err(Status::Posix(Errno::ENOENT)),
-                _ => return Err(Status::Unsuccessful),
-            };
+            let found = self.find(context, &node, name)?;
             if found.attributes.kind == FileKind::Directory {
                 node = found.node;
             } else if at + 1 == path.len() {

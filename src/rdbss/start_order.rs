@@ -17,13 +17,14 @@ use crate::rdbss::calldown::call;
 use crate::rdbss::context::Context;
 use crate::rdbss::device::Device;
 use crate::rdbss::lifecycle::{Action, Event};
-use crate::rdbss::notice::LostWrite;
+use crate::rdbss::notice::{KernelCache, LostWrite};
 use crate::rdbss::objects::fobx::Fobx;
 use crate::rdbss::objects::net_root::NetRoot;
 use crate::rdbss::objects::shared_opens::SharedOpens;
 use crate::rdbss::objects::srv_call::{Instance, SrvCall};
 use crate::rdbss::objects::srv_open::SrvOpen;
 use crate::rdbss::objects::v_net_root::VNetRoot;
+use crate::rdbss::operation::Node;
 use crate::rdbss::register::SurvivorPolicy;
 use crate::rdbss::startstop::{FspToken, Job};
 use std::cell::Cell;
@@ -39,37 +40,38 @@ struct DeviceUpcalls {
     clock: Arc<dyn crate::base::clock::Clock>,
 }
 
+impl DeviceUpcalls {
+    /// Does something about a file, if the kernel may know it.
+    fn with_known(&self, identity: FileIdentity, then: impl Fn(&Device, &dyn KernelCache, &Node)) {
+        let Some(device) = self.device.upgrade() else { return };
+        if let (Some(kernel), Some(file)) =
+            (device.kernel.get(), device.fcbs.find_identity(identity))
+        {
+            then(&device, &*kernel.cache, &file);
+        }
+    }
+}
+
 impl Upcalls for DeviceUpcalls {
     fn clock(&self) -> Arc<dyn crate::base::clock::Clock> {
         self.clock.clone()
     }
 
     fn invalidate_file(&self, identity: FileIdentity) {
-        let Some(device) = self.device.upgrade() else { return };
-        if let (Some(kernel), Some(fcb)) =
-            (device.kernel.get(), device.fcbs.find_identity(identity))
-        {
-            kernel.cache.flush_file(fcb.number());
-            device.shed_file(fcb.number());
-        }
+        self.with_known(identity, |device, cache, file| {
+            cache.flush_file(file.number());
+            device.shed_file(file.number());
+        });
     }
 
     fn invalidate_attributes(&self, identity: FileIdentity) {
-        let Some(device) = self.device.upgrade() else { return };
-        if let (Some(kernel), Some(fcb)) =
-            (device.kernel.get(), device.fcbs.find_identity(identity))
-        {
-            kernel.cache.forget_attributes(fcb.number());
-        }
+        self.with_known(identity, |_, cache, file| cache.forget_attributes(file.number()));
     }
 
     fn invalidate_name(&self, directory: FileIdentity, name: &Name) {
-        let Some(device) = self.device.upgrade() else { return };
-        if let (Some(kernel), Some(directory)) =
-            (device.kernel.get(), device.fcbs.find_identity(directory))
-        {
-            device.expire_name(&*kernel.cache, &directory, name);
-        }
+        self.with_known(directory, |device, cache, directory| {
+            device.expire_name(cache, directory, name);
+        });
     }
 
     fn invalidate_all(&self) {

@@ -131,12 +131,7 @@ impl Device {
         place: (&Node, &Name),
         options: OpenOptions,
     ) -> Result<Answer, Status> {
-        let node = match self.lookup(context, place.0, place.1)? {
-            Answer::Node(node) => node,
-            // Removed since.
-            Answer::Absent => return Err(Status::Posix(Errno::ENOENT)),
-            _ => return Err(Status::Unsuccessful),
-        };
+        let node = self.find(context, place.0, place.1)?;
         let Answer::Opened(open) = self.open(context, &node.node, options, false)? else {
             return Err(Status::Unsuccessful);
         };

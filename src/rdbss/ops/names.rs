@@ -37,17 +37,29 @@ impl Device {
         NodeAnswer { node, attributes: found.attributes }
     }
 
+    /// What a name leads to.
+    pub(in crate::rdbss) fn find(
+        &self,
+        context: &Context,
+        parent: &Node,
+        name: &Name,
+    ) -> Result<NodeAnswer, Status> {
+        let above = self.bound(context, parent)?;
+        let found = call(context, "lookup", || {
+            above.view.redirector().lookup(context, above.file(), name)
+        })?;
+        Ok(self.node_of(&above.view, parent, name, &found))
+    }
+
+    /// LOOKUP: the same, and whether its absence may be remembered.
     pub(in crate::rdbss) fn lookup(
         &self,
         context: &Context,
         parent: &Node,
         name: &Name,
     ) -> Result<Answer, Status> {
-        let above = self.bound(context, parent)?;
-        let found =
-            call(context, "lookup", || above.view.redirector().lookup(context, above.file(), name));
-        match found {
-            Ok(found) => Ok(Answer::Node(self.node_of(&above.view, parent, name, &found))),
+        match self.find(context, parent, name) {
+            Ok(found) => Ok(Answer::Node(found)),
             Err(status) if status.errno() == Errno::ENOENT && parent.is_leased() => {
                 Ok(Answer::Absent)
             }
