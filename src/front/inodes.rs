@@ -18,7 +18,7 @@
 
 use crate::base::ids::NodeNumber;
 use crate::base::name::Name;
-use crate::base::shrink::room_to_keep;
+use crate::base::shrink::after_removal;
 use crate::base::sync::{Rank, RwLock};
 use crate::rdbss::objects::fcb::Fcb;
 use crate::rdbss::operation::Node;
@@ -118,9 +118,7 @@ impl<N: KernelNode> Inodes<N> {
             }
             Some(_) => {
                 let known = shard.remove(&number);
-                if let Some(room) = room_to_keep(shard.len(), shard.capacity()) {
-                    shard.shrink_to(room);
-                }
+                after_removal(&mut shard);
                 known
             }
             None => None,

@@ -4,7 +4,7 @@ use super::fds::FdCache;
 use super::file::LocalFile;
 use super::node::FileKey;
 use super::numbers::Numbers;
-use crate::base::shrink::room_to_keep;
+use crate::base::shrink::after_removal;
 use crate::base::sync::{Mutex, Rank};
 use crate::mrx::request::FileKind;
 use std::collections::HashMap;
@@ -85,9 +85,7 @@ impl KnownFiles {
         let mut shard = self.shard(&file.key).lock();
         if shard.get(&file.key).is_some_and(|weak| std::ptr::eq(weak.as_ptr(), file)) {
             shard.remove(&file.key);
-            if let Some(room) = room_to_keep(shard.len(), shard.capacity()) {
-                shard.shrink_to(room);
-            }
+            after_removal(&mut shard);
         }
     }
 }

@@ -16,12 +16,12 @@ use crate::base::clock::{Clock, ManualClock, Moment, SystemClock};
 use crate::base::ids::{Caller, SerialNumber};
 use crate::base::name::Name;
 use crate::base::status::{Errno, Status};
-use crate::base::stop::Loss;
 use crate::base::sync::{Mutex, Rank, assert_no_locks};
 use crate::mrx::calldown::MiniRedirector;
 use crate::mrx::low_io::{Completer, LowIo, Submission};
 use crate::mrx::request::*;
-use crate::mrx::upcall::{RequestContext, Upcalls};
+use crate::mrx::upcall::RequestContext;
+use crate::redirectors::test_support::TestUpcalls;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
@@ -103,20 +103,6 @@ impl RequestContext for TestContext {
     fn clear_cancel_routine(&self) -> bool {
         self.routine.lock().take().is_some()
     }
-}
-
-/// A core that only tells the time.
-struct TestUpcalls(Arc<dyn Clock>);
-
-impl Upcalls for TestUpcalls {
-    fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.0)
-    }
-    fn invalidate_file(&self, _identity: FileIdentity) {}
-    fn invalidate_attributes(&self, _identity: FileIdentity) {}
-    fn invalidate_name(&self, _directory: FileIdentity, _name: &Name) {}
-    fn invalidate_all(&self) {}
-    fn report_loss(&self, _loss: Loss) {}
 }
 
 /// Low I/O that must not pend.
